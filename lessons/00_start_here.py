@@ -1,0 +1,290 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Start here
+#
+# **What is a model that thinks in loops?**
+#
+# Most neural networks push an input through a stack of different layers, once. The models of this course have *one* layer, or
+# very few, and apply it again and again, until the answer stops changing. A hard question simply gets more loops. In this lesson
+# you watch one of them at work.
+#
+# **After this lesson you can** say what a looped transformer does, read the two pictures that the whole course uses (a board that fills in,
+# and a curve that says how much the state still moves), and use the exercises.
+#
+# **Time**: 15 minutes for you, under a minute for the machine. Nothing is trained here: the model comes with the course.
+# **You need**: Python. If you know what a transformer is, good; if not, lesson 02 builds one from its parts.
+
+# %%
+import torch
+
+from looped_lite import plots, widgets
+from looped_lite.exercises import lesson_00 as ex
+from looped_lite.exercises import report
+from looped_lite.model import count_parameters
+from looped_lite.pretrained import load_pretrained
+from looped_lite.tasks import prefix_sums
+from looped_lite.training import accuracy_over_loops
+
+model = load_pretrained("prefix-sums-internal-post-seed0")
+print(
+    f"{count_parameters(model):,} parameters, trained for {model.card['scores']['minutes']:.1f} minutes on one CPU core"
+)
+
+# %% [markdown]
+# ## A question that takes many steps
+#
+# Here is the problem. You get a string of bits. Walk along it from left to right and say at every bit whether the number of ones *so far* is odd (1)
+# or even (0):
+#
+# | input  | 1 | 0 | 1 | 1 | 0 | 1 |
+# |---|---|---|---|---|---|---|
+# | **answer** | 1 | 1 | 0 | 1 | 1 | 0 |
+#
+# These are **prefix sums** (modulo 2), or running parity. Easy to say, and yet the last answer depends on every single bit: flip the first
+# input bit, and all answers flip.
+#
+# Before a model does it, you do. This is also how exercises work in this course:
+#
+# - you replace `raise NotImplementedError("your turn")` and run the cell;
+# - the answer is checked at once, in this notebook, and the message says what is wrong, not only that something is;
+# - as long as an exercise is open, the lesson goes on with the course's own version, so you are never stuck. Once it is right, yours is used;
+# - hints and the solution are folded below it.
+
+# %% [markdown]
+# ### Exercise 00.1 · running parity
+#
+# Difficulty 1 of 5 · about 3 minutes
+#
+# Write a function that takes a list of bits and returns the list of running parities. About three lines.
+#
+# <details><summary>Hint 1</summary>
+#
+# Keep one number, the parity so far, and append it at every bit.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `parity = (parity + bit) % 2`, or `parity ^= bit`.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.running_parity
+def running_parity(bits):
+    """A list of bits -> the list whose entry i is the parity of bits[0], ..., bits[i]."""
+    ### BEGIN SOLUTION
+    parity, answer = 0, []
+    for bit in bits:
+        parity = (parity + bit) % 2
+        answer.append(parity)
+    return answer
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+assert running_parity([1, 1, 0, 1]) == [1, 0, 0, 1]
+assert running_parity([0] * 7) == [0] * 7
+assert ex.running_parity.state == "solved"
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ## The same question, answered by a loop
+#
+# Your function walks: bit after bit, and it carries the parity along. The model cannot walk. It looks at all bits at once, and in one loop every cell
+# sees only itself and its two neighbours on each side. So news travels at most two cells a loop.
+#
+# > **Predict.** A string of 16 bits: about how many loops until the last answer can be known?
+#
+# Now run it. Each cell shows the model's answer after so many loops, **blue if it is right, orange and struck out if it is wrong**, and paler where the
+# model is less sure. The curve on the right says how much a loop still changes the model's state, as a share of the state's length:
+# the **residual**.
+
+# %%
+text = "1011010011100101"
+seen = widgets.watch(model, text)
+draw, describe = widgets.draw_prefix_sums(seen)
+plots.show(
+    plots.gif([draw(loop) for loop in range(0, 15)], seconds=7),
+    alt="A row of 16 input bits and the model's answers below. Over 14 loops wrong answers, struck out, give way to right ones "
+    "from left to right, while the residual falls.",
+    caption="What to see: the right answers spread from the left, because the first bit needs no news and the last needs it from all the others. "
+    "When all are right the residual begins to fall steadily.",
+)
+
+# %% [markdown]
+# The picture above is a recording. Below is the same thing in your hands: press play, or drag the slider to any loop.
+
+# %%
+widgets.prefix_sums_player(model, text)
+
+# %%
+# Check the claims: 16 bits need news from 16 cells away (the start counts as a cell), so 8 loops at least
+right = torch.tensor(running_parity([int(bit) for bit in text]))
+answers = seen.logits[:, 1:].argmax(-1)  # (loops + 1, bits); the first cell marks the start of the string
+first_right = int((answers == right).all(1).float().argmax())
+print(f"all 16 answers are right after loop {first_right}, and the state settles at loop {seen.settled}")
+assert first_right >= 16 // 2
+assert (answers[first_right:] == right).all(), "once right, it stays right"
+assert seen.settled is not None and first_right < seen.settled
+
+# %% [markdown]
+# Two things happened, and they are worth telling apart. First the answer became **right**. Some loops later the state became **still**: another loop
+# would hardly move it. Nobody told the model when to stop. It was trained only to have the right answer at the end of a random number of loops.
+#
+# The state that a loop does not move is called a **fixed point**, and it is what this whole course is about. In symbols: let $h$ be the input, turned into
+# vectors, and $z_t$ the state after $t$ loops. One block $f$ is applied again and again,
+#
+# $$z_{t+1} = f(z_t, h), \qquad\text{and at a fixed point}\qquad z^* = f(z^*, h).$$
+#
+# The residual above is $\lVert z_{t+1} - z_t\rVert / \lVert z_{t+1}\rVert$. The course calls the state settled when it falls below $10^{-4}$.
+
+# %% [markdown]
+# ## Type your own
+#
+# Any bits, up to 96 of them. Try to find a string that it gets wrong. Try letters, too: you get a sentence, not a crash.
+
+# %%
+widgets.solve_prefix_sums(model)
+
+# %% [markdown]
+# ## Longer than anything it was trained on
+#
+# The model saw strings of up to 32 bits in training, and never ran for more than 20 loops. You have just been free to ask for 96.
+#
+# > **Predict.** What happens at 128 bits, four times as long? Does it need four times the loops? Does it break?
+
+# %%
+generator = torch.Generator().manual_seed(7)
+bits = torch.randint(2, (128,), generator=generator)
+long = widgets.watch(model, "".join(map(str, bits.tolist())), tol=1e-4)
+truth = torch.tensor(running_parity(bits.tolist()))
+chances = long.logits[:, 1:].softmax(-1).gather(-1, truth.expand(len(long.logits), -1)[..., None])[..., 0]
+plots.show(
+    plots.answers_over_loops(chances, first=0, reach=2, title="One string of 128 bits"),
+    alt="Heat map of 128 cells against loops. Right answers fill it from the left along a straight front, a little slower than the dashed line at "
+    "two cells a loop.",
+    caption="What to see: each row is one loop, each column one bit; yellow is right and sure. The front of right answers moves along a straight line. "
+    "The dashed line moves at two cells a loop: nothing can be known for sure to the right of it.",
+)
+print(f"settled at loop {long.settled}")
+
+# %%
+# Check the claims, on 32 fresh strings
+x, y = prefix_sums.PrefixSums().batch(32, 128, torch.Generator().manual_seed(8))
+exact = {loops: float(right.float().mean()) for loops, right in accuracy_over_loops(model, x, y, [20, 128]).items()}
+print("share of 32 strings of 128 bits with all 128 answers right, by loops:", exact)
+assert exact[20] == 0 and exact[128] >= 0.95
+assert (long.logits[-1, 1:].argmax(-1) == truth).all() and long.settled is not None
+assert model.task.last_level == 32 and model.task.most_loops == 20
+assert all(model.card["scores"][f"exact_{length}"] >= 0.98 for length in (64, 128, 256, 512))
+
+# %% [markdown]
+# It needs more loops, in proportion to the length, and it does not break: it keeps going until there is nothing left to change. After the 20 loops it was trained
+# with, not one of 32 such strings is right in every bit; after 128 loops, at least 0.95 of them are. The card that comes with the model says the same up to 512 bits: at
+# least 0.98 of the test strings were right in every bit.
+#
+# **What this does not show.** This is one model, from one random seed, on one problem that suits it. Other ways to put the same parts together do worse, and some never
+# settle at all; which ones, and why, is what you find out in lessons 03 to 06, with three seeds for each. And there are problems for which nobody has found a
+# procedure that one block could repeat: chess, in lesson 08, is closer to that end.
+
+# %% [markdown]
+# ## What is inside the loop?
+#
+# One transformer block. Here it is as the course draws it; you build it from its parts in lesson 02.
+
+# %%
+plots.show(
+    plots.block_diagram("internal", "post"),
+    alt="Block diagram: the state z passes an attention branch and an MLP branch, each reading Wz z + Wh h and each followed by a norm N; the output returns "
+    "to the input.",
+    caption="What to see: the input h comes back inside every branch (internal recall), and a norm N closes each branch on the stream (outer norm). These two choices "
+    "are what makes this loop settle; lesson 03 takes them apart.",
+)
+
+# %% [markdown]
+# ## What the course holds
+#
+# | lesson | the question it answers | what you build |
+# |---|---|---|
+# | 01 · fixed points | when does repeating a map settle? | iteration, residual, cobweb, power iteration |
+# | 02 · a loop block from scratch | what is inside the loop? | RMSNorm, rotary positions, masked attention, the block |
+# | 03 · recall and normalization | where does the input enter, where does the norm sit? | every variant, as one small change each |
+# | 04 · learning to loop | how do you train through 30 loops? | progressive loss, curriculum, gradients through a loop |
+# | 05 · thinking longer than trained | does it extrapolate? | accuracy against loops, other starts |
+# | 06 · three axes | does it arrive, does it listen, does it stay trainable? | path-independence, sensitivity, spectra |
+# | 07 · sudoku | can 60 thousand parameters solve puzzles? | encoding, symmetries, structured attention |
+# | 08 · chess | what if there is no algorithm to learn? | planes, moves, legality |
+# | 09 · spend loops where they are needed | how much compute does each instance need? | halting, compaction, acceleration |
+# | 10 · the whole grid | do the paper's claims hold here? | a sweep, with seeds and intervals |
+# | 11 · beyond one block | deeper loops, longer horizons, bigger machines | a two-block loop |
+# | 12 · capstone | your own question | a new task in one file |
+#
+# Lessons build on each other, but each can be opened alone. Everything is trained in front of you, on a CPU, in minutes; where a lesson uses a model that
+# took longer, it says how it was made. The helper package `looped_lite` is short enough to read in an evening, and you are
+# invited to.
+#
+# The ideas come from A. Labovich, *Stability and Generalization in Looped Transformers* (arXiv 2604.15259). Where our measurements agree with the paper the course says so,
+# and where they do not it says that too.
+
+# %% [markdown]
+# ## Recap
+#
+# - A looped model applies one block again and again: $z_{t+1} = f(z_t, h)$.
+# - More loops are more thinking, with the same parameters. News travels a fixed number of cells a loop, so longer problems need more of them.
+# - A good loop ends at a fixed point: the residual falls, and the answer stays. You can see that it is done without knowing the answer.
+#
+# ## Self-test
+#
+# **1.** A model sees three neighbours on each side instead of two. How many loops does a string of 60 bits need at the very least?
+#
+# <details><summary>Answer</summary>
+#
+# 20: news from the first bit has to travel 60 cells (the start of the string is a cell, too) at 3 cells a loop.
+#
+# </details>
+#
+# **2.** The residual is below $10^{-4}$. Is the answer right?
+#
+# <details><summary>Answer</summary>
+#
+# Not for sure. A small residual says that the state has stopped moving; it may have stopped at a wrong answer. For the strings in this
+# lesson the two went together, which is something to measure, not to assume.
+#
+# </details>
+#
+# **3.** Why can the model use 128 loops although training never went beyond 20?
+#
+# <details><summary>Answer</summary>
+#
+# Each loop is the same block, and it takes the state and the input as it finds them: it does not count. If what it does is "extend the right answers by a cell or two, and leave alone
+# what is right already", it can be repeated for as long as there is something to extend.
+#
+# </details>
+#
+# ## Further reading
+#
+# - A. Labovich, *Stability and Generalization in Looped Transformers*, arXiv 2604.15259: the paper behind this course.
+# - A. Schwarzschild and others, *Can You Learn an Algorithm? Generalizing from Easy to Hard Problems with Recurrent Networks*, NeurIPS 2021: prefix sums, mazes and chess,
+#   trained short and tested long.
+# - M. Dehghani and others, *Universal Transformers*, ICLR 2019: a transformer that loops one block.
+# - S. Bai, J. Z. Kolter, V. Koltun, *Deep Equilibrium Models*, NeurIPS 2019: going straight for the fixed point.
+
+# %%
+report(ex)
+
+# %% [markdown]
+# Next: **01 · fixed points**, where you find out when repeating a map settles, with a pocket calculator's worth of mathematics.

@@ -1,0 +1,182 @@
+"""Build notebooks from the lessons' one source.
+
+    python lessons/build.py               every lesson: stubs, executed, into notebooks/
+    python lessons/build.py 02 04         only these
+    python lessons/build.py --solved --out build/solved [--no-execute]
+    python lessons/build.py --check       fail if notebooks/ is not what the sources build
+
+A source is a jupytext percent file. Its exercise cells hold the solution between BEGIN SOLUTION and END SOLUTION, its hidden
+tests stand between BEGIN HIDDEN TESTS and END HIDDEN TESTS. The learner's form has a stub for each solution, the solution folded
+under it, and no hidden tests; the solved form has both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat.notebooknode import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = ROOT / "lessons"
+NOTEBOOKS = ROOT / "notebooks"
+
+SETUP = """\
+# Find the course's package, also where it is not installed (on Colab, clone the repository and open this notebook from it).
+import sys
+from pathlib import Path
+
+for folder in (Path.cwd(), *Path.cwd().parents):
+    if (folder / "looped_lite" / "model.py").exists():
+        sys.path.insert(0, str(folder)) if str(folder) not in sys.path else None
+        break
+
+import looped_lite
+
+print(f"looped_lite {looped_lite.__version__}")"""
+
+SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
+HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n(.*?)^[ \t]*### END HIDDEN TESTS\n?", re.DOTALL | re.MULTILINE)
+STUB = 'raise NotImplementedError("your turn")'
+
+
+def sources(wanted: list[str]) -> list[Path]:
+    """The lesson files whose number or name begins with one of ``wanted``; all of them if that is empty."""
+    found = sorted(SOURCES.glob("[0-9][0-9]_*.py"))
+    chosen = [path for path in found if not wanted or any(path.stem.startswith(name) for name in wanted)]
+    missing = [name for name in wanted if not any(path.stem.startswith(name) for path in found)]
+    if missing:
+        sys.exit(f"no lesson begins with {', '.join(missing)}: expected one of {', '.join(p.stem for p in found)}")
+    return chosen
+
+
+def solved_cells(cell: NotebookNode) -> list[NotebookNode]:
+    """A source cell as it stands in the solved form: the markers gone, everything else kept."""
+    cell.source = re.sub(
+        r"^[ \t]*### (BEGIN|END) (SOLUTION|HIDDEN TESTS)\n?", "", cell.source + "\n", flags=re.MULTILINE
+    )
+    cell.source = cell.source.rstrip("\n")
+    return [cell]
+
+
+def learner_cells(cell: NotebookNode) -> list[NotebookNode]:
+    """A source cell as the learner gets it: stubs, each with its solution folded below, and no hidden tests."""
+    text = cell.source + "\n"
+    if HIDDEN.search(text):
+        text = HIDDEN.sub("", text)
+        if not text.strip():
+            return []
+    if not SOLUTION.search(text):
+        cell.source = text.rstrip("\n")
+        return [cell]
+    solution = solved_cells(nbformat.v4.new_code_cell(text))[0].source
+    cell.source = SOLUTION.sub(lambda match: f"{match[1]}{STUB}\n", text).rstrip("\n")
+    fold = f"<details><summary>Solution</summary>\n\n```python\n{solution}\n```\n\n</details>"
+    return [cell, nbformat.v4.new_markdown_cell(fold, metadata={"tags": ["solution"]})]
+
+
+def build(source: Path, solved: bool) -> NotebookNode:
+    """The notebook of one lesson, not executed. The same source gives the same notebook, cell ids included."""
+    notebook = jupytext.read(source, fmt="py:percent")
+    form = solved_cells if solved else learner_cells
+    cells = [new for cell in notebook.cells for new in form(cell)]
+    cells.insert(1, nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["setup"]}))
+    for place, cell in enumerate(cells):
+        cell.id = f"{source.stem[:2]}-{place:03d}"
+    notebook.cells = cells
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    return notebook
+
+
+def execute(notebook: NotebookNode, timeout: int) -> float:
+    """Run all cells in ``notebooks/`` as the working folder; returns the seconds it took. A failing cell raises."""
+    began = time.perf_counter()
+    NotebookClient(
+        notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
+    ).execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # times of day: they would change with every build
+        tidy_outputs(cell)
+    notebook.metadata["language_info"] = {"name": "python"}
+    return time.perf_counter() - began
+
+
+def tidy_outputs(cell: NotebookNode) -> None:
+    """Join the pieces of each stream, and keep of a progress line what a terminal would show: its last state."""
+    if cell.cell_type != "code":
+        return
+    kept: list[NotebookNode] = []
+    for output in cell.outputs:
+        if (
+            output.output_type == "stream"
+            and kept
+            and kept[-1].output_type == "stream"
+            and kept[-1].name == output.name
+        ):
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    for output in kept:
+        if output.output_type == "stream":
+            output.text = "\n".join(line.rstrip("\r").split("\r")[-1] for line in output.text.split("\n"))
+    cell.outputs = kept
+
+
+def drift(source: Path) -> str | None:
+    """Why the shipped notebook of a lesson is not what its source builds, or None."""
+    path = NOTEBOOKS / f"{source.stem}.ipynb"
+    if not path.exists():
+        return f"{path.name} is missing"
+    shipped, built = nbformat.read(path, as_version=4), build(source, solved=False)
+    for mine, theirs in zip(built.cells, shipped.cells, strict=False):
+        if (mine.cell_type, mine.source, mine.id) != (theirs.cell_type, theirs.source, theirs.id):
+            return f"{path.name}: cell {theirs.id} is not what {source.name} builds"
+    if len(built.cells) != len(shipped.cells):
+        return f"{path.name} has {len(shipped.cells)} cells, {source.name} builds {len(built.cells)}"
+    for cell in shipped.cells:
+        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
+            return f"{path.name}: cell {cell.id} was never executed"
+        if cell.cell_type == "code" and any(output.output_type == "error" for output in cell.outputs):
+            return f"{path.name}: cell {cell.id} ships with an error"
+    if path.stat().st_size > 4_000_000:
+        return f"{path.name} is {path.stat().st_size / 1e6:.1f} MB: expected less than 4"
+    return None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Build the notebooks from the lessons.")
+    parser.add_argument("lessons", nargs="*", help="numbers or names, all if none is given")
+    parser.add_argument("--solved", action="store_true", help="solutions and hidden tests instead of stubs")
+    parser.add_argument("--out", type=Path, default=NOTEBOOKS)
+    parser.add_argument("--no-execute", action="store_true", help="write the cells without outputs")
+    parser.add_argument("--timeout", type=int, default=400, help="seconds for one cell")
+    parser.add_argument("--check", action="store_true", help="only compare notebooks/ with the sources")
+    arguments = parser.parse_args()
+    chosen = sources(arguments.lessons)
+    if arguments.check:
+        problems = [problem for problem in map(drift, chosen) if problem]
+        if problems:
+            sys.exit("\n".join([*problems, "run: python lessons/build.py " + " ".join(arguments.lessons)]))
+        print(f"{len(chosen)} notebooks are what their sources build")
+        return
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for source in chosen:
+        notebook = build(source, arguments.solved)
+        took = 0.0 if arguments.no_execute else execute(notebook, arguments.timeout)
+        path = arguments.out / f"{source.stem}.ipynb"
+        nbformat.write(notebook, path)
+        print(f"{path.name}: {len(notebook.cells)} cells, {took:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

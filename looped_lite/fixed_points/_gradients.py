@@ -1,0 +1,84 @@
+"""The gradient of a loss on the last state: by backpropagation through all loops, through the last few, or implicitly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from ._iterate import Map, apply, check_tol, flat
+from ._jacobian import gmres
+
+Loss = Callable[[Tensor], Tensor]  # last state -> one number
+Gradients = tuple[Tensor, ...]
+
+
+def unrolled_gradient(
+    f: Map, z: Tensor, loss: Loss, parameters: Iterable[Tensor], loops: int, last: int | None = None
+) -> Gradients:
+    """Run ``loops`` loops from ``z`` and backpropagate ``loss(z)`` through the ``last`` of them (all, by default).
+
+    Memory grows with ``last``. Started at a fixed point, the result is the first ``last`` terms of the series that
+    `implicit_gradient` sums. A parameter that was not used gets zeros.
+    """
+    last = loops if last is None else last
+    if loops < 1 or not 1 <= last <= loops:
+        raise ValueError(f"expected 1 <= last <= loops, got last {last} and loops {loops}")
+    with torch.no_grad():
+        for _ in range(loops - last):
+            z = apply(f, z)
+    with torch.enable_grad():
+        for _ in range(last):
+            z = apply(f, z)
+        return torch.autograd.grad(loss(z), list(parameters), retain_graph=True, materialize_grads=True)
+
+
+def implicit_gradient(
+    f: Map,
+    z: Tensor,
+    loss: Loss,
+    parameters: Iterable[Tensor],
+    method: str = "neumann",
+    terms: int = 200,
+    tol: float = 1e-6,
+) -> Gradients:
+    """The gradient of ``loss`` at a fixed point ``z``, from one evaluation of ``f``: memory does not grow with loops.
+
+    The adjoint ``u`` solves ``u = J^T u + dloss/dz``; then the gradient is that of ``<u, f(z)>`` with ``z`` held still.
+    ``neumann`` sums the series ``u = sum_k (J^T)^k dloss/dz``, up to ``terms`` of them, and needs a spectral radius below 1.
+    ``gmres`` spends at most about ``terms`` products and needs only that 1 is no eigenvalue. ValueError if ``tol`` is not reached.
+    """
+    check_tol(tol)
+    if method not in ("neumann", "gmres"):
+        raise ValueError(f"unknown method {method!r}: expected neumann or gmres")
+    point = z.detach().requires_grad_()
+    with torch.enable_grad():
+        after = apply(f, point)
+        push = torch.autograd.grad(loss(point), point)[0]
+    back = lambda u: torch.autograd.grad(after, point, u, retain_graph=True, materialize_grads=True)[0]
+    if method == "gmres":
+        size = min(40, terms)
+        u, left = gmres(lambda v: v - back(v), push, size, restarts=max(1, terms // size), tol=tol)
+    else:
+        u, whole = push, flat(push).norm(dim=1).clamp_min(1e-30)
+        term = push
+        for _ in range(terms):
+            term = back(term)
+            u = u + term
+            left = flat(term).norm(dim=1) / whole
+            if (left <= tol).all() or not left.isfinite().all():
+                break
+    if not (left <= tol).all():
+        raise ValueError(
+            f"the adjoint system was not solved to {tol:g} in {terms} terms (left {float(left.max()):.1e}): "
+            "is z a fixed point, with spectral radius below 1?"
+        )
+    return torch.autograd.grad(after, list(parameters), u, retain_graph=True, materialize_grads=True)
+
+
+def gradient_error(a: Gradients, b: Gradients) -> tuple[float, float]:
+    """Two gradients compared as long vectors: ``|a - b| / |b|``, and the cosine of the angle between them."""
+    one, other = (torch.cat([part.flatten().double() for part in parts]) for parts in (a, b))
+    size = other.norm().clamp_min(1e-30)
+    return float((one - other).norm() / size), float(one @ other / (one.norm().clamp_min(1e-30) * size))

@@ -1,0 +1,82 @@
+"""What the end of a loop depends on: where it started, and the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._iterate import Map, check_tol, iterate, lengths
+from ._jacobian import gmres, jacobian_product, products
+
+InputMap = Callable[[Tensor, Tensor], Tensor]  # (z, x) -> the next state; x is the input, whatever its shape
+
+
+@dataclass(frozen=True)
+class PathIndependence:
+    """Do many starts come to the same end? One row of ``ends`` for each start."""
+
+    score: Tensor  # (batch,) share of the pairs of starts whose ends agree: 1 = one end for all
+    distance: Tensor  # (batch,) mean distance of a pair of ends, relative to their mean length
+    settled: Tensor  # (starts, batch) did the last loop move the state by at most tol of its length?
+    ends: Tensor  # (starts, batch, ...)
+
+
+@torch.no_grad()
+def path_independence(f: Map, starts: Tensor, loops: int, tol: float = 1e-3) -> PathIndependence:
+    """Run ``f`` from several ``starts`` (starts, batch, ...) of the same instances, and compare where they end.
+
+    Two ends agree when their distance is at most ``tol`` times the mean length of all ends. Ends that are not fixed points are compared as they
+    stand after ``loops`` loops: agreement then means little, so look at ``settled`` too.
+    """
+    check_tol(tol)
+    if starts.dim() < 2 or len(starts) < 2:
+        raise ValueError(f"starts must be (starts, batch, ...) with two starts or more, got {tuple(starts.shape)}")
+    runs = [iterate(f, start, loops) for start in starts]
+    ends = torch.stack([run.z for run in runs])
+    last = [
+        run.steps[-1] <= tol * run.norms[-1] if loops else torch.zeros(len(run.z), dtype=torch.bool) for run in runs
+    ]
+    pairs = torch.triu_indices(len(starts), len(starts), 1)
+    apart = torch.stack([lengths(ends[i] - ends[j]) for i, j in pairs.T.tolist()])  # (pairs, batch)
+    size = torch.stack([lengths(end) for end in ends]).mean(0).clamp_min(1e-12)
+    return PathIndependence((apart <= tol * size).float().mean(0), (apart / size).mean(0), torch.stack(last), ends)
+
+
+def input_product(f: InputMap, z: Tensor, x: Tensor, dx: Tensor) -> Tensor:
+    """``J_x dx``: how the next state moves when the input moves by ``dx`` and the state is held."""
+    if dx.shape != x.shape:
+        raise ValueError(f"dx has shape {tuple(dx.shape)}, expected the input's {tuple(x.shape)}")
+    return products(lambda x: f(z, x), x)[0](dx)
+
+
+def input_sensitivity(f: InputMap, z: Tensor, x: Tensor, dx: Tensor, tol: float = 1e-4, size: int = 40) -> Tensor:
+    """How the fixed point ``z`` of ``f(., x)`` moves when the input moves by ``dx``: ``(I - J_z)^-1 J_x dx``, like ``z``.
+
+    Implicit differentiation: ``z* = f(z*, x)`` gives ``dz = J_z dz + J_x dx``. GMRES solves it without a run of the loop.
+    ValueError when ``z`` is no fixed point (relative residual above 1e-3), or when the system is not solved to ``tol``.
+    """
+    check_tol(tol)
+    at_x = lambda state: f(state, x)
+    moved = lengths(at_x(z) - z) / lengths(z).clamp_min(1e-12)
+    if not (moved <= 1e-3).all():
+        raise ValueError(f"z is no fixed point: one loop moves it by {float(moved.max()):.1e} of its length")
+    push, product = input_product(f, z, x, dx), jacobian_product(at_x, z)
+    answer, left = gmres(lambda v: v - product(v), push, size, restarts=20, tol=tol)
+    if not (left <= tol).all() and bool((lengths(push) > 0).any()):
+        raise ValueError(
+            f"(I - J) v = J_x dx was not solved to {tol:g} (left {float(left.max()):.1e}): is 1 an eigenvalue?"
+        )
+    return answer
+
+
+@torch.no_grad()
+def input_sensitivity_by_difference(
+    f: InputMap, z: Tensor, x: Tensor, dx: Tensor, loops: int, step: float = 1e-2
+) -> Tensor:
+    """The same by experiment: run the loop to its end on ``x + step dx`` and on ``x - step dx``, and compare. Like ``z``."""
+    check_tol(step)
+    ends = [iterate(lambda state, x=x + sign * step * dx: f(state, x), z, loops).z for sign in (1, -1)]
+    return (ends[0] - ends[1]) / (2 * step)

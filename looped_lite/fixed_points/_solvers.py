@@ -1,0 +1,137 @@
+"""Three ways to a fixed point, all of one form: (f, start, budget, tol) -> Solved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ._iterate import Map, apply, check_tol, flat, lengths, refuse_nan
+from ._jacobian import gmres, jacobian_product
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Where a solver got to, and what it paid. The unit of cost is one evaluation of ``f`` on the batch.
+
+    A product with the Jacobian counts as two evaluations: forward mode computes the value and its derivative.
+    """
+
+    z: Tensor  # for each instance the state that left the smallest relative residual, moved on by one loop
+    residual: Tensor  # (batch,) that residual, |f(z) - z| / |f(z)|
+    settled: Tensor  # (batch,) is it at most tol?
+    evaluations: Tensor  # (batch,) spent when the residual first fell to tol; all that were spent where it never did
+    trace: Tensor  # (points, batch) relative residuals, one row for each point looked at
+    spent: Tensor  # (points,) evaluations spent when that row was known
+
+
+class Ledger:
+    """Keeps the best state of every instance and the books, so that the solvers below can be short."""
+
+    def __init__(self, f: Map, z: Tensor, evaluations: int, tol: float):
+        check_tol(tol)
+        if evaluations < 1:
+            raise ValueError(f"evaluations must be at least 1, got {evaluations}")
+        self.f, self.tol, self.budget, self.spent = f, tol, evaluations, 0
+        self.best, self.residual = z, torch.full((len(z),), float("inf"), device=z.device)
+        self.used = torch.zeros(len(z), dtype=torch.long, device=z.device)
+        self.trace, self.costs = [], []
+
+    def look(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Evaluate ``f`` at ``z``, note the residual: (f(z), relative residual (batch,))."""
+        after = apply(self.f, z)
+        size = lengths(after)
+        refuse_nan(size[None], lengths(z))
+        moved = (lengths(after - z) / size.clamp_min(1e-12)).nan_to_num(nan=float("inf"))
+        self.spent += 1
+        better, open_ = moved < self.residual, self.residual > self.tol
+        self.used = torch.where(open_, self.spent, self.used)
+        self.best = torch.where((better & open_).view(-1, *[1] * (z.dim() - 1)), after, self.best)
+        self.residual = torch.where(better & open_, moved, self.residual)
+        self.trace.append(moved)
+        self.costs.append(self.spent)
+        return after, moved
+
+    @property
+    def goes_on(self) -> bool:
+        return self.spent < self.budget and bool((self.residual > self.tol).any())
+
+    def result(self) -> Solved:
+        settled, trace = self.residual <= self.tol, torch.stack(self.trace)
+        used = torch.where(settled, self.used, self.spent)
+        return Solved(self.best, self.residual, settled, used, trace, torch.tensor(self.costs))
+
+
+@torch.no_grad()
+def picard(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6) -> Solved:
+    """Plain iteration, ``z <- f(z)``. One evaluation a step; the error shrinks by about the spectral radius each time."""
+    books = Ledger(f, z, evaluations, tol)
+    while books.goes_on:
+        z, _ = books.look(z)
+    return books.result()
+
+
+@torch.no_grad()
+def anderson(
+    f: Map,
+    z: Tensor,
+    evaluations: int,
+    tol: float = 1e-6,
+    memory: int = 5,
+    begin: float = float("inf"),
+    ridge: float = 1e-10,
+) -> Solved:
+    """Anderson acceleration: mix the last ``memory`` + 1 evaluations so that, were f linear, the residual would be least.
+
+    One evaluation a step, plus a least-squares problem of ``memory`` unknowns for each instance. ``ridge`` times the mean
+    square of the differences keeps that problem solvable. An instance whose relative residual is above ``begin`` takes plain steps:
+    far from a fixed point a loop is not close to linear, and mixing its past does harm (see benchmarks/README.md).
+    """
+    if memory < 1:
+        raise ValueError(f"memory must be at least 1, got {memory}")
+    books, shape = Ledger(f, z, evaluations, tol), z.shape
+    values, gaps = [], []  # f(z) and f(z) - z of the last points, each (batch, numbers)
+    while books.goes_on:
+        after, moved = books.look(z)
+        values, gaps = [*values, flat(after)][-memory - 1 :], [*gaps, flat(after - z)][-memory - 1 :]
+        z = values[-1]
+        if len(gaps) > 1:
+            past = torch.stack([gaps[-1] - gap for gap in gaps[:-1]], dim=-1)  # (batch, numbers, memory)
+            past = past.double()
+            gram = past.mT @ past
+            scale = gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-60)
+            gram = gram + ridge * scale[:, None, None] * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
+            weights = torch.linalg.solve_ex(gram, past.mT @ gaps[-1].double()[..., None])[0].to(z)
+            step = torch.stack([values[-1] - value for value in values[:-1]], dim=-1) @ weights
+            mixed = values[-1] - step[..., 0]
+            good = mixed.isfinite().all(1) & (moved <= begin)
+            z = torch.where(good[:, None], mixed, values[-1])
+        z = z.reshape(shape)
+    return books.result()
+
+
+@torch.no_grad()
+def newton_krylov(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6, krylov: int = 10) -> Solved:
+    """Newton's method on ``f(z) - z = 0``; each linear system ``(I - J) d = f(z) - z`` is solved by GMRES in ``krylov`` products.
+
+    A step that does not lower the residual of an instance is replaced by a plain one, so far from a fixed point it falls
+    back to iteration. One Newton step costs ``1 + 2 (krylov + 1)`` evaluations.
+    """
+    if krylov < 1:
+        raise ValueError(f"krylov must be at least 1, got {krylov}")
+    books = Ledger(f, z, evaluations, tol)
+    after, moved = books.look(z)
+    while books.goes_on:
+        product = jacobian_product(f, z)
+        step, _ = gmres(lambda v, product=product: v - product(v), after - z, krylov, restarts=1)
+        books.spent += 2 * (min(krylov, flat(z).shape[1]) + 1)
+        trial = z + torch.where(step.isfinite(), step, 0.0)
+        trial_after, trial_moved = books.look(trial)
+        worse = trial_moved > moved
+        if worse.any():
+            pick = worse.view(-1, *[1] * (z.dim() - 1))
+            trial = torch.where(pick, after, trial)
+            trial_after, trial_moved = books.look(trial)
+        z, after, moved = trial, trial_after, trial_moved
+    return books.result()

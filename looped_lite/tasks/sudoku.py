@@ -1,0 +1,156 @@
+"""Sudoku as a task: a cell is a one-hot digit, attention heads look along rows, columns and boxes, the answer is a digit a cell.
+
+Puzzles, their solver and their symmetries are in `sudoku_puzzles`; here they become tensors.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..model import LoopedTransformer
+from ..pretrained import data_path
+from . import IGNORE
+from .sudoku_puzzles import Box, apply_symmetry, clash_messages, is_valid_solution, parse, random_symmetry, show, solve
+
+SPLITS = ("train", "validation", "test", "hard_validation", "hard", "extreme")
+
+
+@cache
+def load_puzzles(box: Box, split: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The shipped puzzles of one split: puzzles and solutions (count, cells), digits with 0 for empty, and guesses (count,).
+
+    ``box`` is (2, 3) for 6x6 or (3, 3) for 9x9; see data/README.md for the splits.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
+    side = box[0] * box[1]
+    path = data_path(f"sudoku_{side}x{side}.csv.gz")
+    if not path.exists():
+        raise ValueError(f"no shipped puzzles for boxes of {box[0]}x{box[1]}: expected (2, 3) or (3, 3)")
+    with gzip.open(path, "rt", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == split]
+    puzzles, solutions = (
+        torch.tensor([[0 if c == "." else int(c) for c in row[name]] for row in rows])
+        for name in ("puzzle", "solution")
+    )
+    return puzzles, solutions, torch.tensor([float(row["guesses"]) for row in rows])
+
+
+def one_hot(grids: Tensor, side: int) -> Tensor:
+    """Grids (batch, cells), 0 for empty -> inputs (batch, cells, 1 + side)."""
+    return F.one_hot(grids, side + 1).float()
+
+
+def unit_masks(box: Box) -> Tensor:
+    """Who sees whom in each of four heads, (4, cells, cells): same row, same column, same box, everybody."""
+    side = box[0] * box[1]
+    row, column = torch.arange(side * side) // side, torch.arange(side * side) % side
+    boxes = row // box[0] * side + column // box[1]
+    same = [key[:, None] == key[None, :] for key in (row, column, boxes)]
+    return torch.stack([*same, torch.ones_like(same[0])])
+
+
+@dataclass(frozen=True)
+class Sudoku:
+    """The task. ``level`` is the share of the empty cells that a training puzzle is shown on top of its givens, give or take
+    a tenth; the curriculum goes down to 0, where half of the puzzles are minimal.
+
+    ``attention="units"`` gives the four heads rows, columns, boxes and the whole board; ``"full"`` gives all of them the
+    whole board, as in the paper, and leaves the geometry to the 2-D rotary positions.
+    """
+
+    box: Box = (3, 3)
+    attention: str = "units"
+    first_level: float = 0.6
+    last_level: float = 0.0
+    stride: float = 0.04
+    most_loops: int = 16  # N of the progressive loss
+
+    @property
+    def side(self) -> int:
+        return self.box[0] * self.box[1]
+
+    @property
+    def name(self) -> str:
+        return f"sudoku-{self.side}x{self.side}"
+
+    @property
+    def features(self) -> int:
+        return self.side + 1
+
+    @property
+    def classes(self) -> int:
+        return self.side
+
+    def tensors(self, puzzles: Tensor, solutions: Tensor) -> tuple[Tensor, Tensor]:
+        """Puzzles and solutions (batch, cells) -> inputs (batch, cells, 1 + side), targets (batch, cells) from 0; a given is not scored."""
+        return one_hot(puzzles, self.side), (solutions - 1).masked_fill(puzzles > 0, IGNORE)
+
+    def batch(self, size: int, level: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Random training puzzles under random symmetries, with extra givens."""
+        puzzles, solutions, _ = load_puzzles(self.box, "train")
+        chosen = torch.randint(len(puzzles), (size,), generator=generator)
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        cells, digits = (
+            np.stack(parts) for parts in zip(*(random_symmetry(self.box, rng) for _ in range(size)), strict=True)
+        )
+        both = np.stack([puzzles[chosen].numpy(), solutions[chosen].numpy()])
+        puzzle, solution = (torch.from_numpy(apply_symmetry(grids, cells, digits)) for grids in both)
+        share = level + 0.2 * torch.rand(size, 1, generator=generator) - 0.1
+        shown = torch.rand(puzzle.shape, generator=generator) < share
+        return self.tensors(torch.where(shown, solution, puzzle), solution)
+
+    def split(self, split: str, count: int | None = None) -> tuple[Tensor, Tensor]:
+        """The first ``count`` puzzles of a shipped split as inputs and targets, for evaluation."""
+        puzzles, solutions, _ = load_puzzles(self.box, split)
+        return self.tensors(puzzles[:count], solutions[:count])
+
+    def draw_level(self, level: float, generator: torch.Generator) -> float:
+        return level
+
+    def harder(self, level: float) -> float:
+        return max(round(level - self.stride, 6), self.last_level)
+
+    def loops(self, level: float) -> int:
+        return self.most_loops
+
+    def positions(self, cells: int) -> Tensor:
+        return torch.cartesian_prod(torch.arange(self.side), torch.arange(self.side))
+
+    def model(self, seed: int = 0, **changes: Any) -> LoopedTransformer:
+        if self.attention not in ("units", "full"):
+            raise ValueError(f"unknown attention {self.attention!r}: expected units or full")
+        mask = unit_masks(self.box) if self.attention == "units" else None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return LoopedTransformer(self.features, self.classes, **{"heads": 4, "mask": mask, "task": self, **changes})
+
+    def encode(self, text: str) -> Tensor:
+        grid = parse(text, self.box)
+        clashes = clash_messages(grid, self.box)
+        if clashes:
+            raise ValueError("; ".join(clashes))
+        solutions, _ = solve(grid, self.box)
+        if not solutions:
+            raise ValueError("this puzzle has no solution, though no two givens clash")
+        if len(solutions) > 1:
+            raise ValueError("this puzzle has several solutions: expected exactly one")
+        return one_hot(torch.tensor([grid]), self.side)
+
+    def decode(self, text: str, logits: Tensor) -> dict[str, Any]:
+        """The grid with every empty cell filled by its likeliest digit, and whether that solves the puzzle."""
+        givens = parse(text, self.box)
+        filled = [given or int(digit) + 1 for given, digit in zip(givens, logits.argmax(-1), strict=True)]
+        return {"answer": show(filled), "solved": is_valid_solution(filled, givens, self.box)}
+
+    def max_loops(self, x: Tensor) -> int:
+        return 512

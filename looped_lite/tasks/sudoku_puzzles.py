@@ -1,0 +1,388 @@
+"""Sudoku puzzles: rules, a fast solver, a generator and the symmetries. Pure Python and numpy.
+
+Conventions used everywhere:
+
+- `box` is (rows, columns) of one box: (2, 2) is 4x4 sudoku, (2, 3) is 6x6 and (3, 3) is 9x9; side = rows * columns.
+- A grid is flat, row by row: side * side digits, 0 for an empty cell. Cells, rows and columns count from 0 in code,
+  from 1 in messages for people.
+- A band is a row of boxes, a stack is a column of boxes.
+
+The solver keeps one big integer: bit `digit * cells + cell` says that the digit may still go into the cell. One shift
+and one AND then work on all cells and all digits at once, which is what makes pure Python fast enough here.
+"""
+
+import random
+from collections.abc import Iterable, Sequence
+from functools import cache
+from itertools import permutations, product
+
+import numpy as np
+
+Box = tuple[int, int]
+
+
+# ---------------------------------------------------------------- text and rules
+
+
+def parse(text: str, box: Box = (3, 3)) -> list[int]:
+    """Reads a grid such as "53..7...." ('.' or '0' for empty, white space ignored); says what is wrong otherwise."""
+    side = box[0] * box[1]
+    characters = "".join(text.split())
+    if len(characters) != side * side:
+        raise ValueError(f"a {side}x{side} sudoku has {side * side} characters, this one has {len(characters)}")
+    grid = []
+    for place, character in enumerate(characters):
+        where = f"row {place // side + 1}, column {place % side + 1}"
+        if character not in ".0123456789":
+            raise ValueError(f"{where}: {character!r} is neither a digit nor '.' or '0' for an empty cell")
+        digit = 0 if character == "." else int(character)
+        if digit > side:
+            raise ValueError(f"{where}: {digit} is too large for a {side}x{side} sudoku (digits 1 to {side})")
+        grid.append(digit)
+    return grid
+
+
+def show(grid: Iterable[int]) -> str:
+    """The grid as one line of digits, '.' for empty: the opposite of `parse`."""
+    return "".join(str(int(digit)) if digit else "." for digit in grid)
+
+
+@cache
+def units(box: Box) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """(name, cells) of every row, column and box: ("row 1", (0, 1, ...)), ..., 3 * side of them."""
+    (box_rows, box_cols), side = box, box[0] * box[1]
+    every = range(side)
+    rows = [(f"row {r + 1}", tuple(r * side + k for k in every)) for r in every]
+    columns = [(f"column {c + 1}", tuple(k * side + c for k in every)) for c in every]
+    boxes = []
+    for b in every:
+        top, left = b // box_rows * box_rows, b % box_rows * box_cols
+        cells = tuple((top + k // box_cols) * side + left + k % box_cols for k in every)
+        boxes.append((f"box {b + 1}", cells))
+    return tuple(rows + columns + boxes)
+
+
+def clashes(grid: Sequence[int], box: Box = (3, 3)) -> list[tuple[str, int, tuple[int, ...]]]:
+    """Every broken rule as (unit name, digit, the cells that hold it): empty if the digits so far break no rule."""
+    found = []
+    for name, cells in units(box):
+        for digit in range(1, box[0] * box[1] + 1):
+            holders = tuple(cell for cell in cells if grid[cell] == digit)
+            if len(holders) > 1:
+                found.append((name, digit, holders))
+    return found
+
+
+def clash_messages(grid: Sequence[int], box: Box = (3, 3)) -> list[str]:
+    """The clashes in words, for example "row 3 has two 5s: columns 1 and 7"."""
+    side, words = box[0] * box[1], {2: "two", 3: "three", 4: "four"}
+    messages = []
+    for name, digit, cells in clashes(grid, box):
+        if name.startswith("row"):
+            kind, places = "columns ", [str(cell % side + 1) for cell in cells]
+        elif name.startswith("column"):
+            kind, places = "rows ", [str(cell // side + 1) for cell in cells]
+        else:
+            kind, places = "", [f"row {cell // side + 1} column {cell % side + 1}" for cell in cells]
+        listed = ", ".join(places[:-1]) + " and " + places[-1]
+        messages.append(f"{name} has {words.get(len(cells), len(cells))} {digit}s: {kind}{listed}")
+    return messages
+
+
+def is_valid_solution(grid: Sequence[int], givens: Sequence[int], box: Box = (3, 3)) -> bool:
+    """True if the grid is full, breaks no rule and changes no given."""
+    side = box[0] * box[1]
+    if len(grid) != side * side or len(givens) != side * side:
+        return False
+    if not all(1 <= digit <= side for digit in grid):
+        return False
+    return all(given in (0, digit) for digit, given in zip(grid, givens, strict=True)) and not clashes(grid, box)
+
+
+# ---------------------------------------------------------------- solver
+
+
+@cache
+def _tables(box: Box):
+    """Constants of the solver: all candidates, what each placement keeps, and the four kinds of constraint.
+
+    `keeps[digit * cells + cell]` has a 0 for every candidate that dies when the digit is placed in the cell. A kind of
+    constraint (cell, row, column, box) is (shifts, leaders, spread): its side members sit at leader + shift, `leaders`
+    marks the first member of each, and multiplying leaders by `spread` marks all members.
+    """
+    side = box[0] * box[1]
+    cells, every = side * side, range(side)
+    everything = (1 << side * cells) - 1
+    names_and_units = units(box)
+    peers = [0] * cells
+    for _, members in names_and_units:
+        together = sum(1 << cell for cell in members)
+        for cell in members:
+            peers[cell] |= together
+    whole_cell = sum(1 << digit * cells for digit in every)
+    keeps = [
+        everything & ~(peers[cell] << digit * cells | whole_cell << cell) | 1 << digit * cells + cell
+        for digit in every
+        for cell in range(cells)
+    ]
+    kinds = [([digit * cells for digit in every], range(cells))]
+    for first in (0, side, 2 * side):
+        members = [unit for _, unit in names_and_units[first : first + side]]
+        shifts = [cell - members[0][0] for cell in members[0]]
+        kinds.append((shifts, [digit * cells + unit[0] for digit in every for unit in members]))
+    constraints = tuple(
+        (tuple(shifts), sum(1 << leader for leader in leaders), sum(1 << shift for shift in shifts))
+        for shifts, leaders in kinds
+    )
+    return everything, keeps, constraints
+
+
+def _propagate(options: int, placed: int, keeps: list[int], constraints: tuple) -> tuple[int, int]:
+    """Places every single (a constraint with one option left) until there is none; options = 0 if one has no option."""
+    while True:
+        singles = 0
+        for shifts, leaders, spread in constraints:
+            once = twice = 0
+            for shift in shifts:
+                member = options >> shift
+                twice |= once & member
+                once |= member
+            if leaders & ~once:
+                return 0, placed
+            singles |= (leaders & ~twice) * spread
+        singles &= options & ~placed
+        if not singles:
+            return options, placed
+        placed |= singles
+        while singles:
+            lowest = singles & -singles
+            options &= keeps[lowest.bit_length() - 1]
+            singles ^= lowest
+
+
+def _choose(options: int, constraint: tuple, cells: int) -> list[int]:
+    """The options of a cell with the fewest, but more than one (of several such cells, the first)."""
+    shifts, leaders, spread = constraint
+    once = twice = thrice = 0
+    for shift in shifts:
+        member = options >> shift
+        thrice |= twice & member
+        twice |= once & member
+        once |= member
+    pairs = twice & ~thrice & leaders
+    if pairs:
+        cell = (pairs & -pairs).bit_length() - 1
+    else:
+        counts = [(options >> cell & spread).bit_count() for cell in range(cells)]
+        cell = min((cell for cell in range(cells) if counts[cell] > 1), key=counts.__getitem__)
+    return [cell + shift for shift in shifts if options >> cell + shift & 1]
+
+
+def _search(options: int, placed: int, box: Box, limit: int, hidden: bool = True, rng: random.Random | None = None):
+    """Depth-first search: (up to `limit` solutions as integers of placed options, number of guesses)."""
+    _, keeps, constraints = _tables(box)
+    used = constraints if hidden else constraints[:1]
+    solutions, guesses, stack = [], 0, [(options, placed)]
+    while stack and len(solutions) < limit:
+        options, placed = _propagate(*stack.pop(), keeps, used)
+        if options and options == placed:
+            solutions.append(options)
+        elif options:
+            guesses += 1
+            choice = _choose(options, constraints[0], (box[0] * box[1]) ** 2)
+            if rng:
+                rng.shuffle(choice)
+            stack += [(options & keeps[option], placed | 1 << option) for option in reversed(choice)]
+    return solutions, guesses
+
+
+def _options(placed: Iterable[int], box: Box) -> tuple[int, int]:
+    """The (options, placed) integers after placing these options (digit - 1) * cells + cell."""
+    options, keeps, _ = _tables(box)
+    marks = 0
+    for option in placed:
+        options &= keeps[option]
+        marks |= 1 << option
+    return options, marks
+
+
+def _grid(options: int, box: Box) -> list[int]:
+    """The grid of an integer of options with one option per cell."""
+    cells = (box[0] * box[1]) ** 2
+    grid = [0] * cells
+    while options:
+        digit, cell = divmod(options.bit_length() - 1, cells)
+        grid[cell] = digit + 1
+        options ^= 1 << digit * cells + cell
+    return grid
+
+
+def _start(grid: Sequence[int], box: Box) -> tuple[int, int]:
+    """The (options, placed) integers of the grid's digits."""
+    cells = len(grid)
+    return _options([(digit - 1) * cells + cell for cell, digit in enumerate(grid) if digit], box)
+
+
+def solve(grid: Sequence[int], box: Box = (3, 3), limit: int = 2, hidden: bool = True) -> tuple[list[list[int]], int]:
+    """Up to `limit` solutions of the grid, and how many guesses the search made.
+
+    The search fills every single, then tries all digits of a cell with the fewest candidates, and so on. A guess is one
+    such cell with several candidates, counted over the whole search, wrong branches included; for a puzzle with one
+    solution that is the number needed to prove that it has no other. Singles are naked (a cell with one candidate) and
+    hidden (a digit with one place left in a row, column or box); `hidden=False` allows naked ones only.
+
+    One solution: a proper puzzle. None: a contradiction. Two, at limit=2: ambiguous.
+    """
+    solutions, guesses = _search(*_start(grid, box), box, limit, hidden)
+    return [_grid(solution, box) for solution in solutions], guesses
+
+
+def singles_only(grid: Sequence[int], box: Box = (3, 3)) -> bool:
+    """True if naked and hidden singles alone fill the grid."""
+    _, keeps, constraints = _tables(box)
+    options, placed = _propagate(*_start(grid, box), keeps, constraints)
+    return bool(options) and options == placed
+
+
+def rate(puzzle: Sequence[int], box: Box = (3, 3), hidden: bool = True, copies: int = 10) -> float:
+    """Guesses of `solve`, the mean over symmetric copies of the puzzle (always the same copies).
+
+    A single count depends on which of several equally good cells comes first, so a mirrored puzzle could get another
+    one; the mean depends much less on it. It is 0 exactly if singles alone solve the puzzle.
+    """
+    rng, grid = random.Random(copies), np.asarray(puzzle)
+    images = [apply_symmetry(grid, *random_symmetry(box, rng)).tolist() for _ in range(copies)]
+    return sum(solve(image, box, hidden=hidden)[1] for image in images) / copies
+
+
+# ---------------------------------------------------------------- generator
+
+
+def generate(box: Box, rng: random.Random) -> tuple[list[int], list[int]]:
+    """A minimal puzzle and its only solution: a random full grid loses givens, in random order, while it stays unique.
+
+    Removing a given keeps the puzzle unique exactly if no solution has another digit there, so that is what is
+    searched. Each given is tried once: one that could not go then cannot go later, when fewer givens are left.
+    """
+    (full,), _ = _search(_tables(box)[0], 0, box, limit=1, rng=rng)
+    solution = _grid(full, box)
+    cells = len(solution)
+    givens = [(digit - 1) * cells + cell for cell, digit in enumerate(solution)]
+    order = list(givens)
+    rng.shuffle(order)
+    for given in order:
+        fewer = [other for other in givens if other != given]
+        options, placed = _options(fewer, box)
+        others, _ = _search(options & ~(1 << given), placed, box, limit=1)
+        if not others:
+            givens = fewer
+    kept = {given % cells for given in givens}
+    return [digit if cell in kept else 0 for cell, digit in enumerate(solution)], solution
+
+
+# ---------------------------------------------------------------- symmetries
+
+
+def random_symmetry(box: Box, rng) -> tuple[np.ndarray, np.ndarray]:
+    """A random symmetry as (cells, digits), to be used by `apply_symmetry`.
+
+    It permutes the digits, the bands, the rows within each band, the stacks, the columns within each stack, and, where
+    boxes are square, may swap rows with columns. `cells` has shape (side * side,): the cell that each cell takes its
+    content from. `digits` has shape (side + 1,): the new name of each digit, digits[0] = 0. `rng` is a
+    `random.Random` or a `numpy.random.Generator`.
+    """
+    side = box[0] * box[1]
+    lines = []
+    for size in box:
+        groups = [list(range(first, first + size)) for first in range(0, side, size)]
+        rng.shuffle(groups)
+        for group in groups:
+            rng.shuffle(group)
+        lines.append([line for group in groups for line in group])
+    digits = list(range(1, side + 1))
+    rng.shuffle(digits)
+    cells = np.add.outer(np.array(lines[0]) * side, np.array(lines[1]))
+    if box[0] == box[1] and rng.random() < 0.5:
+        cells = cells.T
+    return cells.ravel(), np.array([0, *digits])
+
+
+def apply_symmetry(grids: np.ndarray, cells: np.ndarray, digits: np.ndarray) -> np.ndarray:
+    """The images of grids (..., side * side) under a symmetry: one for all, or one each.
+
+    One each: cells (..., side * side) and digits (..., side + 1), stacked from `random_symmetry`. A puzzle and its
+    solution keep belonging together if both get the same symmetry.
+    """
+    if cells.ndim == 1:
+        return digits[grids[..., cells]].astype(grids.dtype)
+    moved = np.take_along_axis(grids, cells, axis=-1)
+    return np.take_along_axis(digits, moved, axis=-1).astype(grids.dtype)
+
+
+def _mix(numbers: np.ndarray) -> np.ndarray:
+    """A fixed scrambling of 64-bit integers (the finalizer of splitmix64)."""
+    numbers = (numbers ^ numbers >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+    numbers = (numbers ^ numbers >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return numbers ^ numbers >> np.uint64(31)
+
+
+def fingerprint(puzzles: np.ndarray, box: Box = (3, 3), rounds: int = 4) -> np.ndarray:
+    """A 64-bit number per puzzle (..., side * side) -> (...), the same for all symmetric images of a puzzle.
+
+    Each cell starts with a colour, given or empty; in each round its new colour is a hash of its old one and of the
+    sums of colours over its row, its column, its box and the cells with the same digit. The fingerprint is the sum of
+    all colours. Nothing in it depends on the order of rows, columns, or digits, so equivalent puzzles must agree;
+    others differ, but for rare accidents that `same_up_to_symmetry` settles.
+    """
+    side, puzzles = box[0] * box[1], np.asarray(puzzles)
+    cell = np.arange(side * side)
+    row, column = cell // side, cell % side
+    group_of = {"row": row, "column": column, "box": row // box[0] * side + column // box[1]}
+    members = {name: (group[:, None] == group[None, :]).astype(np.uint64) for name, group in group_of.items()}
+    salts = {"row": 1, "column": 1 if box[0] == box[1] else 2, "box": 3}  # a transpose swaps rows with columns
+    colours = (puzzles > 0).astype(np.uint64)
+    for _ in range(rounds):
+        hashed = _mix(colours + np.uint64(5))
+        colours = hashed * np.uint64(3)
+        for name, member in members.items():
+            colours = colours + _mix(hashed @ member + np.uint64(salts[name]))
+        for digit in range(1, side + 1):
+            alike = puzzles == digit
+            total = (hashed * alike).sum(-1, keepdims=True, dtype=np.uint64)
+            colours = colours + alike * _mix(total + np.uint64(4))
+    return _mix(colours).sum(-1, dtype=np.uint64)
+
+
+@cache
+def _line_orders(side: int, size: int) -> np.ndarray:
+    """All orders of rows (or columns) that keep groups of `size` together: (1296, 9) for side 9 and size 3."""
+    groups = [range(first, first + size) for first in range(0, side, size)]
+    orders = [
+        [line for group in chosen for line in group]
+        for order in permutations(groups)
+        for chosen in product(*(permutations(group) for group in order))
+    ]
+    return np.array(orders)
+
+
+def same_up_to_symmetry(a: Sequence[int], b: Sequence[int], box: Box = (3, 3)) -> bool:
+    """Exact test: True if some symmetry turns puzzle a into puzzle b.
+
+    Tries every order of columns that gives b's count of givens per column, with every order of rows that then gives
+    b's pattern of givens, and looks whether the digits translate one to one.
+    """
+    side = box[0] * box[1]
+    target = np.asarray(b).reshape(side, side)
+    weights = 1 << np.arange(side)
+    wanted_counts, wanted_patterns = (target > 0).sum(0), (target > 0) @ weights
+    row_orders, column_orders = _line_orders(side, box[0]), _line_orders(side, box[1])
+    grid = np.asarray(a).reshape(side, side)
+    for source in (grid, grid.T) if box[0] == box[1] else (grid,):
+        counts = (source > 0).sum(0)
+        for columns in column_orders[(counts[column_orders] == wanted_counts).all(1)]:
+            patterns = (source > 0)[:, columns] @ weights
+            for rows in row_orders[(patterns[row_orders] == wanted_patterns).all(1)]:
+                pairs = set(zip(source[rows][:, columns].ravel().tolist(), target.ravel().tolist(), strict=True))
+                if len(pairs) == len({old for old, _ in pairs}) == len({new for _, new in pairs}):
+                    return True
+    return False

@@ -1,0 +1,275 @@
+"""Train a loop: progressive loss, a curriculum that waits for the model, checkpoints that resume to the same bits."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .checkpoints import load_into, load_tensors, save_tensors
+from .model import LoopedTransformer
+from .tasks import IGNORE, Task, correct_cells, exact_match
+
+
+def sample_loops(most: int, generator: torch.Generator) -> tuple[int, int]:
+    """Draw how many loops run without gradient (n in [0, most)) and then with gradient (k in [1, most - n])."""
+    if most < 1:
+        raise ValueError(f"loops must be at least 1, got {most}")
+    n = int(torch.randint(0, most, (), generator=generator))
+    k = int(torch.randint(1, most - n + 1, (), generator=generator))
+    return n, k
+
+
+def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> Tensor:
+    """Run ``n`` loops without gradient, then ``k`` with it, and read out: (batch, cells, classes).
+
+    The start of the second part carries no gradient through the first, but recall still brings ``h`` in with gradient. With
+    n = 0 the start is ``h`` itself, gradient and all: without recall the embedding learns from these batches alone.
+    """
+    f, h = model.loop(x)
+    z = h
+    with torch.no_grad():
+        for _ in range(n):
+            z = f(z)
+    for _ in range(k):
+        z = f(z)
+    return model.read_out(z)
+
+
+def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy over the scored cells: (batch, cells, classes), (batch, cells) -> ()."""
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int = 50, decay: float = 0.4) -> float:
+    """Linear warm-up, a plateau at ``peak``, then linear to zero over the last share ``decay`` of the run."""
+    return peak * min(1.0, (step + 1) / warmup, (steps - step) / (decay * steps))
+
+
+@dataclass
+class Run:
+    """Where a training run stands, and what it has seen. ``history`` holds one number a step for each name."""
+
+    step: int = 0
+    level: float = 0.0
+    running: float = 0.0  # running accuracy on scored cells, in batches of full level and nearly full depth
+    seconds: float = 0.0
+    finished: bool = False
+    history: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "level": [], "running": []})
+
+
+def make_optimizers(
+    model: LoopedTransformer, lr: float, weight_decay: float, muon: float | None = None
+) -> list[torch.optim.Optimizer]:
+    """AdamW for all parameters; or, with a ``muon`` rate, Muon for the matrices inside the loop and AdamW for the rest.
+
+    Muon (torch >= 2.9) replaces each matrix's update by the nearest orthogonal one, so that every direction of it moves
+    equally far. The long sudoku runs use it; the lessons train with AdamW alone.
+    """
+    if muon is None:
+        return [torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)]
+    matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    return [
+        torch.optim.Muon(matrices, lr=muon, weight_decay=weight_decay),
+        torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay),
+    ]
+
+
+def train_step(
+    model: LoopedTransformer,
+    task: Task,
+    optimizers: list[torch.optim.Optimizer],
+    run: Run,
+    generator: torch.Generator,
+    batch: int,
+    advance: float = 0.9,
+    clip: float = 1.0,
+) -> float:
+    """One step of progressive loss on one batch of ``batch`` instances. Returns the loss.
+
+    Batches of full level and nearly full depth update ``run.running``; when it passes ``advance``, the curriculum moves on
+    to the next level. Shallow batches say nothing about readiness: they fail for lack of loops.
+    """
+    level = task.draw_level(run.level, generator)
+    x, y = (part.to(model.embed.weight.device) for part in task.batch(batch, level, generator))
+    most = task.loops(level)
+    n, k = sample_loops(most, generator)
+    logits = progressive_logits(model, x, n, k)
+    loss = cross_entropy(logits, y)
+    if not math.isfinite(loss.item()):
+        raise FloatingPointError(f"the loss is {loss.item()} at step {run.step}: try a smaller learning rate")
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip))
+    if not math.isfinite(norm):  # one such step would fill the weights, and the next checkpoint, with nan
+        raise FloatingPointError(f"the gradient norm is {norm} at step {run.step}: try a smaller learning rate")
+    for optimizer in optimizers:
+        optimizer.step()
+
+    if level == run.level and n + k >= 0.8 * most:
+        scored = y != IGNORE
+        accuracy = float(correct_cells(logits, y)[scored].float().mean())
+        run.running += 0.3 * (accuracy - run.running)
+        if run.running > advance and level != task.last_level:
+            run.level, run.running = task.harder(level), 0.0
+    return loss.item()
+
+
+def train(
+    model: LoopedTransformer,
+    task: Task,
+    steps: int,
+    *,
+    seed: int = 0,
+    batch: int = 64,
+    lr: float = 3e-3,
+    decay: float = 0.4,
+    weight_decay: float = 0.01,
+    muon: float | None = None,
+    advance: float = 0.9,
+    checkpoint: str | Path | None = None,
+    save_every: int = 200,
+    on_step: Callable[[Run], bool | None] | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train ``model`` in place for ``steps`` steps of AdamW. The same seed, machine and thread count give the same bits.
+
+    ``on_step(run)`` is called after every step; training stops early if it returns True. With a ``checkpoint`` path the whole
+    state is saved every ``save_every`` steps and at the end, and a second call with the same arguments goes on where the
+    first one stopped, to the same result; a finished run is only loaded. Ctrl-C (or the stop button) ends the current step,
+    saves, and returns.
+
+    Raises ValueError when the checkpoint belongs to other settings, FloatingPointError when the loss is not finite.
+    """
+    if steps < 1 or batch < 1:
+        raise ValueError(f"steps and batch must be at least 1, got {steps} and {batch}")
+    settings = {"task": task.name, "steps": steps, "seed": seed, "batch": batch, "lr": lr, "decay": decay}
+    settings |= {"weight_decay": weight_decay, "muon": muon, "advance": advance}
+    settings |= {"recall": model.blocks[0].recall_at, "norm": model.blocks[0].norm_at}
+    generator = torch.Generator().manual_seed(seed)
+    optimizers = make_optimizers(model, lr, weight_decay, muon)
+    run = Run(level=task.first_level)
+    if checkpoint is not None and Path(checkpoint).exists():
+        run = resume(checkpoint, model, optimizers, generator, settings)
+    with interruptible() as interrupted, tqdm(total=steps, initial=run.step, disable=not progress, unit="step") as bar:
+        while run.step < steps and not run.finished and not interrupted():
+            began = time.perf_counter()
+            for optimizer, peak in zip(optimizers, (lr,) if muon is None else (muon, lr), strict=True):
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(run.step, steps, peak, decay=decay)
+            loss = train_step(model, task, optimizers, run, generator, batch, advance)
+            run.step += 1
+            run.seconds += time.perf_counter() - began
+            for name, value in (("loss", loss), ("level", run.level), ("running", run.running)):
+                run.history[name].append(value)
+            bar.update()
+            bar.set_postfix(loss=f"{loss:.3f}", level=f"{run.level:g}", running=f"{run.running:.2f}", refresh=False)
+            run.finished = run.step == steps or bool(on_step is not None and on_step(run))
+            if checkpoint is not None and (run.finished or run.step % save_every == 0):
+                save_run(checkpoint, run, model, optimizers, generator, settings)
+    if not run.finished:
+        if checkpoint is not None:
+            save_run(checkpoint, run, model, optimizers, generator, settings)
+        kept = (
+            "call train again to go on from there"
+            if checkpoint is not None
+            else "give a checkpoint to be able to resume"
+        )
+        print(f"Interrupted after step {run.step} of {steps}; {kept}.")
+    return run
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """While open, the first Ctrl-C only raises a flag, so that a step is never cut in half; a second one interrupts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # only the main thread may handle signals
+        return
+    asked = []
+
+    def handle(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def save_run(
+    path: str | Path,
+    run: Run,
+    model: LoopedTransformer,
+    optimizers: list[torch.optim.Optimizer],
+    generator: torch.Generator,
+    settings: dict[str, Any],
+) -> None:
+    """Save all that the next step depends on: weights, the optimizers' moments, the generator, and where the run stands."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for optimizer in optimizers:
+        for name, parameter in model.named_parameters():
+            for key, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{key}.{name}"] = value
+    tensors["generator"] = generator.get_state()
+    save_tensors(path, tensors, {"run": asdict(run), "settings": settings})
+
+
+def resume(
+    path: str | Path,
+    model: LoopedTransformer,
+    optimizers: list[torch.optim.Optimizer],
+    generator: torch.Generator,
+    settings: dict[str, Any],
+) -> Run:
+    """Bring model, optimizers and generator to where `save_run` left them, and return the run."""
+    tensors, facts = load_tensors(path)
+    if "run" not in facts:
+        raise ValueError(f"{path} holds no training run: expected a file saved by train")
+    for name, value in settings.items():
+        if facts["settings"].get(name) != value:
+            raise ValueError(
+                f"{path} was trained with {name}={facts['settings'].get(name)!r}, this call asks for {value!r}"
+            )
+    weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
+    load_into(model, weights, path)
+    owner = {id(p): optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    parameters = dict(model.named_parameters())
+    for name, value in tensors.items():
+        if name.startswith("optimizer."):
+            _, key, parameter = name.split(".", 2)
+            owner[id(parameters[parameter])].state[parameters[parameter]][key] = value
+    generator.set_state(tensors["generator"])
+    return Run(**facts["run"])
+
+
+@torch.no_grad()
+def accuracy_over_loops(
+    model: LoopedTransformer,
+    x: Tensor,
+    targets: Tensor,
+    loops: list[int],
+    start: str | Tensor = "input",
+    generator: torch.Generator | None = None,
+) -> dict[int, Tensor]:
+    """Exact match of each instance after each of the given numbers of ``loops``: {loops: (batch,) bool}. One pass."""
+    wanted, right = set(loops), {}
+    for t, z in enumerate(model.states(x, max(loops), start, generator), start=1):
+        if t in wanted:
+            right[t] = exact_match(model.read_out(z), targets)
+    return right

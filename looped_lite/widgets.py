@@ -1,0 +1,284 @@
+"""Pictures that answer to the hand: sliders, a play button, a field to type your own problem into.
+
+Each function returns an ipywidgets widget that works in JupyterLab and in Colab. Pictures are drawn by `looped_lite.plots`
+when they are first needed and kept, so a second look is instant; where widgets do not run, use the figure function named in
+the docstring. To watch another task, give `player` or `typed` another drawing function.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from . import plots
+
+Draw = Callable[[int], Figure]
+Describe = Callable[[int], str]
+
+
+class Picture:
+    """An image that is redrawn on demand, with one line of words under it that says the same for those who cannot see it."""
+
+    def __init__(self, width: int | None = None):
+        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+        self.words = widgets.HTML()
+        self.box = widgets.VBox([self.image, self.words])
+
+    def put(self, data: bytes, words: str = "") -> None:
+        # drawn at 1.5 pixels to a CSS pixel; the browser scales it back
+        self.image.width = str(round(int.from_bytes(data[16:20], "big") / 1.5))
+        self.image.value = data
+        self.image.tooltip = words  # read out by screen readers
+        self.words.value = html.escape(words)
+
+
+def _png(fig: Figure) -> bytes:
+    return plots.png(fig, scale=1.5, small=False)
+
+
+def player(
+    draw: Draw, frames: int, describe: Describe | None = None, label: str = "loop", first: int = 0, interval: int = 300
+) -> widgets.VBox:
+    """A picture with a slider and a play button: ``draw(i)`` is a Figure for i from ``first`` to ``first + frames - 1``.
+
+    ``describe(i)`` says in words what frame i shows. ``interval`` is the time between frames in milliseconds. Where widgets do not
+    run, show a few of the frames, or `plots.gif`.
+    """
+    if frames < 1:
+        raise ValueError(f"a player needs at least one frame, got {frames}")
+    last, kept, picture = first + frames - 1, {}, Picture()
+
+    def turn(change: Mapping[str, Any]) -> None:
+        i = change["new"]
+        if i not in kept:
+            kept[i] = _png(draw(i))
+        picture.put(kept[i], describe(i) if describe else f"{label} {i} of {last}")
+
+    play = widgets.Play(value=first, min=first, max=last, interval=interval, description="play")
+    slider = widgets.IntSlider(
+        value=first, min=first, max=last, description=label, layout=widgets.Layout(width="420px")
+    )
+    widgets.jslink((play, "value"), (slider, "value"))
+    slider.observe(turn, "value")
+    turn({"new": first})
+    return widgets.VBox([widgets.HBox([play, slider]), picture.box])
+
+
+def explorer(
+    draw: Callable[..., Figure], describe: Callable[..., str], **sliders: tuple[float, float, float]
+) -> widgets.VBox:
+    """A picture with one slider for each argument of ``draw``: ``name=(low, high, value)``. ``draw(**values)`` is a Figure."""
+    picture = Picture()
+    handles = {
+        name: widgets.FloatSlider(
+            value=value, min=low, max=high, step=(high - low) / 200, description=name, readout_format=".2f",
+            layout=widgets.Layout(width="420px"),
+        )
+        for name, (low, high, value) in sliders.items()
+    }  # fmt: skip
+
+    def turn(_: Any = None) -> None:
+        values = {name: handle.value for name, handle in handles.items()}
+        picture.put(_png(draw(**values)), describe(**values))
+
+    for handle in handles.values():
+        handle.observe(turn, "value")
+    turn()
+    return widgets.VBox([*handles.values(), picture.box])
+
+
+# ---------------------------------------------------------------- maps of one number
+
+
+def orbit_end(f: Callable[[float], float], start: float, loops: int = 400, tol: float = 1e-6) -> str:
+    """In words, where the orbit of one number ends: a fixed point, a cycle, far away, or none of these within ``loops``."""
+    z, seen = float(start), []
+    for _ in range(loops):
+        z = float(f(z))
+        if not np.isfinite(z) or abs(z) > 1e6:
+            return "runs away"
+        seen.append(z)
+    for period in range(1, 9):
+        if all(abs(seen[-1 - i] - seen[-1 - i - period]) < tol for i in range(period)):
+            return f"settles at {z:.3f}" if period == 1 else f"ends in a cycle of period {period}"
+    return f"has not settled after {loops} loops"
+
+
+def cobweb_explorer(
+    family: Callable[[Any, float], Any] | None = None,
+    slope: tuple[float, float, float] = (-2.5, 2.5, 0.8),
+    start: tuple[float, float, float] = (-2.0, 2.0, 1.5),
+    loops: int = 30,
+    name: str = "slope · tanh z + 0.3",
+) -> widgets.VBox:
+    """Drag the start and the slope of a map and watch its cobweb and its basins. Static: `plots.cobweb`.
+
+    ``family(z, slope)`` is the map, written for tensors; by default ``slope * tanh(z) + 0.3``.
+    """
+    family = family or (lambda z, slope: slope * torch.tanh(torch.as_tensor(z)) + 0.3)
+    limits = (min(-3.0, start[0]), max(3.0, start[1]))
+
+    def draw(slope: float, start: float) -> Figure:
+        return plots.cobweb(lambda z: family(z, slope), start, loops, limits, f"slope {slope:.2f}", name, basins=True)
+
+    def describe(slope: float, start: float) -> str:
+        return (
+            f"From z[0] = {start:.2f} with slope {slope:.2f} the orbit {orbit_end(lambda z: family(z, slope), start)}."
+        )
+
+    return explorer(draw, describe, slope=slope, start=start)
+
+
+def trajectory_player(
+    states: Any, groups: Any = None, plane: plots.Plane | None = None, names: Sequence[str] | None = None
+) -> widgets.VBox:
+    """Paths in a shared PCA plane, loop by loop. Arguments as in `plots.trajectories`, which is the static form.
+
+    For a page without widgets there is also `plots.trajectory_gif`.
+    """
+    plane = plane or plots.pca_plane(states)
+    frames = len(states)
+    paths = plots.project(states, plane)
+
+    def describe(loop: int) -> str:
+        moved = (
+            ""
+            if loop == 0
+            else f"; this loop moved them {np.linalg.norm(paths[loop] - paths[loop - 1], axis=-1).mean():.2g} on average in the plane"
+        )
+        return f"Loop {loop} of {frames - 1}: {paths.shape[1]} states{moved}."
+
+    return player(lambda loop: plots.trajectories(states, groups, plane, loop, names), frames, describe)
+
+
+# ---------------------------------------------------------------- watching a model solve
+
+
+@dataclass(frozen=True)
+class Watched:
+    """One instance, loop by loop. ``logits[t]`` (cells, classes) is read off after t loops, ``residuals[t]`` is the relative step of loop t + 1."""
+
+    text: str
+    logits: torch.Tensor  # (loops + 1, cells, classes)
+    residuals: torch.Tensor  # (loops,)
+    settled: int | None  # the loop that first moved the state by less than tol of its length
+
+    @property
+    def loops(self) -> int:
+        return len(self.residuals)
+
+
+@torch.no_grad()
+def watch(model: Any, text: str, loops: int | None = None, tol: float = 1e-4, extra: int = 4) -> Watched:
+    """Run ``model`` on an instance written as text and keep what it would answer after every loop.
+
+    Stops ``extra`` loops after the state settled, or after ``loops`` (the task's own limit if left out). ValueError says what
+    is wrong with the text.
+    """
+    if loops is not None and loops < 1:
+        raise ValueError(f"loops must be at least 1, got {loops}")
+    x = model.task.encode(text)
+    f, h = model.loop(x.to(model.embed.weight.device))
+    z = model.start(h)
+    logits, residuals, settled = [model.read_out(z)[0].cpu()], [], None
+    for t in range(1, (loops or model.task.max_loops(x)) + 1):
+        after = f(z)
+        residuals.append(float((after - z).norm() / after.norm()))
+        logits.append(model.read_out(after)[0].cpu())
+        z = after
+        if settled is None and residuals[-1] < tol:
+            settled = t
+        if settled is not None and t >= settled + extra:
+            break
+    return Watched(text, torch.stack(logits), torch.tensor(residuals), settled)
+
+
+def draw_prefix_sums(seen: Watched) -> tuple[Draw, Describe]:
+    """How to draw, and to describe, a watched string of bits after any loop."""
+    bits = torch.tensor([int(character) for character in seen.text])
+    ones = seen.logits[:, 1:].softmax(-1)[..., 1]  # (loops + 1, length), without the BOS cell
+    right = bits.cumsum(0) % 2
+
+    def describe(loop: int) -> str:
+        count = int(((ones[loop] > 0.5) == right).sum())
+        step = f", last step {seen.residuals[loop - 1]:.1e} of the state's length" if loop else ""
+        if seen.settled is None:
+            end = f"not settled in {seen.loops} loops"
+        else:
+            end = f"settled at loop {seen.settled}" if loop >= seen.settled else "not settled yet"
+        return f"Loop {loop} of {seen.loops}: {count} of {len(bits)} cells right{step}; {end}."
+
+    return lambda loop: plots.prefix_sum_board(bits, ones[loop], seen.residuals, loop), describe
+
+
+def prefix_sums_player(model: Any, text: str, loops: int | None = None) -> widgets.VBox:
+    """A string of bits filling in as the slider adds loops, with the residual beside it. Static: `plots.prefix_sum_board`."""
+    seen = watch(model, text, loops)
+    draw, describe = draw_prefix_sums(seen)
+    return player(draw, seen.loops + 1, describe)
+
+
+def typed(
+    open_instance: Callable[[str], widgets.Widget],
+    value: str,
+    label: str,
+    button: str = "solve",
+    examples: Mapping[str, str] | None = None,
+    wide: str = "560px",
+) -> widgets.VBox:
+    """A field to type an instance into: ``open_instance(text)`` returns the widget to show below it.
+
+    A ValueError from it becomes a line of text, never a traceback, and what was shown before goes away, so that an answer
+    never stands under a question that it does not belong to. ``examples`` become buttons that fill the field.
+    """
+    field = widgets.Text(value=value, description=label, layout=widgets.Layout(width=wide), continuous_update=True)
+    field.style.description_width = "initial"
+    solve = widgets.Button(description=button, button_style="primary", layout=widgets.Layout(width="90px"))
+    message = widgets.HTML()
+    below = widgets.VBox([])
+
+    def open_it(_: Any = None) -> None:
+        message.value = ""
+        try:
+            below.children = (open_instance(field.value.strip()),)
+        except ValueError as error:
+            below.children = ()
+            message.value = f'<span role="alert" style="color:#A33F00">{html.escape(str(error))}</span>'
+
+    def fill(text: str) -> Callable[[Any], None]:
+        def put(_: Any) -> None:
+            field.value = text
+            open_it()
+
+        return put
+
+    buttons = []
+    for name, text in (examples or {}).items():
+        buttons.append(widgets.Button(description=name, layout=widgets.Layout(width="auto")))
+        buttons[-1].on_click(fill(text))
+    solve.on_click(open_it)
+    field.observe(lambda _: setattr(below, "children", ()), "value")
+    open_it()
+    rows = [widgets.HBox([field, solve])]
+    if buttons:
+        rows.append(widgets.HBox(buttons))
+    return widgets.VBox([*rows, message, below])
+
+
+def solve_prefix_sums(model: Any, value: str = "0110100110", longest: int = 96) -> widgets.VBox:
+    """Type your own bits and watch the loop fill them in. Static: `plots.prefix_sum_board`."""
+
+    def open_instance(text: str) -> widgets.Widget:
+        if len(text) > longest:
+            raise ValueError(f"{len(text)} bits do not fit on the board: expected at most {longest}")
+        return prefix_sums_player(model, text)
+
+    examples = {"all ones": "1" * 16, "one 1, then zeros": "1" + "0" * 31, "64 bits": "01101" * 12 + "0110"}
+    return typed(open_instance, value, "your bits", examples=examples)

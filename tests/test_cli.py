@@ -1,0 +1,264 @@
+"""The command line: the same names as in Python, errors in one line, exit code 2 for bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from looped_lite.cli import main
+from looped_lite.pretrained import load_pretrained, save_pretrained
+from looped_lite.tasks.prefix_sums import PrefixSums
+
+KEYS = ["input", "answer", "loops", "residual", "settled"]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def cli(capsys):
+    """Run the command line here; returns exit code, lines of standard output, standard error."""
+
+    def run(*words):
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capsys.readouterr()
+        return code, out.splitlines(), err
+
+    return run
+
+
+@pytest.fixture
+def model(tmp_path):
+    """An untrained model in a file, quick to run."""
+    return save_pretrained(PrefixSums().model(0, width=16, heads=2), tmp_path / "m.safetensors", {})
+
+
+def fails(result, *pieces):
+    code, _, err = result
+    assert code == 2 and err.startswith("looped-lite: ") and err.count("\n") == 1 and "Traceback" not in err
+    assert all(piece in err for piece in pieces), err
+    return True
+
+
+# ---------------------------------------------------------------- solve
+
+
+def test_solve_with_the_shipped_model(cli):
+    code, out, err = cli("solve", "prefix-sums", "0110", "1", "--threads", "1")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out] == ["0100", "1"] and all("settled after" in line for line in out)
+
+
+def test_solve_json_is_what_python_says(cli, model):
+    code, out, err = cli("solve", "prefix-sums", "--json", "0110", "--model", model, "--loops", 9, "101")
+    rows = [json.loads(line) for line in out]
+    assert (code, err, len(rows)) == (0, "", 2) and all(list(row) == KEYS for row in rows)
+    expected = load_pretrained(model).solve(["0110", "101"], loops=9)
+    assert rows == [solution.as_dict() for solution in expected]
+    assert [type(value) for value in rows[0].values()] == [str, str, int, float, bool]
+
+
+def test_solve_a_file(cli, model, tmp_path):
+    file = tmp_path / "in.txt"
+    file.write_bytes(b"\xef\xbb\xbf0110\r\n101\r\n\n")  # a byte order mark, Windows line ends, a blank line at the end
+    code, out, err = cli("solve", "prefix-sums", "--file", file, "--json", "--model", model)
+    assert (code, err) == (0, "") and [json.loads(line)["input"] for line in out] == ["0110", "101"]
+
+
+def test_bad_lines_of_a_file(cli, model, tmp_path):
+    file = tmp_path / "in.txt"
+    file.write_text("01\n01x\n\n 11 \nhello\n")
+    code, out, err = cli("solve", "prefix-sums", "--file", file, "--json", "--model", model)
+    rows = [json.loads(line) for line in out]
+    assert (code, err) == (2, "") and [row["input"] for row in rows] == ["01", "01x", "", "11", "hello"]
+    bad = [row for row in rows if "error" in row]
+    assert all(list(row) == ["input", "line", "error"] for row in bad) and [row["line"] for row in bad] == [2, 3, 5]
+    assert bad[0]["error"] == "character 3 of '01x' is 'x': expected only 0 and 1"
+
+    code, out, err = cli("solve", "prefix-sums", "--file", file, "--model", model)
+    assert code == 2 and len(out) == 2 and err.count("\n") == 3
+    assert err.startswith(f"looped-lite: {file}, line 2: character 3 of '01x' is 'x'")
+
+
+def test_a_bad_instance_among_good_ones(cli, model):
+    code, out, err = cli("solve", "prefix-sums", "01", "2", "10", "--model", model)
+    assert code == 2 and len(out) == 2 and err == "looped-lite: character 1 of '2' is '2': expected only 0 and 1\n"
+
+
+@pytest.mark.parametrize("loops", ["0", "-3", "two", "1.5", ""])
+def test_bad_loops(cli, model, loops):
+    result = cli("solve", "prefix-sums", "01", "--model", model, "--loops", loops)
+    assert fails(result, f"argument --loops: expected a whole number of at least 1, got {loops!r}")
+
+
+def test_bad_words(cli, model, tmp_path):
+    assert fails(cli(), "arguments are required")
+    assert fails(cli("juggle"), "invalid choice: 'juggle'")
+    assert fails(cli("solve", "juggling", "01"), "unknown task 'juggling': expected one of prefix-sums, sudoku, chess")
+    assert fails(cli("solve", "prefix-sums"), "solve needs instances, or --file")
+    assert fails(cli("solve", "prefix-sums", "01", "--file", model), "and not both")
+    assert fails(cli("solve", "prefix-sums", ""), "an empty string has no prefix sums")
+    assert fails(cli("solve", "prefix-sums", "01", "--bogus"), "unrecognized arguments: --bogus")
+    near = cli("solve", "prefix-sums", "01", "--model", "prefix-sums-internal-post")
+    assert fails(
+        near, "no pretrained model 'prefix-sums-internal-post'", "did you mean prefix-sums-internal-post-seed0"
+    )
+    assert fails(cli("solve", "prefix-sums", "01", "--model", tmp_path / "x.safetensors"), "x.json is missing")
+
+
+def test_bad_files(cli, model, tmp_path):
+    assert fails(cli("solve", "prefix-sums", "--file", tmp_path / "nothing"), "cannot read", "No such file")
+    assert fails(cli("solve", "prefix-sums", "--file", tmp_path), "cannot read", "Is a directory")
+    for content, message in (
+        (b"", "is empty: expected one instance a line"),
+        (b"\n \n", "is empty"),
+        (b"\xff\x00", "is not text"),
+    ):
+        (tmp_path / "f").write_bytes(content)
+        assert fails(cli("solve", "prefix-sums", "--file", tmp_path / "f"), message)
+    model.write_bytes(model.read_bytes()[:-5])
+    assert fails(cli("solve", "prefix-sums", "01", "--model", model), "is not a whole safetensors checkpoint")
+
+
+# ---------------------------------------------------------------- eval
+
+
+def test_eval(cli, model):
+    words = ("eval", model, "--lengths", 4, 6, "--loops", 3, 2, "--instances", 5)
+    code, out, err = cli(*words, "--json")
+    rows = [json.loads(line) for line in out]
+    assert (code, err) == (0, "")
+    assert [(row["set"], row["loops"], row["instances"]) for row in rows] == [
+        ("4 bits", 2, 5),
+        ("4 bits", 3, 5),
+        ("6 bits", 2, 5),
+        ("6 bits", 3, 5),
+    ]
+    assert all(0 <= row["exact"] <= 1 for row in rows)
+    assert cli(*words, "--json")[1] == out
+    code, out, _ = cli(*words)
+    assert code == 0 and len(out) == 5 and "exact match" in out[0]
+
+
+def test_eval_of_the_shipped_model(cli):
+    name = "prefix-sums-internal-post-seed0"
+    for start in ("input", "zeros", "noise"):
+        code, out, _ = cli("eval", name, "--lengths", 48, "--loops", 96, "--instances", 8, "--start", start, "--json")
+        assert code == 0 and json.loads(out[0])["exact"] == 1.0
+
+
+def test_bad_evals(cli, model):
+    assert fails(cli("eval"), "arguments are required: model")
+    assert fails(cli("eval", "nobody"), "no pretrained model 'nobody'")
+    assert fails(cli("eval", model, "--lengths", "0"), "a whole number of bits, at least 1, got 0")
+    assert fails(cli("eval", model, "--lengths", "2.5"), "got 2.5")
+    assert fails(cli("eval", model, "--lengths", "nan"))
+    assert fails(cli("eval", model, "--lengths", "4", "--loops", "0"), "argument --loops")
+    assert fails(cli("eval", model, "--lengths", "4", "--start", "nowhere"), "unknown start 'nowhere'")
+    assert fails(cli("eval", model, "--instances", "-1"), "argument --instances")
+
+
+# ---------------------------------------------------------------- train
+
+
+def test_train_saves_what_load_pretrained_reads(cli, tmp_path):
+    out = tmp_path / "mine"
+    words = ("train", "prefix-sums", "--steps", 5, "--batch", 4, "--width", 16, "--norm", "sandwich", "--seed", 7)
+    code, lines, _ = cli(*words, "--out", out, "--quiet")
+    assert code == 0 and lines[0].startswith(f"{out}.safetensors: 5 steps in ")
+    model = load_pretrained(f"{out}.safetensors")
+    assert (model.card["seed"], model.card["steps"], model.card["threads"]) == (7, 5, torch.get_num_threads())
+    assert model.blocks[0].norm_at == "sandwich" and model.card["command"].startswith("looped-lite train prefix-sums")
+    assert sorted(os.listdir(tmp_path)) == ["mine.json", "mine.safetensors"]
+
+
+def test_train_has_a_default_name(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli("train", "prefix-sums", "--steps", 1, "--batch", 2, "--width", 16, "--quiet")[0] == 0
+    assert "prefix-sums-internal-post-seed0.safetensors" in os.listdir(tmp_path)
+
+
+def test_train_stops_at_ctrl_c_and_goes_on(tmp_path):
+    """In a process of its own, as in a terminal; the result is that of a run that nobody stopped."""
+    program = (
+        "import os, signal, sys, looped_lite.training as t, looped_lite.cli as c\n"
+        "step, stop = t.train_step, int(sys.argv.pop(1))\n"
+        "def train_step(model, task, optimizers, run, *rest):\n"
+        "    if run.step == stop: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return step(model, task, optimizers, run, *rest)\n"
+        "t.train_step = train_step\n"
+        "sys.exit(c.main())\n"
+    )
+
+    def run(stop, out):
+        words = ["train", "prefix-sums", "--steps", 12, "--batch", 4, "--width", 16, "--quiet", "--out", tmp_path / out]
+        command = [sys.executable, "-c", program, *map(str, [stop, *words])]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    stopped = run(5, "a")
+    assert stopped.returncode == 130 and "Interrupted after step 6 of 12" in stopped.stdout and not stopped.stderr
+    assert os.listdir(tmp_path) == ["a.run.safetensors"]
+    assert run(-1, "a").returncode == 0 and run(-1, "b").returncode == 0
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_bad_trains(cli, tmp_path):
+    train = lambda *words: cli(
+        "train", "prefix-sums", "--quiet", "--steps", 3, "--batch", 2, "--out", tmp_path / "m", *words
+    )
+    assert fails(cli("train", "juggling"), "unknown task 'juggling'")
+    assert fails(train("--recall", "all"), "unknown recall 'all': expected one of none, external, internal")
+    assert fails(train("--norm", "all"), "unknown norm 'all': expected one of pre, peri, post, sandwich, gru")
+    assert fails(train("--width", "63"), "width 63 must be divisible by heads 4")
+    assert fails(train("--steps", "0"), "argument --steps: expected a whole number of at least 1, got '0'")
+    assert fails(train("--lr", "-1"), "-1")
+    assert fails(train("--lr", "1e30"), "the loss is nan at step", "try a smaller learning rate")
+    assert fails(train("--out", tmp_path), "is a folder")
+    (tmp_path / "file").write_text("")
+    assert fails(train("--out", tmp_path / "file" / "m"), "cannot save")
+    (tmp_path / "m.run.safetensors").write_bytes(b"something else")
+    assert fails(train(), "is not a whole safetensors checkpoint")
+
+
+def test_a_full_disk_keeps_the_model_that_was_there(cli, tmp_path, monkeypatch):
+    words = ("train", "prefix-sums", "--quiet", "--steps", 3, "--batch", 2, "--width", 16, "--out", tmp_path / "m")
+    assert cli(*words)[0] == 0
+    before = (tmp_path / "m.safetensors").read_bytes()
+
+    def full(number):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("looped_lite.checkpoints.os.fsync", full)
+    assert fails(cli(*words, "--seed", 1), "cannot save", "No space left on device")
+    assert (tmp_path / "m.safetensors").read_bytes() == before and load_pretrained(tmp_path / "m.safetensors")
+
+
+# ---------------------------------------------------------------- as a program
+
+
+def test_the_program_itself(tmp_path):
+    run = lambda *words, **more: subprocess.run(
+        [sys.executable, "-m", "looped_lite.cli", *words], cwd=ROOT, capture_output=True, text=True, check=False, **more
+    )
+    helped = run("--help")
+    assert helped.returncode == 0 and all(word in helped.stdout for word in ("train", "eval", "solve"))
+    from_stdin = run("solve", "prefix-sums", "--file", "-", "--json", input="011\n")
+    assert from_stdin.returncode == 0 and json.loads(from_stdin.stdout)["answer"] == "010"
+    bad = run("solve", "prefix-sums", "2")
+    assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.count("\n") == 1
+
+
+def test_ctrl_c_while_solving_is_quiet(cli, monkeypatch, model):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("looped_lite.model.LoopedTransformer.solve", interrupt)
+    code, out, err = cli("solve", "prefix-sums", "01", "--model", model)
+    assert (code, out, err) == (130, [], "looped-lite: interrupted\n")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

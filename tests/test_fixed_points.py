@@ -1,0 +1,540 @@
+"""The laboratory against closed forms, and against dense linear algebra."""
+
+import math
+
+import pytest
+import torch
+
+from looped_lite import fixed_points as fp
+from looped_lite.model import LoopedTransformer
+
+torch.set_num_threads(1)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def column(*numbers: float) -> torch.Tensor:
+    """Scalar states: (batch, 1), in double precision."""
+    return torch.tensor(numbers, dtype=torch.float64)[:, None]
+
+
+def linear(A: torch.Tensor, b: torch.Tensor | float = 0.0):
+    """z -> A z + b for states (batch, n)."""
+    return lambda z: z @ A.mT + b
+
+
+def with_spectrum(values, n: int, seed: int = 0, skew: float = 0.0) -> torch.Tensor:
+    """A real (n, n) matrix with these eigenvalues (a complex one brings its conjugate), the rest below 0.3; skew makes it non-normal."""
+    g = seeded(seed)
+    blocks, size = [], 0
+    for value in values:
+        value = complex(value)
+        block = [[value.real, -value.imag], [value.imag, value.real]] if value.imag else [[value.real]]
+        blocks.append(torch.tensor(block, dtype=torch.float64))
+        size += len(block)
+    blocks += [0.3 * (2 * torch.rand(1, 1, generator=g, dtype=torch.float64) - 1) for _ in range(n - size)]
+    D = torch.block_diag(*blocks) + skew * torch.triu(torch.randn(n, n, generator=g, dtype=torch.float64), 2)
+    Q = torch.linalg.qr(torch.randn(n, n, generator=g, dtype=torch.float64))[0]
+    return Q @ D @ Q.mT
+
+
+def small_loop(seed: int, cells: int = 5, width: int = 16, recall: str = "internal", norm: str = "post"):
+    """The loop of a small random transformer in double precision: (model, f, h, x). Weights larger than at birth: a livelier spectrum."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LoopedTransformer(3, 2, width=width, heads=2, recall=recall, norm=norm).double()
+        with torch.no_grad():
+            for p in model.parameters():
+                if p.dim() == 2:
+                    p += 0.5 * torch.randn_like(p) / p.shape[1] ** 0.5
+        x = torch.randn(2, cells, 3, dtype=torch.float64)
+    f, h = model.loop(x)
+    return model, f, h.detach(), x
+
+
+# ---------------------------------------------------------------- residual and trajectory
+
+
+def test_the_residual_of_cos_is_what_a_calculator_says():
+    z = column(0.0, 1.0)
+    moved = fp.residual(torch.cos, z)
+    assert torch.allclose(moved, torch.tensor([1.0, 1 - math.cos(1)], dtype=torch.float64))
+    relative = fp.residual(torch.cos, z, relative=True)
+    assert torch.allclose(relative, torch.tensor([1.0, (1 - math.cos(1)) / math.cos(1)], dtype=torch.float64))
+    assert fp.residual(torch.cos, torch.tensor([0.0])).shape == (1,)  # states may be plain numbers
+
+
+def test_iterating_cos_ends_at_its_fixed_point_at_the_rate_of_its_slope():
+    end = fp.iterate(torch.cos, column(1.0), 200, tol=1e-14, keep=True)
+    star = 0.7390851332151607
+    assert end.settled.all() and abs(end.z.item() - star) < 1e-13
+    assert len(end.states) == len(end.steps) + 1 == int(end.loops) + 1
+    assert end.steps[40] / end.steps[39] == pytest.approx(math.sin(star), rel=1e-6)
+
+
+def test_every_instance_keeps_its_own_count_of_loops():
+    end = fp.iterate(lambda z: z / 2, column(1.0, 1e-30) + column(0.0, 0.0), 50, tol=1e-3)
+    assert not end.settled.any() and (end.loops == 50).all()  # the relative step is 1 for ever
+    end = fp.iterate(lambda z: 1 + (z - 1) / 2, column(1.0, 3.0), 50, tol=1e-3)
+    assert end.settled.all() and end.loops[0] == 1 and end.loops[1] > 5
+
+
+def test_trivial_and_bad_input_of_iterate():
+    z = column(0.3)
+    nothing = fp.iterate(torch.cos, z, 0, keep=True)
+    assert torch.equal(nothing.z, z) and nothing.steps.shape == (0, 1) and nothing.states.shape == (1, 1, 1)
+    already = fp.iterate(lambda z: z, z, 10, tol=1e-9)
+    assert already.loops.item() == 1 and already.settled.item()
+    with pytest.raises(ValueError, match="loops must not be negative, got -1"):
+        fp.iterate(torch.cos, z, -1)
+    for tol in (-1e-3, float("nan")):
+        with pytest.raises(ValueError, match="tol must not be negative"):
+            fp.iterate(torch.cos, z, 5, tol=tol)
+
+
+BROKEN = {
+    "the map returned shape": lambda z: z[:, :1],
+    "the map returned NaN": lambda z: torch.where(z > 0.2, float("nan"), z + 0.05),
+    "expected a tensor": lambda z: z.tolist(),
+    "the map returned torch.float64 on meta": lambda z: z.to("meta"),
+    "the map returned torch.float32": lambda z: z.float(),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_broken_map_is_named_by_every_function_that_runs_it(message):
+    f, z = BROKEN[message], torch.full((2, 3), 0.1, dtype=torch.float64)
+    runs = [
+        lambda: fp.iterate(f, z, 60),
+        lambda: fp.picard(f, z, 60, tol=1e-9),
+        lambda: fp.anderson(f, z, 60, tol=1e-9),
+        lambda: fp.classify_end(f, z, 60),
+        lambda: fp.path_independence(f, torch.stack([z, z]), 60),
+        lambda: fp.basins(f, z[0], z[0], z[1], 1.0, 4, 60),
+    ]
+    if "NaN" not in message:
+        runs += [
+            lambda: fp.residual(f, z),
+            lambda: fp.newton_krylov(f, z, 60, tol=1e-9),
+            lambda: fp.leading_eigenvalues(f, z),
+            lambda: fp.spectral_norm(f, z),
+            lambda: fp.unrolled_gradient(f, z, torch.sum, [z], 3),
+            lambda: fp.implicit_gradient(f, z, torch.sum, [z]),
+        ]
+    else:
+        runs += [lambda: fp.residual(f, 3 * z)]
+    for run in runs:
+        with pytest.raises(ValueError, match=message):
+            run()
+
+
+def test_overflow_is_a_result_and_not_an_error():
+    end = fp.iterate(lambda z: z**3, column(2.0, 0.5), 20)
+    assert end.z[0].isinf() and end.z[1] == 0
+    assert [e.kind for e in fp.classify_end(lambda z: z - z**3, column(3.0, 0.5), 300)] == ["diverging", "fixed point"]
+
+
+# ---------------------------------------------------------------- solvers
+
+SOLVERS = [fp.picard, fp.anderson, fp.newton_krylov]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_solvers_find_the_fixed_point_of_a_linear_map(solver):
+    A = with_spectrum([0.9, 0.7 + 0.5j], 12, seed=1)
+    b = torch.randn(1, 12, generator=seeded(2), dtype=torch.float64)
+    star = torch.linalg.solve(torch.eye(12, dtype=torch.float64) - A, b[0])
+    found = solver(linear(A, b), torch.zeros(3, 12, dtype=torch.float64), 500, tol=1e-10)
+    assert found.settled.all() and torch.allclose(found.z, star.expand(3, 12), atol=1e-8)
+    assert found.trace.shape == (len(found.spent), 3) and (found.residual <= 1e-10).all()
+    assert (found.evaluations == found.spent[-1]).all()
+
+
+def test_clever_solvers_pay_where_the_spectral_radius_is_near_one():
+    A = with_spectrum([0.99, 0.97, 0.9 + 0.3j], 30, seed=3)
+    b = torch.randn(1, 30, generator=seeded(4), dtype=torch.float64)
+    z = torch.zeros(1, 30, dtype=torch.float64)
+    spent = {solver.__name__: int(solver(linear(A, b), z, 4000, tol=1e-9).evaluations) for solver in SOLVERS}
+    assert spent["anderson"] < spent["picard"] / 10 and spent["newton_krylov"] < spent["picard"] / 5, spent
+
+
+def test_newton_finds_a_point_that_repels():
+    two_cos = lambda z: 2 * torch.cos(z)  # slope -1.71 at its fixed point 1.0299
+    assert not fp.picard(two_cos, column(1.0), 200).settled
+    found = fp.newton_krylov(two_cos, column(1.0), 200, tol=1e-12)
+    assert found.settled and abs(found.z.item() - 1.0298665293) < 1e-9
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_solver_input(solver):
+    z = column(0.7390851332151607)
+    assert solver(torch.cos, z, 50).evaluations.item() == 1  # already there
+    assert solver(torch.cos, column(1.0), 1).settled.item() is False
+    assert int(solver(torch.cos, column(1.0), 10, tol=1e-15).spent[-1]) <= 10 + 24
+    for tol in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match="tol must be positive"):
+            solver(torch.cos, z, 50, tol=tol)
+    with pytest.raises(ValueError, match="evaluations must be at least 1, got 0"):
+        solver(torch.cos, z, 0)
+
+
+# ---------------------------------------------------------------- the Jacobian
+
+
+def test_jacobian_products_agree_with_finite_differences():
+    _, f, h, _ = small_loop(0)
+    v = fp.random_like(h, seeded(1))
+    difference = (f(h + 1e-6 * v) - f(h - 1e-6 * v)) / 2e-6
+    assert torch.allclose(fp.jacobian_product(f, h)(v), difference, atol=1e-7)
+    J = fp.jacobian(f, h)
+    u = fp.random_like(h, seeded(2))
+    assert torch.allclose(
+        torch.einsum("bij,bi->bj", J, u.flatten(1)), fp.adjoint_product(f, h)(u).flatten(1), atol=1e-10
+    )
+
+
+def test_spectral_radius_within_one_percent_of_dense_eigenvalues_on_fifty_random_blocks(capsys):
+    """All of Arnoldi, and power iteration where the third eigenvalue leaves it a chance. Both kinds of leading eigenvalue occur."""
+    worst, worst_power, kinds, gaps = 0.0, 0.0, {"real": 0, "complex": 0}, 0
+    recalls, norms = ("internal", "external", "none"), ("post", "sandwich", "pre", "peri", "gru")
+    for seed in range(25):  # two instances each
+        recall, norm = recalls[seed % 3], norms[seed % 5]
+        _, f, h, _ = small_loop(seed, cells=5, width=16, recall=recall, norm=norm)
+        z = fp.iterate(f, h, 3).z
+        dense = torch.linalg.eigvals(fp.jacobian(f, z))
+        radius = dense.abs().max(1).values
+        found = fp.leading_eigenvalues(f, z, count=4, size=40, tol=1e-4)
+        worst = max(worst, float((found.radius / radius - 1).abs().max()))
+        powered = fp.power_iteration(f, z, 150)
+        for b in range(2):
+            values = dense[b][dense[b].abs().argsort(descending=True)]
+            kinds["complex" if values[0].imag.abs() > 1e-9 else "real"] += 1
+            if values[2].abs() < 0.96 * values[0].abs():
+                gaps += 1
+                worst_power = max(worst_power, float((powered[b].abs() / radius[b] - 1).abs()))
+    with capsys.disabled():
+        print(
+            f"\nspectral radius, 50 blocks of 80 numbers {kinds}: worst relative error {worst:.1e} (Arnoldi), ", end=""
+        )
+        print(f"{worst_power:.1e} (power iteration, {gaps} blocks with a gap)")
+    assert worst < 0.01 and worst_power < 0.01
+    assert min(kinds.values()) >= 10 and gaps >= 25
+
+
+@pytest.mark.parametrize("values", [[0.9, 0.5], [-0.9, 0.5], [0.6 + 0.7j], [0.95j], [1.3 + 0.2j, 0.4]])
+def test_both_methods_on_matrices_with_known_spectra(values):
+    A = with_spectrum(values, 60, seed=5, skew=0.02)
+    z = torch.zeros(1, 60, dtype=torch.float64)
+    expected = abs(complex(values[0]))
+    assert fp.spectral_radius(linear(A), z).item() == pytest.approx(expected, rel=1e-3)
+    leading = fp.power_iteration(linear(A), z, 150)[0]
+    assert leading.abs().item() == pytest.approx(expected, rel=1e-3)
+    assert leading.imag.item() == pytest.approx(complex(values[0]).imag, abs=1e-3)
+
+
+def test_special_matrices():
+    z = torch.randn(2, 50, generator=seeded(), dtype=torch.float64)
+    for f, expected in [(lambda z: z.clone(), 1.0), (lambda z: 0 * z, 0.0), (lambda z: torch.ones_like(z), 0.0)]:
+        assert fp.spectral_radius(f, z).tolist() == pytest.approx([expected] * 2, abs=1e-9)
+        assert fp.spectral_norm(f, z).tolist() == pytest.approx([expected] * 2, abs=1e-9)
+    nilpotent = torch.diag(torch.ones(2, dtype=torch.float64), 1) * 5
+    assert fp.spectral_radius(linear(nilpotent), z[:, :3]).max() < 1e-4  # no eigenvalue but 0
+    assert fp.spectral_norm(linear(nilpotent), z[:, :3]).tolist() == pytest.approx(
+        [5.0] * 2
+    )  # and it stretches all the same
+    slope = -math.sin(0.7390851332151607)
+    assert fp.leading_eigenvalues(torch.cos, column(0.7390851332151607)).values[0, 0].real.item() == pytest.approx(
+        slope
+    )
+    assert fp.power_iteration(torch.cos, column(0.7390851332151607)).real.item() == pytest.approx(slope)
+
+
+def test_spectral_norm_is_the_largest_singular_value():
+    _, f, h, _ = small_loop(3)
+    expected = torch.linalg.matrix_norm(fp.jacobian(f, h), 2)
+    assert torch.allclose(fp.spectral_norm(f, h, 300), expected, rtol=1e-3)
+
+
+def test_gmres_solves_and_says_when_it_does_not():
+    A, b = (
+        with_spectrum([0.9, -2.0, 0.5 + 1j], 30, seed=6),
+        torch.randn(2, 30, generator=seeded(7), dtype=torch.float64),
+    )
+    x, left = fp.gmres(linear(A), b, size=30)
+    assert (left < 1e-6).all() and torch.allclose(x @ A.mT, b, atol=1e-4)
+    x, left = fp.gmres(lambda v: 0 * v, b)
+    assert torch.equal(x, torch.zeros_like(b)) and left.tolist() == [1, 1]
+
+
+def test_bad_input_of_the_jacobian_functions():
+    z = torch.zeros(1, 50)
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        fp.power_iteration(torch.cos, z, 0)
+    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+        fp.spectral_norm(torch.cos, z, 0)
+    with pytest.raises(ValueError, match="count must be at least 1"):
+        fp.leading_eigenvalues(torch.cos, z, count=40, size=40)
+    with pytest.raises(ValueError, match="batch dimension"):
+        fp.spectral_radius(torch.cos, torch.tensor(1.0))
+
+
+def test_full_attention_goes_through_forward_mode():
+    """The fast CPU kernel of attention has no forward-mode rule; the functions choose the other one themselves."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        f, h = LoopedTransformer(3, 2, width=32, heads=2).loop(torch.randn(2, 9, 3))
+    assert fp.spectral_radius(f, h).shape == (2,)
+
+
+# ---------------------------------------------------------------- ends
+
+
+def turn(angle: float) -> torch.Tensor:
+    return torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64)
+
+
+def logistic(r):
+    return lambda z: r * z * (1 - z)
+
+
+def henon(z):
+    return torch.stack([1 - 1.4 * z[:, 0] ** 2 + z[:, 1], 0.3 * z[:, 0]], dim=1)
+
+
+def constant_drift(W, c):
+    """As a peri-normalized block: an update of length c in a direction that depends on the direction of z alone."""
+    unit = lambda u: u / u.norm(dim=1, keepdim=True)
+    return lambda z: z + c * unit(unit(z) @ W.mT + 0.3)
+
+
+def drift_and_turn(c, R):
+    return lambda z: torch.cat([z[:, :2] @ R.mT, z[:, 2:] + c], dim=1)
+
+
+def labelled_maps(seed: int = 11):
+    """200 maps (kind, period or None, name, f, start), fifty of each end, parameters drawn at random where they may be."""
+    g = seeded(seed)
+    draw = lambda low, high: low + (high - low) * float(torch.rand((), generator=g, dtype=torch.float64))
+    normal = lambda n: torch.randn(1, n, generator=g, dtype=torch.float64)
+    spiral = lambda size, i, skew=0.0: with_spectrum(
+        [size * complex(math.cos(angle := draw(0.1, 3)), math.sin(angle))], 8, seed=seed + i, skew=skew
+    )
+    net = lambda i: with_spectrum([draw(0.5, 0.95)], 8, seed=seed + 50 + i)
+    scaled = lambda a, g: lambda z: g(a * z)
+    maps = []
+
+    def add(kind, name, f, start, period=None):
+        maps.append((kind, 1 if kind == "fixed point" else period, name, f, start))
+
+    # fixed points: fast and slow, spiralling, non-normal, with a slope of exactly 1
+    for i in range(10):
+        add("fixed point", "cos", scaled(draw(0.3, 1.2), torch.cos), column(draw(-3, 3)))
+        add("fixed point", "logistic", logistic(draw(1.2, 2.97)), column(draw(0.1, 0.9)))
+        add("fixed point", "spiral", linear(spiral(draw(0.5, 0.99), i, skew=1.0), draw(-1, 1)), normal(8))
+        add("fixed point", "tanh net", lambda z, W=net(i): torch.tanh(z @ W.mT + 0.5), normal(8))  # noqa: B008
+    for _ in range(5):
+        add("fixed point", "distance 1 / sqrt t", lambda z: z - z**3, column(draw(-0.9, 0.9)))
+        add("fixed point", "distance 1 / t", lambda z: z - z**2, column(draw(0.1, 0.9)))
+    # cycles
+    for i in range(10):
+        p, q = ((1, 2), (1, 3), (2, 5), (3, 7), (5, 12))[i % 5]
+        add("cycle", "turn by a fraction", linear(turn(2 * math.pi * p / q)), normal(2), q)
+        add("cycle", "logistic, 2", logistic(draw(3.05, 3.43)), column(draw(0.1, 0.9)), 2)
+        add("cycle", "logistic, 4", logistic(draw(3.46, 3.54)), column(draw(0.1, 0.9)), 4)
+        add("cycle", "tanh, 2", scaled(-draw(1.1, 3), torch.tanh), column(draw(0.2, 2)), 2)
+    for _ in range(4):
+        add("cycle", "logistic, 3", logistic(draw(3.831, 3.840)), column(draw(0.2, 0.8)), 3)
+        add("cycle", "logistic, 8", logistic(draw(3.546, 3.562)), column(draw(0.2, 0.8)), 8)
+    add("cycle", "1 - z", lambda z: 1 - z, column(0.2), 2)
+    add("cycle", "shift of five cells", lambda z: z.roll(1, 1), normal(5), 5)
+    # wandering: chaos, and turns by angles that are no fraction of a circle
+    chaotic = (3.68, 3.7, 3.72, 3.75, 3.8, 3.9, 3.95, 3.97, 3.99, 4.0)
+    for i in range(10):
+        add("wandering", "logistic, chaos", logistic(chaotic[i]), column(draw(0.2, 0.8)))
+        add("wandering", "Hénon", henon, column(draw(-0.1, 0.1), draw(-0.1, 0.1)).T)
+        add("wandering", "turn", linear(turn(2 * math.pi * (5**0.5 - 1) / 2 * (-1) ** i)), normal(2))
+        add("wandering", "two turns", linear(torch.block_diag(turn(2**0.5 + i / 7), turn(3**0.5))), normal(4))
+        add(
+            "wandering",
+            "stretch and wrap",
+            lambda z, c=0.1 + 0.08 * i: (3.7 * z + c).remainder(1.0),
+            column(draw(0.2, 0.8)),
+        )
+    # diverging: exponentially, at a constant step, and ever more slowly
+    for i in range(7):
+        add("diverging", "spiral", linear(spiral(draw(1.002, 1.5), 80 + i)), normal(8))
+        add("diverging", "logistic above 4", logistic(draw(4.2, 6)), column(draw(0.3, 0.7)))
+        add("diverging", "drift", lambda z, c=0.01 + i: z + c, column(draw(-3, 3)))
+        add("diverging", "drift, direction alone", constant_drift(net(30 + i), draw(0.5, 2)), normal(8))
+        add("diverging", "drift and turn", drift_and_turn(draw(0.1, 2), turn(draw(0.1, 3))), normal(3))
+        add("diverging", "sqrt t", lambda z, c=0.1 + 0.3 * i: z + c / z, column(draw(0.5, 3)))
+        add("diverging", "log t", lambda z: z + torch.exp(-z), column(draw(-1, 1)))
+    add("diverging", "cube", lambda z: z**3, column(1.01))
+    return maps
+
+
+def test_the_classifier_is_right_on_two_hundred_labelled_maps(capsys):
+    maps = labelled_maps()
+    assert len(maps) == 200 and all(sum(kind == m[0] for m in maps) == 50 for kind in fp.ENDS)
+    table, wrong = {(a, b): 0 for a in fp.ENDS for b in fp.ENDS}, []
+    for kind, period, name, f, start in maps:
+        end = fp.classify_end(f, start)[0]
+        table[kind, end.kind] += 1
+        if (end.kind, end.period) != (kind, period):
+            wrong.append(f"{name}: {end}, expected {kind} {period}")
+    with capsys.disabled():
+        print("\n" + " " * 14 + "".join(f"{kind:>14}" for kind in fp.ENDS) + "   (columns: what classify_end says)")
+        for kind in fp.ENDS:
+            print(f"{kind:<14}" + "".join(f"{table[kind, said]:>14}" for said in fp.ENDS))
+    assert not wrong, wrong
+
+
+def test_a_relative_residual_is_no_witness():
+    """Linear drift: the relative step falls below 1e-3, and the end is not a fixed point."""
+    drift, z = (lambda z: z + 1), column(0.0)
+    assert fp.iterate(drift, z, 2000, tol=1e-3).settled.item()
+    assert str(fp.classify_end(drift, z)[0]) == "diverging"
+
+
+def test_ends_of_a_batch_and_bad_input():
+    z = column(0.2, 0.5, 0.0)
+    ends = fp.classify_end(lambda z: 3.2 * z * (1 - z), z)
+    assert [str(end) for end in ends] == ["cycle of period 2", "cycle of period 2", "fixed point"]
+    with pytest.raises(ValueError, match="loops must be at least 30"):
+        fp.classify_end(torch.cos, z, 0)
+    with pytest.raises(ValueError, match="longest_period"):
+        fp.classify_end(torch.cos, z, 60, longest_period=30)
+
+
+def test_basins_of_a_double_well():
+    """z' = z + 0.1 (z - z^3) on one axis, contraction to 1 on the other: left goes to -1, right to +1, the line between to 0."""
+    f = lambda z: torch.stack([z[:, 0] + 0.1 * (z[:, 0] - z[:, 0] ** 3), 0.5 * z[:, 1] + 0.5], dim=1)
+    axes = torch.eye(2, dtype=torch.float64)
+    found = fp.basins(
+        f, torch.zeros(2, dtype=torch.float64), axes[0], axes[1], 1.5, resolution=21, loops=600, chunk=100
+    )
+    a = found.points[..., 0]
+    assert found.ends.shape == (3, 2)
+    for sign in (-1, 0, 1):
+        labels = found.labels[(a.sign() == sign) & (a.abs() > 1e-9) if sign else a.abs() < 1e-9]
+        assert labels.unique().numel() == 1
+        assert found.ends[labels[0]][0].item() == pytest.approx(sign, abs=1e-3)
+    assert (fp.basins(lambda z: -z, axes[0], axes[0], axes[1], 1.0, 4, 20).labels == -1).sum() >= 15
+    with pytest.raises(ValueError, match="resolution"):
+        fp.basins(f, axes[0], axes[0], axes[1], 1.0, 1)
+    with pytest.raises(ValueError, match="one shape"):
+        fp.basins(f, axes[0], axes[0], axes[1, :1], 1.0)
+
+
+# ---------------------------------------------------------------- starts and inputs
+
+
+def test_path_independence_scores():
+    starts = torch.randn(6, 3, 4, generator=seeded(8)).double()
+    one_end = fp.path_independence(lambda z: 0.5 * z + 1, starts, 100)
+    assert one_end.score.tolist() == [1, 1, 1] and one_end.distance.max() < 1e-9 and one_end.settled.all()
+    all_stay = fp.path_independence(lambda z: z.clone(), starts, 100)
+    assert all_stay.score.tolist() == [0, 0, 0] and all_stay.settled.all()
+    signs = fp.path_independence(lambda z: z / z.norm(dim=1, keepdim=True), starts[:, :, :1], 100)
+    same = (starts[:, None, :, 0].sign() == starts[None, :, :, 0].sign()).float()
+    expected = (same.sum((0, 1)) - 6) / 30  # pairs of starts with one sign
+    assert torch.allclose(signs.score, expected)
+    for bad in (starts[:1], starts[0, 0]):
+        with pytest.raises(ValueError, match="starts must be"):
+            fp.path_independence(torch.cos, bad, 10)
+    with pytest.raises(ValueError, match="tol must be positive"):
+        fp.path_independence(torch.cos, starts, 10, tol=0)
+    assert not fp.path_independence(torch.cos, starts, 0).settled.any()
+
+
+def test_input_sensitivity_of_a_linear_map_is_the_closed_form():
+    A, B = with_spectrum([0.9, 0.3 + 0.6j], 10, seed=9), torch.randn(10, 4, generator=seeded(10)).double()
+    f = lambda z, x: z @ A.mT + x @ B.mT
+    x, dx = torch.randn(2, 2, 4, generator=seeded(11)).double()
+    inverse = torch.linalg.inv(torch.eye(10, dtype=torch.float64) - A)
+    star = x @ B.mT @ inverse.mT
+    expected = dx @ B.mT @ inverse.mT
+    assert torch.allclose(fp.input_sensitivity(f, star, x, dx, tol=1e-8), expected, rtol=1e-6)
+    assert torch.allclose(fp.input_sensitivity_by_difference(f, star, x, dx, 600), expected, rtol=1e-6)
+    assert torch.equal(
+        fp.input_sensitivity(lambda z, x: z @ A.mT + 0 * x.sum(), 0 * star, x, dx), 0 * star
+    )  # no recall
+    with pytest.raises(ValueError, match="no fixed point"):
+        fp.input_sensitivity(f, star + 1, x, dx)
+    with pytest.raises(ValueError, match="dx has shape"):
+        fp.input_sensitivity(f, star, x, dx[:, :2])
+    with pytest.raises(ValueError, match="is 1 an eigenvalue"):
+        fp.input_sensitivity(lambda z, x: z + 0 * z + (x - x.detach()), star[:, :4], x, dx)
+
+
+def test_both_sensitivities_agree_on_a_transformer():
+    model, f, h, _ = small_loop(12, norm="post")
+    with torch.no_grad():
+        for p in model.blocks.parameters():
+            p.mul_(0.6)  # calm enough to settle
+    g, dh = lambda z, h: model.step(z, h), fp.random_like(h, seeded(1))
+    end = fp.iterate(f, h, 2000, tol=1e-13)
+    assert end.settled.all()
+    implicit = fp.input_sensitivity(g, end.z, h, dh, tol=1e-9)
+    assert torch.allclose(implicit, fp.input_sensitivity_by_difference(g, end.z, h, dh, 600, step=1e-4), atol=1e-5)
+
+
+# ---------------------------------------------------------------- gradients
+
+
+def test_gradients_of_a_scalar_loop_are_the_closed_form():
+    """z = a z + b, loss z: z* = b / (1 - a); dz*/da = b / (1 - a)^2, dz*/db = 1 / (1 - a)."""
+    a, b = torch.tensor([0.8, 3.0], dtype=torch.float64).requires_grad_().unbind()
+    f, star = (lambda z: a * z + b), column(15.0)
+    exact = [3 / 0.2**2, 1 / 0.2]
+    for method in ("neumann", "gmres"):
+        found = fp.implicit_gradient(f, star, torch.sum, (a, b), method=method, tol=1e-9)
+        assert [float(part) for part in found] == pytest.approx(exact, rel=1e-6)
+    for k in (1, 5, 30):  # k loops give the first k terms of the geometric series
+        found = fp.unrolled_gradient(f, star, torch.sum, (a, b), 40, last=k)
+        assert [float(part) for part in found] == pytest.approx([e * (1 - 0.8**k) for e in exact], rel=1e-6)
+
+
+@pytest.mark.parametrize("recall", ["internal", "external"])
+def test_the_implicit_gradient_equals_long_backpropagation(recall, capsys):
+    model, _, _, x = small_loop(12, recall=recall)
+    with torch.no_grad():
+        for p in model.blocks.parameters():
+            p.mul_(0.6)
+    f, h = model.loop(x)  # with the graph through the embedding
+    end = fp.iterate(f, h.detach(), 3000, tol=1e-13)
+    assert end.settled.all()
+    loss = lambda z: model.read_out(z)[..., 0].square().sum()
+    inner = [p for name, p in model.named_parameters() if not name.startswith("head")]
+    long = fp.unrolled_gradient(f, h.detach(), loss, inner, 400)
+    errors = {}
+    for method in ("neumann", "gmres"):
+        implicit = fp.implicit_gradient(f, end.z, loss, inner, method=method, terms=600, tol=1e-8)
+        errors[method], cosine = fp.gradient_error(implicit, long)
+        assert cosine > 0.999999
+    truncated = [fp.gradient_error(fp.unrolled_gradient(f, end.z, loss, inner, k, k), long)[0] for k in (1, 4, 16, 64)]
+    with capsys.disabled():
+        print(
+            f"\nimplicit gradient against 400 loops of backpropagation ({recall}): {errors}; truncated 1, 4, 16, 64: {truncated}"
+        )
+    assert max(errors.values()) < 1e-3
+    assert truncated == sorted(truncated, reverse=True) and truncated[-1] < 0.05 < truncated[0]
+
+
+def test_bad_input_of_the_gradients():
+    a = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    with pytest.raises(ValueError, match="spectral radius below 1"):
+        fp.implicit_gradient(lambda z: a * z, column(0.0) + 1, torch.sum, [a])
+    assert fp.implicit_gradient(lambda z: a * z - 1, column(2.0), torch.sum, [a], method="gmres")[
+        0
+    ].item() == pytest.approx(-4)
+    with pytest.raises(ValueError, match="unknown method"):
+        fp.implicit_gradient(lambda z: a * z, column(0.0), torch.sum, [a], method="magic")
+    with pytest.raises(ValueError, match="1 <= last <= loops"):
+        fp.unrolled_gradient(lambda z: a * z, column(0.0), torch.sum, [a], 0)
+    with pytest.raises(ValueError, match="tol must be positive"):
+        fp.implicit_gradient(lambda z: a * z, column(0.0), torch.sum, [a], tol=0)
+    unused = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    assert fp.unrolled_gradient(lambda z: a * z, column(1.0), torch.sum, [a, unused], 2)[1].tolist() == [0, 0, 0]
