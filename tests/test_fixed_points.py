@@ -167,6 +167,21 @@ def test_newton_finds_a_point_that_repels():
     assert found.settled and abs(found.z.item() - 1.0298665293) < 1e-9
 
 
+def test_anderson_can_wait_until_the_loop_is_nearly_linear():
+    A = with_spectrum([0.95, 0.9, 0.8], 12, seed=1)
+    b = torch.randn(1, 12, generator=seeded(2), dtype=torch.float64)
+    z = torch.zeros(1, 12, dtype=torch.float64)
+    never = fp.anderson(linear(A, b), z, 40, tol=1e-10, begin=0.0)
+    plain = fp.picard(linear(A, b), z, 40, tol=1e-10)
+    assert torch.equal(never.trace, plain.trace)
+    waited = fp.anderson(linear(A, b), z, 400, tol=1e-10, begin=1e-1)
+    assert waited.settled and waited.evaluations < fp.picard(linear(A, b), z, 4000, tol=1e-10).evaluations
+    with pytest.raises(ValueError, match="memory must be at least 1"):
+        fp.anderson(torch.cos, z, 10, memory=0)
+    with pytest.raises(ValueError, match="krylov must be at least 1"):
+        fp.newton_krylov(torch.cos, z, 10, krylov=0)
+
+
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_solver_input(solver):
     z = column(0.7390851332151607)

@@ -10,6 +10,7 @@ from ._ends import ENDS, Basins, End, basins, classify_end
 from ._gradients import gradient_error, implicit_gradient, unrolled_gradient
 from ._inputs import (
     PathIndependence,
+    agreement,
     input_product,
     input_sensitivity,
     input_sensitivity_by_difference,
@@ -41,6 +42,7 @@ __all__ = [
     "Spectrum",
     "Trajectory",
     "adjoint_product",
+    "agreement",
     "anderson",
     "arnoldi",
     "basins",

@@ -39,10 +39,20 @@ def path_independence(f: Map, starts: Tensor, loops: int, tol: float = 1e-3) -> 
     last = [
         run.steps[-1] <= tol * run.norms[-1] if loops else torch.zeros(len(run.z), dtype=torch.bool) for run in runs
     ]
-    pairs = torch.triu_indices(len(starts), len(starts), 1)
+    return PathIndependence(*agreement(ends, tol), torch.stack(last), ends)
+
+
+def agreement(ends: Tensor, tol: float) -> tuple[Tensor, Tensor]:
+    """Do several ends (starts, batch, ...) of the same instances agree?
+
+    Returns the share of pairs of ends whose distance is at most ``tol`` times the mean length of all, (batch,), and the mean
+    distance of a pair in that unit, (batch,).
+    """
+    check_tol(tol)
+    pairs = torch.triu_indices(len(ends), len(ends), 1)
     apart = torch.stack([lengths(ends[i] - ends[j]) for i, j in pairs.T.tolist()])  # (pairs, batch)
     size = torch.stack([lengths(end) for end in ends]).mean(0).clamp_min(1e-12)
-    return PathIndependence((apart <= tol * size).float().mean(0), (apart / size).mean(0), torch.stack(last), ends)
+    return (apart <= tol * size).float().mean(0), (apart / size).mean(0)
 
 
 def input_product(f: InputMap, z: Tensor, x: Tensor, dx: Tensor) -> Tensor:
