@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,7 @@ from torch import Tensor
 
 from ..model import LoopedTransformer
 from ..pretrained import data_path
-from . import IGNORE
+from . import IGNORE, TestSet
 from .sudoku_puzzles import Box, apply_symmetry, clash_messages, is_valid_solution, parse, random_symmetry, show, solve
 
 SPLITS = ("train", "validation", "test", "hard_validation", "hard", "extreme")
@@ -43,6 +46,53 @@ def load_puzzles(box: Box, split: str) -> tuple[Tensor, Tensor, Tensor]:
         for name in ("puzzle", "solution")
     )
     return puzzles, solutions, torch.tensor([float(row["guesses"]) for row in rows])
+
+
+def read_sudoku_extreme(path: str | Path, quantile: float = 0.8) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Your own copy of the public Sudoku-Extreme CSV (columns source, question, answer, rating), split as in the paper.
+
+    Returns ``{"easy": ..., "hard": ...}``, each puzzles and solutions (count, 81) and ratings (count,): easy is rated below the
+    ``quantile`` of all ratings, hard is the rest. Plain or gzipped. Raises ValueError, with the line, for a malformed row.
+    """
+    path = Path(path)
+    wanted = {"question", "answer", "rating"}
+    puzzles, solutions, ratings = [], [], []
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = wanted - set(reader.fieldnames or ())
+        if missing:
+            raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}: it has {reader.fieldnames}")
+        for row in reader:
+            try:
+                puzzle, solution, rating = (
+                    parse(row["question"] or ""),
+                    parse(row["answer"] or ""),
+                    float(row["rating"] or ""),
+                )
+                if not is_valid_solution(solution, puzzle):
+                    raise ValueError("the answer does not solve the question")
+            except ValueError as error:
+                raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+            puzzles.append(puzzle)
+            solutions.append(solution)
+            ratings.append(rating)
+    if not puzzles:
+        raise ValueError(f"{path} has no puzzles below its header")
+    rated = torch.tensor(ratings)
+    easy = rated < torch.quantile(rated.double(), quantile)
+    both = torch.tensor(puzzles), torch.tensor(solutions), rated
+    return {name: tuple(part[chosen] for part in both) for name, chosen in (("easy", easy), ("hard", ~easy))}
+
+
+def box_of(text: str) -> Box:
+    """The box shape of a puzzle from its number of characters: 16, 36 or 81."""
+    boxes = {16: (2, 2), 36: (2, 3), 81: (3, 3)}
+    count = len(re.sub(r"\s", "", text))
+    if count not in boxes:
+        raise ValueError(
+            f"a puzzle of {count} characters: expected 36 (6x6) or 81 (9x9), dots or zeros for empty cells"
+        )
+    return boxes[count]
 
 
 def one_hot(grids: Tensor, side: int) -> Tensor:
@@ -154,3 +204,13 @@ class Sudoku:
 
     def max_loops(self, x: Tensor) -> int:
         return 512
+
+    def default_model(self, text: str) -> str:
+        side = box_of(text)[0] * box_of(text)[1]
+        return f"sudoku-{side}x{side}"
+
+    def test_sets(self, size: int, levels: Iterable[float] | None, generator: torch.Generator) -> Iterator[TestSet]:
+        if levels is not None:
+            raise ValueError("sudoku is tested on its shipped splits, not on levels")
+        for split in ("test", "hard", "extreme"):
+            yield f"{split} {self.name}", *self.split(split, size), [16, 64, 256]

@@ -1,0 +1,149 @@
+"""Sudoku as a task: tensors, masks, symmetries in batches, reading and judging, a user's own CSV."""
+
+import csv
+import gzip
+
+import pytest
+import torch
+
+from looped_lite.model import Solution
+from looped_lite.tasks import IGNORE
+from looped_lite.tasks.sudoku import Sudoku, box_of, load_puzzles, one_hot, read_sudoku_extreme, unit_masks
+from looped_lite.tasks.sudoku_puzzles import is_valid_solution, show
+
+SIX = Sudoku(box=(2, 3))
+
+
+def row(box=(3, 3), split="test", place=0):
+    puzzles, solutions, _ = load_puzzles(box, split)
+    return show(puzzles[place].tolist()), show(solutions[place].tolist())
+
+
+@pytest.mark.parametrize("task", [SIX, Sudoku()], ids=lambda task: task.name)
+@pytest.mark.parametrize("level", [0.6, 0.0])
+def test_batches_are_puzzles_with_their_solutions(task, level):
+    x, y = task.batch(20, level, torch.Generator().manual_seed(1))
+    assert x.shape == (20, task.side**2, task.side + 1) and y.shape == x.shape[:2]
+    givens = x.argmax(-1)
+    assert torch.equal(y == IGNORE, givens > 0)
+    for given, target in zip(givens.tolist(), y.tolist(), strict=True):
+        full = [g or t + 1 for g, t in zip(given, target, strict=True)]
+        assert is_valid_solution(full, given, task.box)
+    shown = (givens > 0).float().mean()
+    assert shown > 0.6 if level else shown < 0.45
+
+
+def test_batches_repeat_with_the_seed_and_differ_without():
+    one, two, three = (SIX.batch(8, 0.1, torch.Generator().manual_seed(seed))[0] for seed in (5, 5, 6))
+    assert torch.equal(one, two) and not torch.equal(one, three)
+
+
+def test_the_curriculum_comes_down_to_minimal_puzzles_and_stays():
+    level, seen = SIX.first_level, []
+    while level != SIX.last_level:
+        seen.append(level)
+        level = SIX.harder(level)
+    assert len(seen) == 15 and seen == sorted(seen, reverse=True)
+    assert SIX.harder(level) == level == 0
+
+
+@pytest.mark.parametrize(("box", "sizes"), [((2, 3), (6, 6, 6, 36)), ((3, 3), (9, 9, 9, 81))])
+def test_heads_see_rows_columns_boxes_and_everything(box, sizes):
+    masks = unit_masks(box)
+    side = box[0] * box[1]
+    assert [mask.sum(-1).unique().tolist() for mask in masks] == [[size] for size in sizes]
+    assert all(torch.equal(mask, mask.T) for mask in masks)
+    corner = masks[2, 0].view(side, side)
+    assert corner[: box[0], : box[1]].all() and corner.sum() == side
+
+
+def test_structured_and_full_attention_differ_and_both_learn_shapes():
+    x, _ = SIX.batch(2, 0.0, torch.Generator().manual_seed(0))
+    full = Sudoku(box=(2, 3), attention="full").model(seed=3)
+    structured = SIX.model(seed=3)
+    assert structured(x, loops=2).shape == full(x, loops=2).shape == (2, 36, 6)
+    assert not torch.allclose(structured(x, loops=2), full(x, loops=2))
+    with pytest.raises(ValueError, match="unknown attention 'rows'"):
+        Sudoku(attention="rows").model()
+
+
+def test_decode_keeps_the_givens_and_judges_the_grid():
+    puzzle, solution = row((2, 3))
+    right = one_hot(torch.tensor([[int(c) for c in solution]]), 6)[0, :, 1:]
+    assert SIX.decode(puzzle, right) == {"answer": solution, "solved": True}
+    flipped = right.roll(1, dims=-1)
+    told = SIX.decode(puzzle, flipped)
+    assert not told["solved"]
+    assert all(given in (".", digit) for given, digit in zip(puzzle, told["answer"], strict=True))
+
+
+def test_solve_says_what_it_found():
+    puzzle, _ = row((2, 3))
+    solution = SIX.model(seed=0).solve(puzzle, loops=3)
+    assert isinstance(solution, Solution)
+    assert solution.as_dict().keys() == {"input", "answer", "loops", "residual", "settled", "solved"}
+    assert solution.as_dict()["solved"] is False  # an untrained model does not solve it, and does not say so
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda p: p[:-1], "81 characters, this one has 80"),
+        (lambda p: "x" + p[1:], "row 1, column 1: 'x'"),
+        (lambda p: "55" + p[2:], "row 1 has two 5s: columns 1 and 2"),
+        (lambda p: "." * 81, "several solutions"),
+        (lambda p: "123456780" + "000000009" + "0" * 63, "no solution"),
+    ],
+)
+def test_a_bad_puzzle_is_named(change, message):
+    puzzle, _ = row()
+    puzzle = change(puzzle.replace("5", ".")) if message.startswith("row 1 has") else change(puzzle)
+    with pytest.raises(ValueError, match=message):
+        Sudoku().encode(puzzle)
+
+
+def test_the_size_is_read_off_the_puzzle():
+    assert box_of("." * 36) == (2, 3) and box_of("." * 81 + "\n") == (3, 3)
+    assert SIX.default_model("." * 81) == "sudoku-9x9"
+    with pytest.raises(ValueError, match="12 characters"):
+        box_of("." * 12)
+
+
+def write_csv(path, rows, header=("source", "question", "answer", "rating")):
+    with (gzip.open if path.suffix == ".gz" else open)(path, "wt", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.mark.parametrize("name", ["extreme.csv", "extreme.csv.gz"])
+def test_sudoku_extreme_is_split_by_rating(tmp_path, name):
+    rows = [("puzzles0", *row(place=place), place) for place in range(10)]
+    parts = read_sudoku_extreme(write_csv(tmp_path / name, rows))
+    assert parts["easy"][0].shape == (8, 81) and parts["hard"][1].shape == (2, 81)
+    assert parts["hard"][2].tolist() == [8, 9]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda q, a, r: (q[1:], a, r), "line 3: a 9x9 sudoku has 81 characters, this one has 80"),
+        (lambda q, a, r: (q, a[::-1], r), "line 3: the answer does not solve the question"),
+        (lambda q, a, r: (q, a, "hard"), "line 3: could not convert"),
+    ],
+)
+def test_a_malformed_row_is_named_by_line(tmp_path, spoil, message):
+    rows = [("s", *row(place=0), 1), ("s", *spoil(*row(place=1), 2))]
+    with pytest.raises(ValueError, match=message):
+        read_sudoku_extreme(write_csv(tmp_path / "bad.csv", rows))
+
+
+def test_a_missing_column_or_an_empty_file_is_named(tmp_path):
+    with pytest.raises(ValueError, match="lacks the columns rating"):
+        read_sudoku_extreme(write_csv(tmp_path / "a.csv", [], header=("source", "question", "answer")))
+    with pytest.raises(ValueError, match="no puzzles"):
+        read_sudoku_extreme(write_csv(tmp_path / "b.csv", []))
+
+
+def test_an_unknown_split_is_named():
+    with pytest.raises(ValueError, match="unknown split 'easy'"):
+        load_puzzles((3, 3), "easy")
