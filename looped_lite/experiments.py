@@ -50,17 +50,20 @@ def measure_prefix_sums(model: LoopedTransformer, lengths: dict[int, int] = LENG
     return row
 
 
-def prefix_sums_row(recall: str, norm: str, seed: int, steps: int = 600, progress: bool = False) -> Row:
-    """Train one prefix-sum model, ship it as ``prefix-sums-RECALL-NORM-seedSEED``, and measure it."""
+def prefix_sums_row(
+    recall: str, norm: str, seed: int, steps: int = 600, lr: float = 3e-3, label: str = "", progress: bool = False
+) -> Row:
+    """Train one prefix-sum model, ship it as ``prefix-sums-RECALL-NORM[-LABEL]-seedSEED``, and measure it."""
     task = PrefixSums()
     settings = {"recall": recall, "norm": norm, "seed": seed}
     model = task.model(**settings)
-    run = train(model, task, steps, seed=seed, progress=progress)
+    run = train(model, task, steps, seed=seed, lr=lr, progress=progress)
     row = {**settings, "steps": run.step, "parameters": count_parameters(model), "level": run.level}
     row |= {"minutes": run.seconds / 60, "threads": torch.get_num_threads(), **measure_prefix_sums(model.eval())}
-    command = f"python -m looped_lite.experiments prefix-sums --recalls {recall} --norms {norm} --seeds {seed} --steps {steps}"
+    command = f"python -m looped_lite.experiments prefix-sums --recalls {recall} --norms {norm} --seeds {seed}"
+    command += f" --steps {steps} --lr {lr:g}" + f" --label {label}" * bool(label)
     card = {"task": task.name, "model": settings, "command": command, "trained_on": "CPU", "scores": row}
-    save_pretrained(model, f"prefix-sums-{recall}-{norm}-seed{seed}", card)
+    save_pretrained(model, "-".join(filter(None, ["prefix-sums", recall, norm, label, f"seed{seed}"])), card)
     return row
 
 
@@ -90,6 +93,10 @@ def main() -> None:
     parser.add_argument("--norms", nargs="+", default=NORMS, choices=NORMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument(
+        "--label", default="", help="a word for the names of the checkpoints, to keep them apart from the grid's"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # one core a run, so that several runs fit side by side
     for seed, recall, norm in product(arguments.seeds, arguments.recalls, arguments.norms):
@@ -97,7 +104,7 @@ def main() -> None:
         wanted = {"recall": recall, "norm": norm, "seed": str(seed), "steps": str(arguments.steps)}
         if any(all(row[key] == value for key, value in wanted.items()) for row in rows):
             continue
-        row = prefix_sums_row(recall, norm, seed, arguments.steps)
+        row = prefix_sums_row(recall, norm, seed, arguments.steps, arguments.lr, arguments.label)
         write_rows(arguments.results, [*rows, row])
         print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
 

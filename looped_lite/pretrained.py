@@ -170,4 +170,7 @@ def near(name: str) -> str:
     close = difflib.get_close_matches(name, names, n=4, cutoff=0.4)
     if not names:
         return f" (no models in {data_path('checkpoints')})"
-    return f"; did you mean {', '.join(close)}?" if close else f"; known are {', '.join(names)}"
+    if close:
+        return f"; did you mean {', '.join(sorted(close))}?"
+    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    return f"; known are {', '.join(names[:6])}{more}"
