@@ -1,6 +1,6 @@
 # make lab     set up, then open JupyterLab on the first lesson
 # make test    set up, then run every test: style, lessons against notebooks, unit tests, every notebook in both forms
-# make check   the same without running the notebooks: a minute or two
+# make check   the same without the browser and without running the notebooks: a minute or two
 # make lab-check  set up, then run the first lesson without a browser
 
 PYTHON ?= python3
@@ -31,7 +31,7 @@ test: $(VENV)/.test lint
 	    --nbval-lax --nbval-current-env --nbval-cell-timeout $(CELL_TIMEOUT) --durations 10
 
 check: $(VENV)/.test lint
-	$(RUN) $(BIN)/python -m pytest tests -m "not slow" -n $(WORKERS) --dist loadscope
+	$(RUN) $(BIN)/python -m pytest tests --ignore tests/test_browser.py -n $(WORKERS) --dist loadscope
 
 .PHONY: lint
 lint: $(VENV)/.test

@@ -513,8 +513,14 @@ def gif(figures: Sequence[Figure], seconds: float = 6.0, scale: float = 1.0) -> 
 
     if not figures:
         raise ValueError("an animation needs at least one figure")
-    images = [Image.open(io.BytesIO(png(fig, scale))).convert("RGB") for fig in figures]
-    palette = images[-1].quantize(64, dither=Image.Dither.NONE)
+    images = [Image.open(io.BytesIO(png(fig, scale, small=False))).convert("RGB") for fig in figures]
+    # one palette for all frames, made from several of them side by side: a colour may be missing from any single one
+    samples = [images[round(i * (len(images) - 1) / 4)] for i in range(5)]
+    wide, high = images[0].size
+    sheet = Image.new("RGB", (wide, high * len(samples)), "white")
+    for i, sample in enumerate(samples):
+        sheet.paste(sample, (0, i * high))
+    palette = sheet.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     step = max(40, int(1000 * seconds / len(images)))
     out = io.BytesIO()
@@ -534,7 +540,7 @@ def eigenvalues(
 
     ``spectra`` maps a name or variant to any shape of complex (or real) numbers. ``limit`` is the half width of the axes.
     """
-    fig, ax = _panels(1, 1, (5.6, 4.2))
+    fig, ax = _panels(1, 1, (6.8, 4.2))
     ax.add_patch(Circle((0, 0), 1, facecolor="#F6F6F6", linewidth=0, zorder=0))
     ax.add_patch(Circle((0, 0), 1, fill=False, edgecolor=INK, linewidth=1.1, zorder=1))
     largest = 1.0
@@ -715,9 +721,9 @@ def stability_regions(limit: float = 3.0, paths: Mapping[str, Any] | None = None
             path = _array(paths[recall]).astype(float)
             ax.plot(*path.T, color=INK, linewidth=1.2, marker=".", markersize=4)
         ax.grid(False)
-        ax.set(xlabel="x, weight on the state", aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
+        ax.set(xlabel="x, weight on the state", ylabel="y, gain of the branch")
+        ax.set(aspect="equal", xlim=(-limit, limit), ylim=(-limit, limit))
         ax.set_title(f"{recall} recall: {formulas[recall]}")
-    axes[0].set_ylabel("y, gain of the branch")
     if start:
         axes[1].legend(loc="lower right", handlelength=1)
     return fig
@@ -760,6 +766,8 @@ def answers_over_loops(
 
 def _residual_panel(ax: Any, residuals: np.ndarray, loop: int, tol: float | None) -> None:
     """The whole residual curve in pale, the part up to ``loop`` in full: ``residuals[t]`` belongs to loop t + 1."""
+    if not 0 <= loop <= len(residuals):
+        raise ValueError(f"loop must lie between 0 and {len(residuals)}, the loops that were run, got {loop}")
     x = np.arange(1, len(residuals) + 1)
     shown = np.maximum(residuals, 1e-9)
     ax.plot(x, shown, color="#BBBBBB", linewidth=1.2)
@@ -790,7 +798,7 @@ def prefix_sum_board(
     bits, ones, residuals = _array(bits).astype(int), _array(ones).astype(float), _array(residuals).astype(float)
     right = bits.cumsum() % 2
     lines, widest = -(-len(bits) // per_row), min(per_row, max(8, len(bits)))
-    fig = Figure(figsize=(9.2, max(2.9, 0.9 + 0.98 * lines)))
+    fig = Figure(figsize=(9.2, max(2.5, 0.7 + 0.98 * lines)))
     board, curve = fig.subplots(1, 2, width_ratios=(2.6, 1))
     for i, (bit, one, answer) in enumerate(zip(bits, ones, right, strict=True)):
         x, y = i % per_row, -2.75 * (i // per_row)
@@ -815,7 +823,7 @@ def _cell(
     """One square of a board with a character in it; ``struck`` draws a line through it, for those who read in grey."""
     ax.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, alpha=alpha, linewidth=0))
     ax.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor="#999999", linewidth=0.8))
-    dark = colour in (RIGHT, WRONG) and alpha > 0.55
+    dark = colour in (RIGHT, WRONG) and alpha > 0.65
     ax.text(x + 0.5, y + 0.47, text, ha="center", va="center", color="white" if dark else INK,
             fontweight="bold" if bold else "normal")  # fmt: skip
     if struck:

@@ -7,6 +7,7 @@ the docstring. To watch another task, give `player` or `typed` another drawing f
 
 from __future__ import annotations
 
+import base64
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,29 +19,36 @@ import torch
 from matplotlib.figure import Figure
 
 from . import plots
+from .tasks import sudoku_puzzles
 
 Draw = Callable[[int], Figure]
 Describe = Callable[[int], str]
+SCALE = 1.5  # pixels to a CSS pixel in widgets: a frame should be drawn and sent quickly
 
 
 class Picture:
-    """An image that is redrawn on demand, with one line of words under it that says the same for those who cannot see it."""
+    """An image that is redrawn on demand, with one line of words under it that says the same for those who cannot see it.
 
-    def __init__(self, width: int | None = None):
-        self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
-        self.words = widgets.HTML()
+    It is an HTML widget and not an ipywidgets ``Image``, because that one has no alt text.
+    """
+
+    def __init__(self) -> None:
+        self.image, self.words = widgets.HTML(), widgets.HTML()
         self.box = widgets.VBox([self.image, self.words])
 
-    def put(self, data: bytes, words: str = "") -> None:
-        # drawn at 1.5 pixels to a CSS pixel; the browser scales it back
-        self.image.width = str(round(int.from_bytes(data[16:20], "big") / 1.5))
-        self.image.value = data
-        self.image.tooltip = words  # read out by screen readers
+    def put(self, data: bytes, words: str) -> None:
+        """Show a PNG drawn at `SCALE` pixels to a CSS pixel."""
+        width, height = (round(int.from_bytes(data[i : i + 4], "big") / SCALE) for i in (16, 20))
+        # sync: the new picture replaces the old one without a blank moment in between
+        self.image.value = (
+            f'<img class="looped-picture" decoding="sync" alt="{html.escape(words)}" width="{width}" height="{height}" '
+            f'style="max-width:100%;height:auto" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
+        )
         self.words.value = html.escape(words)
 
 
 def _png(fig: Figure) -> bytes:
-    return plots.png(fig, scale=1.5, small=False)
+    return plots.png(fig, SCALE, small=False)
 
 
 def player(
@@ -233,18 +241,21 @@ def typed(
     examples: Mapping[str, str] | None = None,
     wide: str = "560px",
 ) -> widgets.VBox:
-    """A field to type an instance into: ``open_instance(text)`` returns the widget to show below it.
+    """A field to type or paste an instance into; Enter or the button opens it: ``open_instance(text)`` is the widget shown below.
 
     A ValueError from it becomes a line of text, never a traceback, and what was shown before goes away, so that an answer
     never stands under a question that it does not belong to. ``examples`` become buttons that fill the field.
     """
-    field = widgets.Text(value=value, description=label, layout=widgets.Layout(width=wide), continuous_update=True)
+    # the text arrives whole, on Enter or when the field is left: letter by letter it could arrive after the click
+    field = widgets.Text(value=value, description=label, layout=widgets.Layout(width=wide), continuous_update=False)
     field.style.description_width = "initial"
     solve = widgets.Button(description=button, button_style="primary", layout=widgets.Layout(width="90px"))
-    message = widgets.HTML()
-    below = widgets.VBox([])
+    message, below, opened = widgets.HTML(), widgets.VBox([]), []
 
     def open_it(_: Any = None) -> None:
+        if opened == [field.value]:
+            return
+        opened[:] = [field.value]
         message.value = ""
         try:
             below.children = (open_instance(field.value.strip()),)
@@ -252,23 +263,17 @@ def typed(
             below.children = ()
             message.value = f'<span role="alert" style="color:#A33F00">{html.escape(str(error))}</span>'
 
-    def fill(text: str) -> Callable[[Any], None]:
-        def put(_: Any) -> None:
-            field.value = text
-            open_it()
+    def button_for(name: str, text: str) -> widgets.Button:
+        example = widgets.Button(description=name, layout=widgets.Layout(width="auto"))
+        example.on_click(lambda _: setattr(field, "value", text))
+        return example
 
-        return put
-
-    buttons = []
-    for name, text in (examples or {}).items():
-        buttons.append(widgets.Button(description=name, layout=widgets.Layout(width="auto")))
-        buttons[-1].on_click(fill(text))
     solve.on_click(open_it)
-    field.observe(lambda _: setattr(below, "children", ()), "value")
+    field.observe(open_it, "value")
     open_it()
     rows = [widgets.HBox([field, solve])]
-    if buttons:
-        rows.append(widgets.HBox(buttons))
+    if examples:
+        rows.append(widgets.HBox([button_for(name, text) for name, text in examples.items()]))
     return widgets.VBox([*rows, message, below])
 
 
@@ -282,3 +287,45 @@ def solve_prefix_sums(model: Any, value: str = "0110100110", longest: int = 96) 
 
     examples = {"all ones": "1" * 16, "one 1, then zeros": "1" + "0" * 31, "64 bits": "01101" * 12 + "0110"}
     return typed(open_instance, value, "your bits", examples=examples)
+
+
+def draw_sudoku(seen: Watched, box: tuple[int, int]) -> tuple[Draw, Describe]:
+    """How to draw, and to describe, a watched sudoku after any loop. Cells that break a rule are marked; no solution is looked up."""
+    givens = np.array(sudoku_puzzles.parse(seen.text, box))
+    sure, guess = (part.numpy() for part in seen.logits.softmax(-1).max(-1))  # (loops + 1, cells)
+    digits = np.where(givens > 0, givens, guess + 1)
+
+    def clashing(loop: int) -> np.ndarray:
+        cells = [cell for _, _, holders in sudoku_puzzles.clashes(digits[loop].tolist(), box) for cell in holders]
+        wrong = np.zeros(len(givens), bool)
+        wrong[cells] = True
+        return wrong & (givens == 0)
+
+    def describe(loop: int) -> str:
+        count = int(clashing(loop).sum())
+        if sudoku_puzzles.is_valid_solution(digits[loop].tolist(), givens.tolist(), box):
+            state = "solved"
+        else:
+            state = f"not solved, {count} of {int((givens == 0).sum())} filled cells break a rule"
+        step = f"; last step {seen.residuals[loop - 1]:.1e} of the state's length" if loop else ""
+        return f"Loop {loop} of {seen.loops}: {state}{step}."
+
+    def draw(loop: int) -> Figure:
+        return plots.sudoku_board(givens, digits[loop], sure[loop], seen.residuals, loop, box, clashing(loop))
+
+    return draw, describe
+
+
+def sudoku_player(model: Any, text: str, loops: int | None = None) -> widgets.VBox:
+    """A sudoku being solved as the slider adds loops, with the residual beside it. Static: `plots.sudoku_board`."""
+    seen = watch(model, text, loops)
+    draw, describe = draw_sudoku(seen, model.task.box)
+    return player(draw, seen.loops + 1, describe)
+
+
+def solve_sudoku(model: Any, value: str, examples: Mapping[str, str] | None = None) -> widgets.VBox:
+    """Type or paste a puzzle (dots or zeros for empty cells) and watch the loop solve it. Static: `plots.sudoku_board`.
+
+    A puzzle whose givens clash, or that has no or several solutions, is refused in words.
+    """
+    return typed(lambda text: sudoku_player(model, text), value, "your puzzle", examples=examples, wide="820px")

@@ -74,6 +74,7 @@ def jupyterlab() -> Iterator[str]:
             "JUPYTER_RUNTIME_DIR": f"{home}/runtime",
             "IPYTHONDIR": f"{home}/ipython",
             "PYTHONPATH": str(ROOT),
+            "OMP_NUM_THREADS": "1",  # lessons in a browser run beside it, and threads that wait for a core are slow
         }
         command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
         command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={SERVED}"]
@@ -151,9 +152,12 @@ def errors(page: Any) -> list[str]:
         for output in cell.get("outputs", [])
         if output["output_type"] == "error"
     ]
-    broken = page.locator(".jp-OutputArea-output").get_by_text("Error displaying widget")
-    found += [f"broken widget: {text}" for text in broken.all_inner_texts()]
-    nameless = page.locator(".jp-OutputArea-output img:not([alt]):not([title])").count()
+    for broken in page.locator(".jupyter-widgets-error-widget").all():
+        broken.click()  # unfolds the message
+        found.append(f"broken widget: {broken.inner_text()}")
+    if page.get_by_text("Error displaying widget").count():
+        found.append("a widget without a model")
+    nameless = page.locator(".jp-OutputArea-output img:not([alt])").count()
     return found + [f"{nameless} pictures without alt text"] * bool(nameless)
 
 
@@ -169,7 +173,7 @@ def picture(area: Any) -> bytes:
         const bytes = new Uint8Array(await (await fetch(image.src)).arrayBuffer());
         return btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(''));
     }"""
-    return base64.b64decode(area.locator("img.widget-image").first.evaluate(code))
+    return base64.b64decode(area.locator("img.looped-picture").first.evaluate(code))
 
 
 def changed(area: Any, before: bytes, seconds: float = 20) -> bool:

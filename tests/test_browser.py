@@ -58,10 +58,12 @@ def type_bits(area, page):
     """The field of lesson 00: what cannot be solved is said in words and leaves no picture; what can is solved."""
     for text, words in (("01x1", "'x'"), ("", "empty"), ("01" * 200, "400 bits")):
         drive.type_in(area, text)
-        area.get_by_role("alert").get_by_text(words).wait_for()
-        assert area.locator("img.widget-image").count() == 0
+        message = area.get_by_role("alert").get_by_text(words)
+        message.wait_for()
+        assert area.locator("img.looped-picture").count() == 0
+    message.scroll_into_view_if_needed()
     page.screenshot(path=drive.SCREENSHOTS / "00-typed-error.png")
     drive.type_in(area, "1100")
-    area.locator("img.widget-image").wait_for()
+    area.locator("img.looped-picture").wait_for()
     assert area.get_by_role("alert").count() == 0
     assert drive.errors(page) == []

@@ -143,7 +143,7 @@ WRONG = {
     "01.2": [
         (lambda f, z, relative=False: (f(z) - z).norm(), "one number for the whole batch"),
         (lambda f, z, relative=False: run_residual(f, z).mean(), "one number for the whole batch"),
-        (lambda f, z, relative=False: (f(z) - z).abs().sum(1), "squares them"),
+        (lambda f, z, relative=False: (f(z) - z).abs().sum(1), "root of 9 + 16"),
         (lambda f, z, relative=False: (f(z) - z).square().sum(1), "take the root"),
         (lambda f, z, relative=False: run_residual(f, z), "absolute residual; divide"),
         (lambda f, z, relative=False: run_residual(f, z, True), "relative=False was asked for"),
@@ -167,7 +167,7 @@ WRONG = {
             lambda f, z, loops=1000, tol=1e-8: (fp.residual(f, fp.iterate(f, z, loops).z) <= tol).tolist()[0],
             "for each start",
         ),
-        (lambda f, z, loops=1000, tol=1e-8: fp.iterate(f, z, loops).z.abs()[:, 0] < 1e6, "cycle of two values"),
+        (lambda f, z, loops=1000, tol=1e-8: fp.iterate(f, z, loops).z.abs()[:, 0] < 1e6, "never stops moving"),
         (
             lambda f, z, loops=1000, tol=1e-8: (f(f(w := fp.iterate(f, z, loops).z)) - w).abs()[:, 0] <= tol,
             "cycle of two",

@@ -103,7 +103,7 @@ def expect(
     try:
         compare(got, right, what, tol)
     except Mistake:
-        for sentence, wrong in dict(mistakes).items():
+        for sentence, wrong in mistakes.items() if isinstance(mistakes, Mapping) else mistakes:
             try:
                 compare(got, wrong, what, tol)
             except Mistake:

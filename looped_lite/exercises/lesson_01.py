@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,16 +63,15 @@ def check_residual(f: Callable) -> None:
         got,
         moved,
         "residual of three states that a map moves by (3, 4)",
-        mistakes={
-            "one number for the whole batch; every instance has its own residual": moved.norm(),
-            "one number for the whole batch; every instance has its own residual ": moved.mean(),
-            "these are differences for each entry; take the length of each state's difference": shift(z) - z,
-            "this is the square of the length; take the root": moved**2,
-            "this adds the absolute values of the entries; the Euclidean length squares them, adds, and takes the root": moved
-            + 2,
-            "this is the relative residual, and relative=False was asked for": moved / size,
-            "this is the relative residual (by |z|), and relative=False was asked for": moved / before,
-        },
+        mistakes=[
+            ("one number for the whole batch; every instance has its own residual", moved.norm()),
+            ("one number for the whole batch; every instance has its own residual", moved.mean()),
+            ("these are differences for each entry; take the length of each state's difference", shift(z) - z),
+            ("this is the square of the length; take the root", moved**2),
+            ("this adds the absolute values; the length of (3, 4) is the root of 9 + 16", moved + 2),
+            ("this is the relative residual, and relative=False was asked for", moved / size),
+            ("this is the relative residual (by |z|), and relative=False was asked for", moved / before),
+        ],
     )
     expect(
         f(shift, z, relative=True),
@@ -88,10 +88,13 @@ def check_residual(f: Callable) -> None:
         f(lambda z: 2 * z, cells),
         cells.flatten(1).norm(dim=1),
         "residual of states of shape (2, 3, 4) under z -> 2z",
-        mistakes={
-            "a state is everything after the batch dimension, as one long vector: flatten(1) first": cells.norm(dim=-1),
-            "a state is everything after the batch dimension, as one long vector: flatten(1) first ": cells.norm(dim=1),
-        },
+        mistakes=[
+            (
+                "a state is everything after the batch dimension, as one long vector: flatten(1) first",
+                cells.norm(dim=dim),
+            )
+            for dim in (1, 2)
+        ],
     )
 
 
@@ -121,7 +124,12 @@ def check_settles(f: Callable) -> None:
         expect(got, torch.tensor(right), what, mistakes={hint: ~torch.tensor(right)} if hint else {})
 
     ask("cos", torch.cos, [True, True])
-    ask("2 cos", lambda z: 2 * torch.cos(z), [False, False], hint="it ends in a cycle of two values and never stops")
+    ask(
+        "2 cos",
+        lambda z: 2 * torch.cos(z),
+        [False, False],
+        hint="its slope at the fixed point is -1.7, so it never stops moving",
+    )
     ask("logistic, r = 2.8", lambda z: 2.8 * z * (1 - z), [True, True])
     ask(
         "logistic, r = 3.2",
@@ -177,36 +185,51 @@ def spectral_radius(product: Callable[[Tensor], Tensor], v: Tensor, steps: int =
 
 
 def check_spectral_radius(f: Callable) -> None:
-    def ask(what: str, A: Tensor, right: float, mistakes: dict[str, float], tol: float = 0.02) -> None:
-        v = torch.randn(len(A), generator=torch.Generator().manual_seed(0), dtype=double)
+    def ask(what: str, A: Tensor, right: float, mistakes: Any, tol: float = 0.02, seed: int = 0) -> None:
+        v = torch.randn(len(A), generator=torch.Generator().manual_seed(seed), dtype=double)
         kept = v.clone()
         got = f(lambda v: A @ v, v)
         unchanged(kept, v, "the start vector v")
+        if type(got) in (float, Tensor) and math.isnan(got):
+            raise Mistake(
+                f"{what}: NaN. Do you rescale v? After hundreds of products it is 0, or infinite, to the computer: "
+                "divide it by its length at every step."
+            )
         expect(got, right, what, mistakes, tol)
 
-    decay = torch.diag(torch.tensor([-0.5, 0.2, 0.1], dtype=double))
     ask(
         "spectral_radius of a diagonal matrix with entries -0.5, 0.2, 0.1",
-        decay,
+        torch.diag(torch.tensor([-0.5, 0.2, 0.1], dtype=double)),
         0.5,
         {
             "this is the eigenvalue with its sign; the radius is its modulus": -0.5,
-            "you never rescale v: after hundreds of steps it is 0 (or infinite) to the machine. Divide it by its length at every step": math.nan,
-            "this is v shrunk to nothing. Measure the growth |Av| of a vector of length 1, step by step": 0.0,
+            "this is v shrunk to nothing; measure how much a vector of length 1 grows, step by step": 0.0,
         },
     )
-    grow = torch.tensor([[1.0, 1.0], [0.0, 3.0]], dtype=double)
-    ask("spectral_radius of [[1, 1], [0, 3]]", grow, 3.0, {"this is infinite: rescale v at every step": math.inf})
+    ask(
+        "spectral_radius of [[1, 1], [0, 3]]",
+        torch.tensor([[1.0, 1.0], [0.0, 3.0]], dtype=double),
+        3.0,
+        {"this is infinite: rescale v at every step": math.inf},
+    )
     # a complex pair in a skew basis: the growth of v swings for ever and only its mean over many steps is the radius
     turn = 0.9 * torch.tensor([[math.cos(1), -3 * math.sin(1)], [math.sin(1) / 3, math.cos(1)]], dtype=double)
-    swing = []
-    w = torch.randn(2, generator=torch.Generator().manual_seed(0), dtype=double)
-    for _ in range(401):
-        swing.append(float((turn @ w).norm() / w.norm()))
-        w = turn @ w / w.norm()
-    what = "spectral_radius of a matrix whose leading eigenvalues are a complex pair of modulus 0.9"
-    advice = "here the growth swings for ever: take its geometric mean over many steps, not the last one"
-    ask(what, turn, 0.9, {advice + " " * i: swing[i] for i in range(380, 401)})
+    for seed in range(3):
+        w, swing = torch.randn(2, generator=torch.Generator().manual_seed(seed), dtype=double), []
+        for _ in range(401):
+            swing.append(float((turn @ w).norm() / w.norm()))
+            w = turn @ w / w.norm()
+        ask(
+            "spectral_radius of a matrix whose leading eigenvalues are a complex pair of modulus 0.9",
+            turn,
+            0.9,
+            {
+                "here the growth swings for ever: take its geometric mean over many steps, not the last one"
+                + " " * i: last
+                for i, last in enumerate(swing[380:])
+            },
+            seed=seed,
+        )
     slow = torch.tensor([[0.9, 50.0], [0.0, 0.8]], dtype=double)
     ask("spectral_radius of [[0.9, 50], [0, 0.8]], which grows before it decays", slow, 0.9, {}, tol=0.03)
 
@@ -221,7 +244,7 @@ def multipliers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 def check_multipliers(f: Callable) -> None:
     x, y = torch.meshgrid(torch.linspace(-2, 2, 5, dtype=double), torch.linspace(-2, 2, 5, dtype=double), indexing="ij")
-    right = multipliers(x, y)
+    right = (1 + x * y, (1 + y) * x)
     got = f(x, y)
     if type(got) not in (tuple, list) or len(got) != 2:
         raise Mistake("multipliers: expected two tensors, (internal, external).")
