@@ -26,6 +26,13 @@ Describe = Callable[[int], str]
 SCALE = 1.5  # pixels to a CSS pixel in widgets: a frame should be drawn and sent quickly
 
 
+class Panel(widgets.VBox):
+    """A widget of this module. Where no kernel runs, on a static page or in a notebook just opened, this line stands for it."""
+
+    def __repr__(self) -> str:
+        return "[sliders and a picture: run this cell to use them]"
+
+
 class Picture:
     """An image that is redrawn on demand, with one line of words under it that says the same for those who cannot see it.
 
@@ -53,7 +60,7 @@ def _png(fig: Figure) -> bytes:
 
 def player(
     draw: Draw, frames: int, describe: Describe | None = None, label: str = "loop", first: int = 0, interval: int = 300
-) -> widgets.VBox:
+) -> Panel:
     """A picture with a slider and a play button: ``draw(i)`` is a Figure for i from ``first`` to ``first + frames - 1``.
 
     ``describe(i)`` says in words what frame i shows. ``interval`` is the time between frames in milliseconds. Where widgets do not
@@ -76,12 +83,10 @@ def player(
     widgets.jslink((play, "value"), (slider, "value"))
     slider.observe(turn, "value")
     turn({"new": first})
-    return widgets.VBox([widgets.HBox([play, slider]), picture.box])
+    return Panel([widgets.HBox([play, slider]), picture.box])
 
 
-def explorer(
-    draw: Callable[..., Figure], describe: Callable[..., str], **sliders: tuple[float, float, float]
-) -> widgets.VBox:
+def explorer(draw: Callable[..., Figure], describe: Callable[..., str], **sliders: tuple[float, float, float]) -> Panel:
     """A picture with one slider for each argument of ``draw``: ``name=(low, high, value)``. ``draw(**values)`` is a Figure."""
     picture = Picture()
     handles = {
@@ -99,7 +104,7 @@ def explorer(
     for handle in handles.values():
         handle.observe(turn, "value")
     turn()
-    return widgets.VBox([*handles.values(), picture.box])
+    return Panel([*handles.values(), picture.box])
 
 
 # ---------------------------------------------------------------- maps of one number
@@ -125,7 +130,7 @@ def cobweb_explorer(
     start: tuple[float, float, float] = (-2.0, 2.0, 1.5),
     loops: int = 30,
     name: str = "slope · tanh z + 0.3",
-) -> widgets.VBox:
+) -> Panel:
     """Drag the start and the slope of a map and watch its cobweb and its basins. Static: `plots.cobweb`.
 
     ``family(z, slope)`` is the map, written for tensors; by default ``slope * tanh(z) + 0.3``.
@@ -146,7 +151,7 @@ def cobweb_explorer(
 
 def trajectory_player(
     states: Any, groups: Any = None, plane: plots.Plane | None = None, names: Sequence[str] | None = None
-) -> widgets.VBox:
+) -> Panel:
     """Paths in a shared PCA plane, loop by loop. Arguments as in `plots.trajectories`, which is the static form.
 
     For a page without widgets there is also `plots.trajectory_gif`.
@@ -226,7 +231,7 @@ def draw_prefix_sums(seen: Watched) -> tuple[Draw, Describe]:
     return lambda loop: plots.prefix_sum_board(bits, ones[loop], seen.residuals, loop), describe
 
 
-def prefix_sums_player(model: Any, text: str, loops: int | None = None) -> widgets.VBox:
+def prefix_sums_player(model: Any, text: str, loops: int | None = None) -> Panel:
     """A string of bits filling in as the slider adds loops, with the residual beside it. Static: `plots.prefix_sum_board`."""
     seen = watch(model, text, loops)
     draw, describe = draw_prefix_sums(seen)
@@ -240,7 +245,7 @@ def typed(
     button: str = "solve",
     examples: Mapping[str, str] | None = None,
     wide: str = "560px",
-) -> widgets.VBox:
+) -> Panel:
     """A field to type or paste an instance into; Enter or the button opens it: ``open_instance(text)`` is the widget shown below.
 
     A ValueError from it becomes a line of text, never a traceback, and what was shown before goes away, so that an answer
@@ -274,10 +279,10 @@ def typed(
     rows = [widgets.HBox([field, solve])]
     if examples:
         rows.append(widgets.HBox([button_for(name, text) for name, text in examples.items()]))
-    return widgets.VBox([*rows, message, below])
+    return Panel([*rows, message, below])
 
 
-def solve_prefix_sums(model: Any, value: str = "0110100110", longest: int = 96) -> widgets.VBox:
+def solve_prefix_sums(model: Any, value: str = "0110100110", longest: int = 96) -> Panel:
     """Type your own bits and watch the loop fill them in. Static: `plots.prefix_sum_board`."""
 
     def open_instance(text: str) -> widgets.Widget:
@@ -316,14 +321,14 @@ def draw_sudoku(seen: Watched, box: tuple[int, int]) -> tuple[Draw, Describe]:
     return draw, describe
 
 
-def sudoku_player(model: Any, text: str, loops: int | None = None) -> widgets.VBox:
+def sudoku_player(model: Any, text: str, loops: int | None = None) -> Panel:
     """A sudoku being solved as the slider adds loops, with the residual beside it. Static: `plots.sudoku_board`."""
     seen = watch(model, text, loops)
     draw, describe = draw_sudoku(seen, model.task.box)
     return player(draw, seen.loops + 1, describe)
 
 
-def solve_sudoku(model: Any, value: str, examples: Mapping[str, str] | None = None) -> widgets.VBox:
+def solve_sudoku(model: Any, value: str, examples: Mapping[str, str] | None = None) -> Panel:
     """Type or paste a puzzle (dots or zeros for empty cells) and watch the loop solve it. Static: `plots.sudoku_board`.
 
     A puzzle whose givens clash, or that has no or several solutions, is refused in words.

@@ -46,6 +46,11 @@ def test_player_shows_each_frame_and_draws_it_once():
     assert slider.max == parts(player, ipywidgets.Play)[0].max == 3
 
 
+def test_without_a_kernel_a_line_says_what_to_do():
+    player = widgets.player(lambda i: plots.block_diagram(), 1)
+    assert "run this cell" in player._repr_mimebundle_()["text/plain"]
+
+
 def test_player_needs_a_frame():
     with pytest.raises(ValueError, match="at least one frame, got 0"):
         widgets.player(lambda i: None, 0)
@@ -142,8 +147,8 @@ def test_sudoku_player_shows_the_grid_and_counts_broken_rules(untrained):
     wrong[0] = 3  # a second 4 in the first row
     logits = 9.0 * torch.nn.functional.one_hot(torch.stack([wrong, right, right, right]), 4)
     draw, describe = widgets.draw_sudoku(replace(seen, logits=logits), (2, 2))
-    assert "not solved, 2 of 12" in describe(0) and "Loop 1 of 3: solved" in describe(1)
-    assert len(draw(0).axes[0].lines) == len(draw(1).axes[0].lines) + 2  # both 4s are struck out
+    assert "not solved, 4 of 12" in describe(0) and "Loop 1 of 3: solved" in describe(1)
+    assert len(draw(0).axes[0].lines) == len(draw(1).axes[0].lines) + 4  # both 4s and what they clash with
     before = words(player := widgets.sudoku_player(untrained, PUZZLE, loops=3))
     parts(player, ipywidgets.IntSlider)[0].value = 2
     assert words(player) != before

@@ -10,6 +10,8 @@ from .. import blocks
 from ..blocks import Block
 from . import Exercise, expect, unchanged
 
+EXACT = 1e-9  # the tolerance for counts: a number that is nearly right is wrong
+
 
 def random(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
@@ -395,20 +397,24 @@ def check_parameters(f: Callable) -> None:
             "the MLP has two matrices": count(d, 4, matrices=4 * d**2),
             "the MLP is 4 times wider inside": count(d, 4, matrices=2 * d**2),
         },
+        tol=EXACT,
     )
     expect(
         f(64, 4, 30, True),
         one,
         "the parameters of 30 loops of one block",
         mistakes={"a loop does not add parameters: all 30 loops share the block's": 30 * one},
+        tol=EXACT,
     )
     expect(
         f(64, 4, 30, False),
         30 * one,
         "the parameters of 30 layers that share nothing",
         mistakes={"each layer has parameters of its own": one},
+        tol=EXACT,
     )
-    expect(f(96, 6, 2, False), block_parameters(96, 6, 2, False), "the parameters of 2 layers of width 96 with 6 heads")
+    right = block_parameters(96, 6, 2, False)
+    expect(f(96, 6, 2, False), right, "the parameters of 2 layers of width 96 with 6 heads", tol=EXACT)
 
 
 rms_norm = Exercise(

@@ -1,0 +1,869 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 06 · Three axes
+#
+# **Reachability, input-dependence, geometry: how do you measure each?**
+#
+# Lesson 05 asked whether a loop still gives right answers on strings longer than any it was trained on. This lesson asks *why*. The paper behind this course (A. Labovich, arXiv 2604.15259) says that a looped transformer
+# needs three things at once:
+#
+# 1. **Reachability**: the loop gets to a fixed point, and to the same one wherever it starts.
+# 2. **Input-dependence**: the fixed point moves when the question does, and smoothly.
+# 3. **Geometry**: near the fixed point the loop is calm, so that gradients through it are neither lost nor blown up.
+#
+# You measure each of them on twelve trained models: four variants, three seeds each.
+#
+# **After this lesson you can**
+#
+# - score path independence, and detect a cycle in a state of thousands of numbers;
+# - measure how far a fixed point moves with its input, by experiment and by implicit differentiation;
+# - read a spectrum, and say what it does *not* tell;
+# - lay many trajectories into one plane, and colour a slice of state space by where it leads.
+#
+# **Time**: about 90 minutes for you, one to two minutes for the machine. **You need**: lesson 01 (fixed points, spectral radius) and the names of lesson 03 (recall, norm). Nothing is trained here.
+
+# %%
+import statistics
+
+import torch
+from matplotlib.figure import Figure
+from tqdm.auto import tqdm
+
+from looped_lite import fixed_points as fp
+from looped_lite import plots, widgets
+from looped_lite.exercises import lesson_06 as ex
+from looped_lite.exercises import report
+from looped_lite.intervals import wilson
+from looped_lite.pretrained import load_pretrained
+from looped_lite.tasks import exact_match
+from looped_lite.tasks.prefix_sums import PrefixSums
+
+plots.use_style()
+task = PrefixSums()
+variants = [("internal", "post"), ("external", "post"), ("none", "post"), ("internal", "peri")]
+seeds = (0, 1, 2)
+models = {
+    (recall, norm, seed): load_pretrained(f"prefix-sums-{recall}-{norm}-seed{seed}").requires_grad_(False)
+    for recall, norm in variants
+    for seed in seeds
+}
+first = {(recall, norm): models[recall, norm, 0] for recall, norm in variants}
+
+x, y = task.batch(8, 16, torch.Generator().manual_seed(6))  # 8 strings of 16 bits, for most of the lesson
+
+
+def loop_of(model, x=x):
+    """The loop as a map of the state, and the embedded input."""
+    f, h = model.loop(x)
+    return f, h.detach()
+
+
+def share_right(model, z, y=y):
+    return float(exact_match(model.read_out(z), y).float().mean())
+
+
+# %% [markdown]
+# ## What they can do
+#
+# All twelve were trained alike, 600 steps on running parity, on strings of up to 32 bits and for up to 20 loops. Ask each for the answers to 8 strings of 16 bits after 30 loops. Then let it go on to 400.
+
+# %%
+print(f"{'share of strings right after':32}  30 loops             400 loops")
+home, away = {}, {}
+for recall, norm in variants:
+    runs = {}
+    for seed in seeds:
+        model = models[recall, norm, seed]
+        f, h = loop_of(model)
+        half = fp.iterate(f, h, 30).z
+        runs[seed] = (share_right(model, half), share_right(model, fp.iterate(f, half, 370).z))
+    home[recall, norm], away[recall, norm] = zip(*runs.values(), strict=True)
+    print(f"{recall + ' + ' + norm:32}  {home[recall, norm]!s:20} {away[recall, norm]}")
+
+# %%
+# Check the claims
+for variant in (("internal", "post"), ("external", "post")):
+    assert home[variant] == away[variant] == (1, 1, 1)
+assert home["none", "post"] == (0, 0, 0)
+assert home["internal", "peri"] == (1, 1, 1) and min(away["internal", "peri"]) < 0.5
+
+# %% [markdown]
+# With recall and the outer norm: right, and right for ever. Without recall: nothing, in any of three seeds. (Trained longer or more gently a model without recall does learn short strings; after the same 600 steps these have not. That is a fact about this recipe, not a proof.) Internal recall with
+# peri norm: right when asked not far beyond the depth it was trained for; and then one of the three seeds loses most of its answers while you watch, and two keep them, on these short strings.
+#
+# Four behaviours. Three axes should tell them apart.
+#
+# ## Axis 1: reachability
+#
+# > **Predict.** For each variant: does the length of a step go to zero? Remember lesson 01: absolute steps.
+
+# %%
+steps, lengths = {}, {}
+for variant, model in first.items():
+    f, h = loop_of(model)
+    run = fp.iterate(f, h, 400)
+    steps[variant], lengths[variant] = run.steps, run.norms
+plots.show(
+    plots.residual_curves(steps, title="One model of each variant, 8 strings of 16 bits"),
+    alt="Step sizes against loops for four variants. Three fall to rounding error; internal recall with peri norm stays constant near 50.",
+    caption="What to see: the three variants with the outer norm (post) fall to the floor of single precision, about 1e-5. Internal + peri moves by the same amount at every loop, for ever.",
+)
+plots.show(
+    plots.state_norms(lengths, log_y=False, title="The length of the state"),
+    alt="Length of the state against loops: constant for the three post variants, growing without bound for internal recall with peri norm.",
+    caption="What to see: that constant step leads away in a straight line. The relative step falls like 1/t, and nothing has settled.",
+)
+
+# %%
+# Check the claims
+for variant in variants[:3]:
+    assert steps[variant][-1].max() < 1e-4 and lengths[variant][-1].max() < 60
+drift = steps["internal", "peri"]
+assert 0.8 < drift[-1].mean() / drift[100].mean() < 1.2 and drift[-1].min() > 10
+assert 1.7 < lengths["internal", "peri"][-1].mean() / lengths["internal", "peri"][199].mean() < 2.3
+
+# %% [markdown]
+# Why does peri drift? Count equations. With internal recall behind the pre-norm, a branch sees only the *direction* of the state, and its output is normalized to a fixed length: it cannot vanish. For a fixed point the attention branch and the MLP branch would have to
+# cancel each other exactly. Nothing makes them, so every loop adds a step of about the same length.
+#
+# ### From where?
+#
+# Settling is half of it. Does every start lead to the *same* end? Five starts for each string: the embedded input (as in training), zeros, unit noise, noise ten times as large, and the state in which *another* string ended.
+
+# %% [markdown]
+# ### Exercise 06.1 · path independence as a score
+#
+# Difficulty 2 of 5 · about 10 minutes
+#
+# `ends` holds where each start led: `(starts, batch, ...)`. For every instance, return the share of *pairs* of different starts that agree. Two ends agree when their distance is at most `tol` times the mean length of all ends of that instance.
+#
+# <details><summary>Hint 1</summary>
+#
+# Flatten each state to one vector: `ends.flatten(2)` is `(starts, batch, numbers)`. Then `itertools.combinations(range(len(ends)), 2)` gives each pair once.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Stack one row of bools for each pair, `(pairs, batch)`, and take `.float().mean(0)`.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.path_score
+def path_score(ends, tol=1e-2):
+    """Ends (starts, batch, ...) -> share of pairs of starts that agree, (batch,)."""
+    ### BEGIN SOLUTION
+    ends = ends.flatten(2)
+    unit = ends.norm(dim=2).mean(0)
+    agree = []
+    for i in range(len(ends)):
+        for j in range(i):
+            agree.append((ends[i] - ends[j]).norm(dim=1) <= tol * unit)
+    return torch.stack(agree).float().mean(0)
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+ends = torch.randn(5, 3, 2, 4)
+assert path_score(ends).tolist() == [0, 0, 0] and path_score(ends, tol=10).tolist() == [1, 1, 1]
+assert torch.equal(path_score(ends, tol=1.4), fp.agreement(ends, 1.4)[0])
+assert ex.path_score.state == "solved"
+### END HIDDEN TESTS
+
+# %%
+names = ["input", "zeros", "noise", "noise x 10", "another's end"]
+
+
+def ends_from_everywhere(model, loops=120):
+    """Where five starts lead: (5, batch, cells, width)."""
+    f, h = loop_of(model)
+    g = torch.Generator().manual_seed(1)
+    noise = torch.randn(h.shape, generator=g)
+    starts = [h, torch.zeros_like(h), noise, 10 * torch.randn(h.shape, generator=g)]
+    ends = [fp.iterate(f, start, loops).z for start in starts]
+    return torch.stack([*ends, fp.iterate(f, ends[0].roll(1, 0), loops).z])
+
+
+everywhere = {
+    key: ends_from_everywhere(model) for key, model in tqdm(models.items(), desc="five starts, twelve models")
+}
+score = {key: path_score(ends) for key, ends in everywhere.items()}
+right = {key: [share_right(models[key], z) for z in ends] for key, ends in everywhere.items()}
+print(f"{'':18}{'path independence':>18}    share of answers right, by start")
+print(f"{'':18}{'(mean over 8)':>18}    " + "".join(f"{name:>15}" for name in names))
+for key in models:
+    print(
+        f"{key[0] + ' + ' + key[1] + f' {key[2]}':18}{score[key].mean():18.2f}    "
+        + "".join(f"{part:15.2f}" for part in right[key])
+    )
+
+# %% [markdown]
+# With recall and the outer norm almost all starts of a string come together, whatever they were, and the answer is right from everywhere. Without recall the start is all that the loop ever learns about the question, so
+# different starts end in different places. And peri never ends anywhere, so its states are still apart. Look at its last column: where the loop starts in the state
+# that another string has left behind, no answer is right, in none of three seeds. That state is so long that the new question's steps hardly turn it.
+
+# %%
+# Check the claims
+mean_score = {variant: statistics.mean(float(score[(*variant, seed)].mean()) for seed in seeds) for variant in variants}
+print({" + ".join(variant): round(value, 2) for variant, value in mean_score.items()})
+for variant in (("internal", "post"), ("external", "post")):
+    assert mean_score[variant] > 0.9
+    assert all(share >= 0.85 for seed in seeds for share in right[(*variant, seed)])
+assert (
+    all(right["internal", "peri", seed][4] == 0 for seed in seeds)
+    and min(right["internal", "post", seed][4] for seed in seeds) > 0.85
+)
+assert mean_score["none", "post"] < 0.25 and mean_score["internal", "peri"] < 0.25
+
+# %% [markdown]
+# ### An end that is not a fixed point
+#
+# "Almost all", said the last paragraph. Lesson 01 warned you: fixed points are not the only ends. Take more strings, 32 of 32 bits, and one of the good models, internal + post with seed 1. All its answers are right. Do all its states settle?
+
+# %% [markdown]
+# ### Exercise 06.2 · a cycle detector
+#
+# Difficulty 3 of 5 · about 15 minutes
+#
+# `states` holds an orbit `(loops + 1, batch, ...)`. For each instance find the smallest `p` from 1 to `longest` such that the last `p` states repeat the `p` states before them: each distance at most `tol`. A fixed point has period 1. Return a list of whole numbers, 0 where there is no such `p`.
+#
+# <details><summary>Hint 1</summary>
+#
+# The last `p` states are `path[-p:]`, the `p` before them are `path[-2 * p : -p]`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# One pair of close states may be chance. Take the largest of the `p` distances. Go through `p` in order and stop at the first that fits.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.period
+def period(states, longest=8, tol=1e-3):
+    """Orbits (loops + 1, batch, ...) -> the period of each instance's end, a list; 0 for none."""
+    ### BEGIN SOLUTION
+    found = []
+    for path in states.flatten(2).unbind(1):
+        answer = 0
+        for p in range(1, longest + 1):
+            if (path[-p:] - path[-2 * p : -p]).norm(dim=1).max() <= tol:
+                answer = p
+                break
+        found.append(answer)
+    return found
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+walk = torch.tensor([0.0, 1.0, 2.0]).repeat(8)[:, None, None]
+assert list(period(walk)) == [3] and list(period(walk, longest=2)) == [0]
+assert ex.period.state == "solved"
+### END HIDDEN TESTS
+
+# %%
+restless = models["internal", "post", 1]
+many, targets = (
+    torch.cat(part)
+    for part in zip(*(task.batch(16, 32, torch.Generator().manual_seed(s)) for s in (0, 1)), strict=True)
+)
+f, h = loop_of(restless, many)
+before = fp.iterate(f, h, 180).z
+run = fp.iterate(f, before, 20, keep=True)
+periods = list(period(run.states))
+print("periods of 32 ends:", periods)
+print("the package says:     ", sorted({str(end) for end in fp.classify_end(f, before, 60)}))
+who = [i for i, p in enumerate(periods) if p == 2]
+apart = (run.states[-1] - run.states[-2]).norm(dim=-1)[who]  # (strings, cells)
+for string, cells in zip(who, apart, strict=True):
+    print(
+        f"string {string}: cell {int(cells.argmax())} moves by {cells.max():.2f} at every loop (its length is {run.z[string, cells.argmax()].norm():.1f})"
+    )
+
+# %% [markdown]
+# Some strings end in a **cycle of period 2**: mostly one cell flips between two states, loop after loop, for ever, and both states read out as the right answer. Nothing is broken, and no accuracy would have told you. But a program that waits for the residual to fall would wait for ever, and the path
+# independence score of such a string is not 1.
+#
+# Where does a cycle of two come from? In lesson 01 the fixed point of the logistic map did not vanish when the cycle appeared: its slope passed $-1$, and it began to repel. Newton's method finds fixed points that repel. Start it between the two states of the cycle.
+
+# %%
+f, h = loop_of(restless.double(), many[who].double())
+middle = (run.states[-1] + run.states[-2])[who].double() / 2
+hidden = fp.newton_krylov(f, middle, 2000, tol=1e-9, krylov=30)
+spectrum = fp.leading_eigenvalues(f, hidden.z, count=3)
+restless.float()
+for string, found, values in zip(who, hidden.settled, spectrum.values, strict=True):
+    listed = ", ".join(
+        f"{value.real:.3f}{value.imag:+.3f}i" if abs(value.imag) > 1e-6 else f"{value.real:.3f}"
+        for value in values.tolist()
+    )
+    print(f"string {string}: fixed point found: {bool(found)}, its leading eigenvalues: {listed}")
+
+# %%
+# Check the claims
+assert set(periods) == {1, 2} and 1 <= len(who) <= 6
+assert share_right(restless, run.states[-1], targets) == share_right(restless, run.states[-2], targets) == 1
+kinds = [str(end) for end in fp.classify_end(*loop_of(restless, many[who]), 200)]
+assert kinds == ["cycle of period 2"] * len(who)
+assert (
+    hidden.settled.all() and (spectrum.values[:, 0].real < -1).all() and (spectrum.values[:, 0].imag.abs() < 1e-6).all()
+)
+assert (apart.max(1).values > 5 * apart.topk(2).values[:, 1]).all()  # mostly one cell
+
+# %% [markdown]
+# There it is: a fixed point, with one eigenvalue beyond $-1$. The same mechanism as in a map of one number, inside a transformer with a state of 2,112.
+#
+# ## Trajectories in one plane
+#
+# Numbers convince; pictures explain. A state of 1,088 numbers cannot be drawn, but its projection on a plane can, and the best plane is the one that keeps most of the variance: **principal component analysis**.
+
+# %% [markdown]
+# ### Exercise 06.5 · one plane for many trajectories
+#
+# Difficulty 3 of 5 · about 10 minutes. (Out of order on purpose: it is wanted here. 06.3 and 06.4 follow.)
+#
+# Given states `(loops, batch, ...)`, return the centre `(numbers,)`, which is the mean of *all* states, and the two axes `(2, numbers)`: orthogonal, of length 1, the direction of most variance first.
+#
+# <details><summary>Hint 1</summary>
+#
+# `states.flatten(0, 1).flatten(1)` puts every state of every trajectory in a row of one matrix.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Subtract the centre, then `torch.linalg.svd(points, full_matrices=False)` returns three things. The rows of the third are the directions, in order.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.shared_plane
+def shared_plane(states):
+    """States (loops, batch, ...) -> centre (numbers,) and axes (2, numbers) of the plane of most variance."""
+    ### BEGIN SOLUTION
+    points = states.flatten(0, 1).flatten(1)
+    centre = points.mean(0)
+    _, _, directions = torch.linalg.svd(points - centre, full_matrices=False)
+    return centre, directions[:2]
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+cloud = torch.randn(30, 4, 5) * torch.tensor([1.0, 9.0, 1.0, 4.0, 1.0])
+centre, axes = shared_plane(cloud)
+assert (
+    axes[0].abs().argmax() == 1
+    and axes[1].abs().argmax() == 3
+    and torch.allclose(centre, cloud.mean((0, 1)), atol=1e-5)
+)
+assert ex.shared_plane.state == "solved"
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Three strings, five starts each, 40 loops. One colour for each string; a ring is a start, a filled mark is where it is.
+#
+# > **Predict.** How many end points will there be for internal + post? For none + post?
+
+
+# %%
+def trajectories_of(model, loops=40, strings=3):
+    """States (loops + 1, 5 starts x strings, cells, width), the string of each, and their plane."""
+    f, h = loop_of(model, x[:strings].repeat(5, 1, 1))
+    g = torch.Generator().manual_seed(2)
+    starts = h.view(5, strings, *h.shape[1:]).clone()
+    starts[1] = 0
+    starts[2:] = torch.tensor([1.0, 2.0, 3.0]).view(3, 1, 1, 1) * torch.randn(3, *starts.shape[1:], generator=g)
+    states = fp.iterate(f, starts.flatten(0, 1), loops, keep=True).states
+    centre, axes = shared_plane(states)
+    share = float(((states.flatten(2) - centre) @ axes.T).square().sum() / (states.flatten(2) - centre).square().sum())
+    return states, torch.arange(strings).repeat(5), plots.Plane(centre.numpy(), axes.numpy(), share)
+
+
+strings = ["string 1", "string 2", "string 3"]
+for variant, alt in (
+    (("internal", "post"), "Fifteen paths in a plane end in three points, one for each string."),
+    (("none", "post"), "Fifteen paths in a plane end in many points; those of one string do not meet."),
+    (
+        ("internal", "peri"),
+        "Fifteen paths in a plane leave a common centre in nearly straight lines, each in its own direction.",
+    ),
+):
+    states, groups, plane = trajectories_of(first[variant])
+    fig = plots.trajectories(
+        states,
+        groups,
+        plane,
+        names=strings,
+        title=f"{variant[0]} + {variant[1]}: 40 loops, {plane.share:.0%} of the variance",
+    )
+    plots.show(fig, alt=alt)
+
+# %% [markdown]
+# What to see: with recall and outer norm, three strings have three ends, and the five starts of each meet there. Without recall, the colours mix: where a path ends depends on where it began. With peri nothing ends: the paths walk away in nearly straight lines, each in its own direction, and the scale of the axes is hundreds instead of tens.
+#
+# Watch the first one move. Press play, or drag the slider; where widgets do not run, the animation below it shows the same.
+
+# %%
+states, groups, plane = trajectories_of(first["internal", "post"])
+widgets.trajectory_player(states, groups, plane, strings)
+
+# %%
+plots.show(
+    plots.trajectory_gif(states, groups, plane, strings, frames=16),
+    alt="Animation: fifteen paths from scattered starts; within about ten loops they run together in three points, one for each string.",
+    caption="What to see: the starts of one string find each other within about ten loops, long before the last steps die out.",
+)
+
+# %%
+# Check the claims: distances between the ends of one string, and between strings, relative to the length of a state
+early = states.view(len(states), 5, 3, -1)  # (loops + 1, starts, strings, numbers)
+spread = torch.stack([torch.stack([torch.pdist(points[:, s]).mean() for s in range(3)]).max() for points in early])
+print(
+    "internal + post, mean distance of five starts, loops 0, 5, 10, 15, 20:",
+    [round(float(spread[t]), 3) for t in (0, 5, 10, 15, 20)],
+)
+for variant, meets in ((("internal", "post"), True), (("none", "post"), False)):
+    ends = trajectories_of(first[variant])[0][-1].view(5, 3, -1)
+    unit = ends.norm(dim=-1).mean()
+    within = torch.stack([torch.pdist(ends[:, s]).mean() for s in range(3)]).max() / unit
+    between = torch.pdist(ends.mean(0)).min() / unit
+    print(f"{variant[0]} + {variant[1]}: within a string at most {within:.3f}, between strings at least {between:.2f}")
+    assert (within < 0.05 * between) == meets
+
+# %% [markdown]
+# ## Axis 2: input-dependence
+#
+# Does the end know the question, and does it move *smoothly* with it? First a loop of one number that has many fixed points, $g(z) = z - \frac{1}{7}\sin 2\pi z$, whose attracting fixed points are the whole numbers.
+#
+# - without recall: $z' = g(z)$, started at the input $x$;
+# - with recall: $z' = \frac12 g(z) + \frac12 x$, started anywhere.
+#
+# > **Predict.** Draw the end $z^*$ as a function of $x$, for both.
+
+# %%
+g = lambda z: z - torch.sin(2 * torch.pi * z) / 7
+inputs = torch.linspace(-2.4, 2.4, 481, dtype=torch.float64)[:, None]
+without = fp.iterate(g, inputs, 600).z
+with_recall = fp.iterate(lambda z: g(z) / 2 + inputs / 2, torch.zeros_like(inputs), 600).z
+fig = Figure(figsize=(6.6, 3.4))
+ax = fig.subplots()
+ax.plot(inputs, without, color=plots.RECALL_COLOURS["none"], linestyle="", marker=".", markersize=3, label="no recall")
+ax.plot(inputs, with_recall, color=plots.RECALL_COLOURS["external"], label="with recall")
+ax.set(xlabel="input x", ylabel="end of the loop z*")
+ax.legend()
+plots.show(
+    fig,
+    alt="The end of the loop against the input. Without recall a staircase; with recall a rising curve without jumps.",
+    caption="What to see: without recall the end is a staircase. It jumps where the start crosses from one basin to the next, and between jumps its slope is exactly 0. With recall it is a smooth curve.",
+)
+
+# %%
+# Check the claims
+near_whole = (without - without.round()).abs().max()
+away = (inputs - inputs.floor() - 0.5).abs()[:, 0] > 0.02  # not on a border between basins
+assert near_whole < 1e-9 or (without[away] - without[away].round()).abs().max() < 1e-9
+assert torch.equal(without[away].round(), inputs[away].round())
+assert (with_recall.diff(dim=0) > 0).all() and with_recall.diff(dim=0).max() < 0.12
+
+# %% [markdown]
+# This is the whole argument against loops without recall, and it needs no picture. The fixed points of $z' = f(z)$ do not know $x$. For a generic smooth $f$ they are isolated, so there are at most countably many, and a function with countably many values that is continuous somewhere is constant there: $dz^*/dx = 0$. The input
+# can do no more than choose a basin. (A discrete answer can hide in that choice, and on some tasks does. What is lost is smoothness, and every start that is not the input.)
+#
+# With recall, $z^* = f(z^*, x)$, and the fixed point moves with $x$. By how much? Two ways to know. The first is an experiment.
+
+# %% [markdown]
+# ### Exercise 06.3 · input sensitivity by experiment
+#
+# Difficulty 2 of 5 · about 10 minutes
+#
+# `f(z, x)` is a loop with its input `x`. Run it for `loops` loops from `z` on the input `x + step * dx`, and again on `x - step * dx`, and return how far the end moves per unit: the difference of the two ends, divided by `2 * step`.
+#
+# <details><summary>Hint 1</summary>
+#
+# The input stays the same in all loops of a run; only `z` changes. Both runs start at the same `z`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `fp.iterate(lambda z: f(z, there), z, loops).z` is the end of a run on the input `there`.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.sensitivity
+def sensitivity(f, z, x, dx, loops, step=1e-2):
+    """How the end of the loop z -> f(z, x) moves when x moves by dx: like z."""
+    ### BEGIN SOLUTION
+    ends = []
+    for there in (x + step * dx, x - step * dx):
+        ends.append(fp.iterate(lambda z, there=there: f(z, there), z, loops).z)
+    return (ends[0] - ends[1]) / (2 * step)
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+one = torch.ones(3, 1)
+assert torch.allclose(sensitivity(lambda z, x: z / 2 + 3 * x, one, one, 2 * one, 60), 12 * one, atol=1e-3)
+assert ex.sensitivity.state == "solved"
+### END HIDDEN TESTS
+
+# %% [markdown]
+# The second way needs no second run. Differentiate $z^* = f(z^*, x)$: the change $dz$ of the fixed point must satisfy $dz = J_z\, dz + J_x\, dx$, so
+#
+# $$dz = (I - J_z)^{-1} J_x\, dx = \sum_{k \ge 0} J_z^k\, (J_x\, dx).$$
+#
+# $J_x dx$ is the push that the input gives in one loop, and the sum is what the loop makes of it. The series converges exactly when $\rho(J_z) < 1$: the same condition as for reachability.
+
+# %% [markdown]
+# ### Exercise 06.4 · the same by (I − J)⁻¹, as a series
+#
+# Difficulty 2 of 5 · about 8 minutes
+#
+# Sum the first `terms` terms of $\sum_k J^k b$, knowing $J$ only as `product`: v ↦ Jv. The first term is $b$ (here `push`) itself.
+#
+# <details><summary>Hint 1</summary>
+#
+# Keep two tensors: the newest term and the total. The next term is `product(term)`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `total = term = push`, then `terms - 1` times: `term = product(term)` and `total = total + term`. With `total += term` you would write into `push`.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.neumann
+def neumann(product, push, terms):
+    """push + J push + J^2 push + ..., `terms` terms in all; product is v -> J v."""
+    ### BEGIN SOLUTION
+    total = term = push
+    for _ in range(terms - 1):
+        term = product(term)
+        total = total + term
+    return total
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+assert torch.allclose(neumann(lambda v: 0.9 * v, torch.ones(2, 2), 400), torch.full((2, 2), 10.0), atol=1e-3)
+assert ex.neumann.state == "solved"
+### END HIDDEN TESTS
+
+# %%
+dh = fp.random_like(
+    loop_of(first["internal", "post"])[1], torch.Generator().manual_seed(3)
+)  # a random direction of length 1
+moved = {}
+for key, model in tqdm(models.items(), desc="two ways to know"):
+    if key[1] == "peri":
+        continue  # no fixed point, nothing to differentiate: below
+    step = lambda z, h, model=model: model.step(z, h)
+    z, h = everywhere[key][0], loop_of(model)[1]
+    push = fp.input_product(step, z, h, dh)
+    implicit = neumann(fp.jacobian_product(lambda z, h=h, step=step: step(z, h), z), push, 80)
+    measured = sensitivity(step, z, h, dh, 80, 1e-1) if key[2] == 0 else None  # one seed each will do as a check
+    moved[key] = fp.lengths(implicit), measured
+for (recall, norm, seed), (implicit, measured) in moved.items():
+    experiment = "" if measured is None else f" (by experiment {fp.lengths(measured).mean():.3f})"
+    print(f"{recall} + {norm} {seed}: the fixed point moves by {implicit.mean():.3f} per unit of input{experiment}")
+
+# %% [markdown]
+# Without recall the answer is 0: not small, 0, since $J_x$ is. But is that fair? That loop gets its input through the start. So move the start.
+
+# %%
+f, h = loop_of(first["none", "post"])
+ends = [fp.iterate(f, h + sign * 0.1 * dh, 120).z for sign in (1, -1)]
+through_start = fp.lengths(ends[0] - ends[1]) / 0.2
+f, h = loop_of(first["internal", "peri"])
+walks = {
+    loops: sensitivity(lambda z, h: first["internal", "peri"].step(z, h), h, h, dh, loops, 0.1)
+    for loops in (50, 100, 200)
+}
+print("none + post, moved through the start:", [f"{value:.1e}" for value in through_start.tolist()])
+print(
+    "internal + peri, by experiment:",
+    {loops: f"{fp.lengths(walk).mean():.0f}" for loops, walk in walks.items()},
+    "after so many loops",
+)
+
+# %% [markdown]
+# The end does not care where exactly the start was, as long as it is in the same basin: 0 again, up to rounding, in seven of eight strings. In the eighth the two starts lay on different sides of a border, and the ends have nothing to do with each other. (A staircase, then.) And peri? Its state does depend on the input, more and more: the effect grows with the loops as the state itself does. It never becomes *an answer* to "how far does the fixed point move", because there is no fixed point.
+
+# %%
+# Check the claims
+for (recall, _, _), (implicit, measured) in moved.items():
+    if recall == "none":
+        assert implicit.max() == 0 and (measured is None or measured.abs().max() == 0)
+    else:
+        assert 0.1 < implicit.mean() < 1
+        assert measured is None or ((implicit - fp.lengths(measured)).abs() / implicit).median() < 0.01
+assert (through_start < 1e-3).sum() == 7 and through_start.max() > 10
+growth = {loops: float(fp.lengths(walk).mean()) for loops, walk in walks.items()}
+assert 1.5 < growth[100] / growth[50] < 2.6 and 1.5 < growth[200] / growth[100] < 2.6
+
+# %% [markdown]
+# ## Axis 3: geometry
+#
+# Now the spectrum: the eigenvalues of $J_z$ at the end of each run, the 20 largest of them, for four models and 8 strings. They come from Arnoldi's method, which needs products $Jv$ only (`fp.leading_eigenvalues`).
+#
+# > **Predict.** All four variants in one picture with the unit circle. Which lie inside? Where do you expect peri?
+
+# %%
+spectra = {}
+for variant, model in first.items():
+    f, h = loop_of(model)
+    spectra[variant] = fp.leading_eigenvalues(f, everywhere[(*variant, 0)][0], count=20, restarts=3).values
+plots.show(
+    plots.eigenvalues(spectra, "The 20 largest eigenvalues, 8 strings each"),
+    alt="Eigenvalues in the complex plane. Those of the three post variants lie inside the unit circle; those of internal recall with peri norm crowd around 1.",
+    caption="What to see: three variants have all their eigenvalues inside the circle. Peri's crowd at 1: a state that is long and moves at a constant step is hardly turned by one more loop, so every change of it stays.",
+)
+
+# %%
+rho = {}
+for key, model in tqdm(models.items(), desc="spectral radius"):
+    f, h = loop_of(model)
+    rho[key] = fp.leading_eigenvalues(f, everywhere[key][0], count=4, tol=1e-2).radius
+for variant in variants:
+    values = torch.cat([rho[(*variant, seed)] for seed in seeds])
+    print(
+        f"{' + '.join(variant):18} spectral radius {values.min():.3f} to {values.max():.3f} (24 ends: 3 seeds, 8 strings)"
+    )
+
+# %% [markdown]
+# ### The same number rules the gradient
+#
+# Training sends a gradient backwards through the loops, multiplying it by $J^T$ at every one. So what the spectrum says about states it says about gradients too. Run 100 loops, then 60 more with gradients on, take the gradient of a loss at the end, and look at its length on the way back.
+
+
+# %%
+def gradient_on_the_way_back(model, loops=60):
+    """Length of the gradient of the cross-entropy at each of the last states, latest first: (loops, batch)."""
+    f, h = loop_of(model)
+    z = fp.iterate(f, h, 100).z.requires_grad_()
+    states = [z]
+    for _ in range(loops):
+        states.append(f(states[-1]))
+    logits = model.read_out(states[-1])[:, 1:]
+    loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), y[:, 1:].flatten(), reduction="sum")
+    gradients = torch.autograd.grad(loss, states)
+    return torch.stack([fp.lengths(gradient) for gradient in reversed(gradients)])
+
+
+back = {variant: gradient_on_the_way_back(model) for variant, model in first.items()}
+relative = {variant: (values / values[0]).clamp_min(1e-12) for variant, values in back.items()}
+fig = plots.state_norms(relative, first=0, title="The gradient on its way back through the loops")
+fig.axes[0].set(xlabel="loops back from the end", ylabel="length of the gradient, 1 at the end")
+plots.show(
+    fig,
+    alt="Length of the gradient against loops back. For the three post variants it falls geometrically; for internal recall with peri norm it stays level.",
+    caption="What to see: in the post variants a gradient fades geometrically, so the last few dozen loops hold all of it and cutting the rest costs nothing. In peri it does not fade: every loop ever run has its say.",
+)
+
+# %%
+# Check the claims
+for variant in variants[:3]:
+    values = torch.cat([rho[(*variant, seed)] for seed in seeds])
+    assert values.max() < 1, variant
+    assert relative[variant][60].max() < 0.01
+peri = torch.cat([rho["internal", "peri", seed] for seed in seeds])
+assert peri.min() > 0.99 and peri.max() < 1.05
+assert (spectra["internal", "peri"].abs() > 0.98).float().mean() > 0.5
+assert 0.2 < relative["internal", "peri"][60].median() < 5
+
+# %% [markdown]
+# Look at what "calm" has cost. For none + post the geometry is excellent: spectral radius well below 1, gradients that fade. It is also the model that knows nothing. **A small spectral radius is not a virtue in itself.** It says that the loop forgets, and without recall it forgets the question.
+#
+# ### Spectra against accuracy
+#
+# Each of the twelve models came with a card: its exact match on 128 bits, four times the trained length, and the spectral radius of its recall matrix $W_z$. Does either spectral radius tell who extrapolates?
+
+# %%
+fig = Figure(figsize=(8.8, 3.4))
+left, right_ax = fig.subplots(1, 2, sharey=True)
+exact = {key: float(model.card["scores"]["exact_128"]) for key, model in models.items()}
+radius_wz = {key: float(model.card["scores"]["rho_Wz"]) for key, model in models.items() if key[0] != "none"}
+for recall, norm in variants:
+    style = plots.line_style(recall, norm) | {"linestyle": "", "markersize": 8, "alpha": 0.75}
+    keys = [(recall, norm, seed) for seed in seeds]
+    left.plot([float(rho[key].median()) for key in keys], [exact[key] for key in keys], **style)
+    if recall != "none":
+        right_ax.plot([radius_wz[key] for key in keys], [exact[key] for key in keys], **style)
+for ax, label in (
+    (left, "spectral radius of the loop's Jacobian (median)"),
+    (right_ax, "spectral radius of the matrix Wz"),
+):
+    ax.axvline(1, color=plots.INK, linewidth=1, linestyle=(0, (1, 2)))
+    ax.set(xlabel=label, ylim=(-0.05, 1.08))
+left.set_ylabel("exact match at 128 bits")
+left.legend(loc="center left", fontsize=8.5)
+plots.show(
+    fig,
+    alt="Two scatter plots of exact match at 128 bits. Left against the spectral radius of the loop, right against that of the matrix Wz.",
+    caption="What to see: left, the models that extrapolate lie below 1, but so do the three that know nothing. Right, every matrix Wz lies above 1, those of the best models too.",
+)
+
+# %%
+# Check the claims
+good = [key for key in models if key[0] != "none" and key[1] == "post"]
+assert all(exact[key] > 0.95 and rho[key].max() < 1 for key in good)
+assert all(exact[key] == 0 and rho[key].max() < 1 for key in models if key[0] == "none")
+assert all(exact[key] < 0.5 for key in models if key[1] == "peri")
+assert min(radius_wz.values()) > 1
+
+# %% [markdown]
+# So, of these twelve models: the Jacobian's spectral radius below 1 is necessary to settle and not sufficient to know; $W_z$ alone says nothing about stability, since attention, MLP and norm stand between it and the loop. Twelve models of one task are no law. Lesson 10 asks again, with the whole grid.
+#
+# ## A map of basins
+#
+# Take the ends of three strings of 8 bits and the plane through them. Start the loop at every point of that plane, always with *the first string* as the question, and colour the point by where it ends.
+#
+# > **Predict.** How many colours for internal + post? For none + post?
+
+# %%
+short, _ = task.batch(3, 8, torch.Generator().manual_seed(4))
+maps = {}
+for variant in (("internal", "post"), ("none", "post")):
+    model = first[variant]
+    three = fp.iterate(*loop_of(model, short), 150).z
+    f, h = loop_of(model, short[:1])  # one question for all starts; it is repeated for each of them as they are added
+    u, v = three[1] - three[0], three[2] - three[0]
+    maps[variant] = fp.basins(f, three.mean(0), u, v, 1.2, resolution=36, loops=100, tol=1e-4, same=2e-2, chunk=1296)
+    found = maps[variant]
+    names_of_ends = (
+        {i: f"end {i + 1}" for i in range(6)} | {-1: "not settled"} | {i: "other ends" for i in range(6, 200)}
+    )
+    labels = torch.where(found.labels >= 6, 6, found.labels)
+    fig = plots.basin_map(
+        labels, (-1.2, 1.2, -1.2, 1.2), names_of_ends, x_label="towards the end of string 2", y_label="towards the end of string 3",
+        title=f"{variant[0]} + {variant[1]}: {len(found.ends)} {'end' if len(found.ends) == 1 else 'ends'}",
+    )  # fmt: skip
+    plots.show(
+        fig,
+        alt=f"A slice of the state space of {variant[0]} recall, coloured by the end that each start reaches: {len(found.ends)} in all.",
+    )
+
+# %% [markdown]
+# What to see: with recall the whole slice is one basin. The question is in the loop, so the start has nothing to say. Without recall the same slice is a patchwork: the start is all there is.
+
+# %%
+# Check the claims
+assert len(maps["internal", "post"].ends) == 1 and (maps["internal", "post"].labels == 0).all()
+assert len(maps["none", "post"].ends) >= 3
+
+# %% [markdown]
+# ## All of it, in one table
+#
+# One row for each variant. Shares come with Wilson's 95% interval over all 24 runs (3 seeds, 8 strings); other numbers as the mean over seeds, with the lowest and the highest seed in brackets.
+
+
+# %%
+def over_seeds(values):
+    values = [float(value) for value in values]
+    return f"{statistics.mean(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
+
+
+ended = {
+    key: [end.kind for end in fp.classify_end(*loop_of(model), 180)] for key, model in tqdm(models.items(), desc="ends")
+}
+rows, table = [], {}
+for variant in variants:
+    keys = [(*variant, seed) for seed in seeds]
+    still = sum(kind == "fixed point" for key in keys for kind in ended[key])
+    low, high = wilson(still, 24)
+    table[variant] = {
+        "reaches a fixed point": f"{still / 24:.2f} [{low:.2f}, {high:.2f}]",
+        "path independence": over_seeds(score[key].mean() for key in keys),
+        "input moves it by": over_seeds(moved[key][0].mean() for key in keys)
+        if variant[1] != "peri"
+        else "no fixed point",
+        "spectral radius": over_seeds(rho[key].median() for key in keys),
+        "right at 128 bits": over_seeds(exact[key] for key in keys),
+    }
+columns = list(next(iter(table.values())))
+print(f"{'':17}" + "".join(f"{column:>23}" for column in columns))
+for variant, row in table.items():
+    print(f"{' + '.join(variant):17}" + "".join(f"{row[column]:>23}" for column in columns))
+
+# %%
+# Check the claims
+kinds = {variant: [kind for seed in seeds for kind in ended[(*variant, seed)]] for variant in variants}
+assert set(kinds["internal", "peri"]) == {"diverging"}
+assert all(kinds[variant].count("fixed point") >= 22 for variant in variants[:3])
+assert all(moved[(*variant, seed)][0].mean() > 0.1 for variant in variants[:2] for seed in seeds)
+
+# %% [markdown]
+# Read it row by row. **Internal + post** and **external + post** have all three: they get to a fixed point from everywhere, it moves with the input, and the loop around it is calm. They are also the ones that solve 128 bits. **None + post** is reachable and calm and does not depend on its input. **Internal + peri** depends on its input and has nowhere to
+# arrive. Each of the two failures lacks a different axis, and no single number in the table would have told them apart.
+#
+# What is known, and what is not: these are twelve models of 60,000 parameters on one task, trained for 600 steps. That recall with an outer norm has all three axes is the paper's claim, and it holds here in 6 of 6 models up to the rare cycle you found. That it is the only way is *not* claimed: a contracting external recall, or a scaled residual, can give fixed points too (lessons 03 and 11).
+#
+# ## Recap
+#
+# - **Reachability**: classify the end by absolute steps; then start from everywhere and score agreement. Cycles are possible, and accuracy does not show them.
+# - **Input-dependence**: move the input and see the end move, or solve $(I - J_z)\, dz = J_x\, dx$. Without recall the answer is 0 and the input can only choose a basin.
+# - **Geometry**: $\rho(J_z)$ at the end. Below 1, states and gradients are forgotten geometrically; at 1 (a drift) nothing is.
+# - None of the three is enough alone. A low spectral radius can be the calm of a loop that has forgotten the question.
+#
+# ## Self-test
+#
+# **1.** Here is a spectrum: nearly all of its 20 largest eigenvalues lie within 0.02 of 1. Which of the four variants made it, and what does its state do?
+#
+# <details><summary>Answer</summary>
+#
+# Internal + peri. The state drifts: it gets longer by a constant step at every loop, and one more loop hardly changes differences between states.
+#
+# </details>
+#
+# **2.** A loop has path independence 1 on every string. Must its answers be right?
+#
+# <details><summary>Answer</summary>
+#
+# No. It may end in the same wrong place from everywhere; a map that sends everything to zero has score 1. Path independence says that the start is forgotten, not that the input is known.
+#
+# </details>
+#
+# **3.** Why does the series for $dz$ fail to converge at a fixed point with an eigenvalue of $-1.2$, although the fixed point does move smoothly with the input?
+#
+# <details><summary>Answer</summary>
+#
+# The series is $\sum_k J^k b$, and its terms grow like $1.2^k$. The inverse $(I - J)^{-1}$ exists all the same, as 1 is no eigenvalue: solve the system in another way, for example by GMRES (`fp.gmres`). But no run of the loop will show you that fixed point: it repels.
+#
+# </details>
+#
+# ## Further reading
+#
+# - A. Labovich, *Stability and Generalization in Looped Transformers*, arXiv 2604.15259: the three axes, with proofs.
+# - C. Anil and others, *Path Independent Equilibrium Models Can Better Exploit Test-Time Computation*, arXiv 2211.09961: the score's origin.
+# - S. Bai, J. Z. Kolter, V. Koltun, *Deep Equilibrium Models*, arXiv 1909.01377: implicit differentiation at a fixed point, at scale.
+#
+# Next: lesson 07 gives the loop a problem with no light cone: sudoku.
+
+# %%
+report(ex)
