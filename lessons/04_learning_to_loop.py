@@ -40,7 +40,8 @@ from looped_lite.exercises import lesson_04 as ex
 from looped_lite.exercises import report
 from looped_lite.experiments import read_rows
 from looped_lite.fixed_points import gradient_error, iterate, spectral_radius, unrolled_gradient
-from looped_lite.pretrained import data_path, load_pretrained
+from looped_lite.paths import data_path
+from looped_lite.pretrained import load_pretrained
 from looped_lite.tasks import IGNORE, correct_cells
 from looped_lite.tasks.prefix_sums import PrefixSums, one_hot, prefix_sums
 from looped_lite.training import Run, accuracy_over_loops, cross_entropy, learning_rate, sample_loops, train

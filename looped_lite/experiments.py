@@ -1,6 +1,7 @@
-"""Train and measure every variant at equal steps. One function makes one row; a grid is many rows, each its own seed and file.
+"""Train and measure every variant at equal steps. One function makes one row of a table; a grid is many rows.
 
-python -m looped_lite.experiments prefix-sums --results data/results/prefix_sums_grid.csv
+python -m looped_lite.experiments prefix-sums            train every recall x norm: data/results/prefix_sums_grid.csv
+python -m looped_lite.experiments prefix-sums-lengths    test recall + outer norm: data/results/prefix_sums_lengths.csv
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from .blocks import NORMS, RECALLS
 from .checkpoints import write_atomic
 from .fixed_points import iterate
 from .model import LoopedTransformer, count_parameters
-from .pretrained import save_pretrained
+from .paths import data_path
+from .pretrained import load_pretrained, save_pretrained
 from .tasks.prefix_sums import PrefixSums
 from .training import accuracy_over_loops, train
 
 Row = dict[str, Any]
-LENGTHS = {32: 256, 64: 128, 128: 64, 256: 32, 512: 16}  # bits: how many test strings
+LENGTHS = {32: 256, 64: 128, 128: 64, 256: 32, 512: 16}  # bits: how many test strings, for each of many models
+MANY = {32: 500, 64: 500, 128: 500, 256: 200, 512: 100}  # and for a few of them
 
 
 @torch.no_grad()
@@ -62,8 +65,25 @@ def prefix_sums_row(
     row |= {"minutes": run.seconds / 60, "threads": torch.get_num_threads(), **measure_prefix_sums(model.eval())}
     command = f"python -m looped_lite.experiments prefix-sums --recalls {recall} --norms {norm} --seeds {seed}"
     command += f" --steps {steps} --lr {lr:g}" + f" --label {label}" * bool(label)
-    card = {"task": task.name, "model": settings, "command": command, "trained_on": "CPU", "scores": row}
+    recipe = {key: row[key] for key in ("seed", "steps", "minutes", "threads")}
+    card = {"model": settings, "command": command, "trained_on": "CPU", **recipe, "lr": lr, "scores": row}
     save_pretrained(model, "-".join(filter(None, ["prefix-sums", recall, norm, label, f"seed{seed}"])), card)
+    return row
+
+
+def lengths_row(recall: str, norm: str, seed: int, counts: dict[int, int] = MANY) -> Row:
+    """Test a shipped prefix-sum model on many strings: exact match at each length with loops = length and with twice
+    that, from the embedded input and, with twice that, from noise. The strings are none that training or the grid saw."""
+    model = load_pretrained(f"prefix-sums-{recall}-{norm}-seed{seed}")
+    generator = torch.Generator().manual_seed(2_000 + seed)
+    row: Row = {"recall": recall, "norm": norm, "seed": seed}
+    for bits, count in counts.items():
+        x, y = model.task.batch(count, bits, generator)
+        right = accuracy_over_loops(model, x, y, [bits, 2 * bits])
+        noise = accuracy_over_loops(model, x, y, [2 * bits], start="noise", generator=generator)
+        row |= {f"strings_{bits}": count, f"exact_{bits}": float(right[bits].float().mean())}
+        row |= {f"twice_{bits}": float(right[2 * bits].float().mean())}
+        row |= {f"noise_{bits}": float(noise[2 * bits].float().mean())}
     return row
 
 
@@ -84,28 +104,33 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Train and measure every recall x norm at equal steps. Rows that exist are kept."
-    )
-    parser.add_argument("task", choices=["prefix-sums"])
-    parser.add_argument("--results", type=Path, default=Path("data/results/prefix_sums_grid.csv"))
-    parser.add_argument("--recalls", nargs="+", default=RECALLS, choices=RECALLS)
-    parser.add_argument("--norms", nargs="+", default=NORMS, choices=NORMS)
+    parser = argparse.ArgumentParser(description="Train and measure variants at equal steps. Rows that exist are kept.")
+    parser.add_argument("experiment", choices=["prefix-sums", "prefix-sums-lengths"])
+    parser.add_argument("--results", type=Path, help="(default: data/results/EXPERIMENT.csv, see above)")
+    parser.add_argument("--recalls", nargs="+", choices=RECALLS)
+    parser.add_argument("--norms", nargs="+", choices=NORMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument(
-        "--label", default="", help="a word for the names of the checkpoints, to keep them apart from the grid's"
-    )
+    parser.add_argument("--label", default="", help="a word for the names of the checkpoints, to keep them apart")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # one core a run, so that several runs fit side by side
-    for seed, recall, norm in product(arguments.seeds, arguments.recalls, arguments.norms):
-        rows = read_rows(arguments.results)
-        wanted = {"recall": recall, "norm": norm, "seed": str(seed), "steps": str(arguments.steps)}
+    training = arguments.experiment == "prefix-sums"
+    path = arguments.results or data_path("results", f"prefix_sums_{'grid' if training else 'lengths'}.csv")
+    recalls = arguments.recalls or (RECALLS if training else ("internal", "external"))
+    norms = arguments.norms or (NORMS if training else ("post",))
+    for seed, recall, norm in product(arguments.seeds, recalls, norms):
+        rows = read_rows(path)
+        wanted = {"recall": recall, "norm": norm, "seed": str(seed)} | (
+            {"steps": str(arguments.steps)} if training else {}
+        )
         if any(all(row[key] == value for key, value in wanted.items()) for row in rows):
             continue
-        row = prefix_sums_row(recall, norm, seed, arguments.steps, arguments.lr, arguments.label)
-        write_rows(arguments.results, [*rows, row])
+        if training:
+            row = prefix_sums_row(recall, norm, seed, arguments.steps, arguments.lr, arguments.label)
+        else:
+            row = lengths_row(recall, norm, seed)
+        write_rows(path, [*rows, row])
         print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from .checkpoints import load_into, load_tensors, pack, write_together
 from .model import LoopedTransformer, count_parameters
+from .paths import data_path
 from .tasks import Task
 
 # where each task lives; imported only when asked for. A task of your own: TASKS["maze"] = "my_maze:Maze"
@@ -25,22 +25,6 @@ TASKS = {
     "sudoku": "looped_lite.tasks.sudoku:Sudoku",
     "chess": "looped_lite.tasks.chess:Chess",
 }
-
-
-def data_path(*parts: str) -> Path:
-    """A place in the data folder, e.g. ``data_path("results", "prefix_sums_grid.csv")``.
-
-    The folder is the one named by the environment variable LOOPED_LITE_DATA, else the repository's ``data`` beside the
-    package, else the copy inside an installed package.
-    """
-    here = Path(__file__).resolve().parent
-    if os.environ.get("LOOPED_LITE_DATA"):
-        root = Path(os.environ["LOOPED_LITE_DATA"]).expanduser()
-    elif (here.parent / "pyproject.toml").is_file():
-        root = here.parent / "data"
-    else:
-        root = here / "data"
-    return root.joinpath(*parts)
 
 
 def get_task(name: str, **settings: Any) -> Task:

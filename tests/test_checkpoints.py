@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from looped_lite import checkpoints, pretrained
+from looped_lite import checkpoints, paths
 from looped_lite.checkpoints import load_into, load_tensors, save_tensors, write_atomic, write_together
 from looped_lite.model import LoopedTransformer, count_parameters
+from looped_lite.paths import data_path
 from looped_lite.pretrained import (
     TASKS,
-    data_path,
     get_task,
     load_pretrained,
     pretrained_names,
@@ -325,7 +325,7 @@ def test_data_path(monkeypatch, tmp_path):
     monkeypatch.delenv("LOOPED_LITE_DATA", raising=False)
     assert data_path("checkpoints").is_dir() and data_path("a", "b").parts[-3:] == ("data", "a", "b")
     package = tmp_path / "site" / "looped_lite"
-    monkeypatch.setattr(pretrained, "__file__", str(package / "pretrained.py"))
+    monkeypatch.setattr(paths, "__file__", str(package / "paths.py"))
     assert data_path("x") == package / "data" / "x"  # installed: no repository around the package
     monkeypatch.setenv("LOOPED_LITE_DATA", str(tmp_path / "mine"))
     assert data_path("x") == tmp_path / "mine" / "x"

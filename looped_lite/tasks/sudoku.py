@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..model import LoopedTransformer
-from ..pretrained import data_path
+from ..paths import data_path
 from . import IGNORE, TestSet
 from .sudoku_puzzles import Box, apply_symmetry, clash_messages, is_valid_solution, parse, random_symmetry, show, solve
 

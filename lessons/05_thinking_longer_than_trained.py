@@ -1,0 +1,775 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · Thinking longer than trained
+#
+# **Does it extrapolate?**
+#
+# In lesson 04 a model learned prefix sums of 32 bits, in runs of at most 20 loops. Here you ask it for 512 bits and 1,024 loops. You do the same with the other ways to put recall and norm together, with three seeds of
+# each; you take the question out of the start state and see who still knows it; and you look at models that never come to rest.
+#
+# **After this lesson you can**
+#
+# - choose between two measures of accuracy, and say what each one hides;
+# - draw and read a "schoop" curve: accuracy against loops, far beyond the loops of training;
+# - test whether a loop remembers its question, or only its start;
+# - measure loops against length, and compare with the light cone;
+# - tell settling from a residual that only looks like it.
+#
+# **Time**: 60 minutes for you, under two minutes for the machine. Nothing is trained: the models come with the course, each trained for 600 steps with the recipe of lesson 04.
+# **You need**: lessons 03 and 04.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+from IPython.display import Markdown, display
+
+from looped_lite import plots
+from looped_lite.blocks import NORMS, RECALLS
+from looped_lite.exercises import lesson_05 as ex
+from looped_lite.exercises import report
+from looped_lite.experiments import read_rows
+from looped_lite.fixed_points import iterate
+from looped_lite.pretrained import data_path, load_pretrained
+from looped_lite.tasks import correct_cells, exact_match
+from looped_lite.tasks.prefix_sums import PrefixSums
+
+plots.use_style()
+torch.set_grad_enabled(False)  # nothing is trained in this lesson
+task = PrefixSums()
+
+
+def model_of(recall, norm, seed=0):
+    return load_pretrained(f"prefix-sums-{recall}-{norm}-seed{seed}")
+
+
+def strings(count, bits, seed=0):
+    """Fresh strings: inputs (count, 1 + bits, 3) and targets (count, 1 + bits)."""
+    return task.batch(count, bits, torch.Generator().manual_seed(10_000 * seed + bits))
+
+
+# %% [markdown]
+# ## 1. Ninety-five percent right
+#
+# A model answers 512 bits and gets 511 of them right. Is that good? It depends on what you count. **Bits**: 0.998 of them. **Exact match**, strings that are right in every bit: none.
+#
+# Whoever only reports bits can make a failure look like a success. Whoever only reports exact match cannot tell a model that is nearly there from one that tosses coins. So compute both.
+
+# %% [markdown]
+# ### Exercise 05.1 · exact match and bits
+#
+# Difficulty 1 of 5 · about 8 minutes
+#
+# From `logits` (batch, cells, classes) and `targets` (batch, cells) compute two shares: of the instances, how many are right in *every* scored cell; of the scored cells, how many are right. A cell with the target
+# `IGNORE` (-100; here the BOS cell) is not scored: it can neither spoil an instance nor count as a cell.
+#
+# <details><summary>Hint 1</summary>
+#
+# `scored = targets != -100` and `right = logits.argmax(-1) == targets` are two boolean tensors of one shape. Everything follows from these.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# An instance is right if every cell is right *or* not scored: `(right | ~scored).all(-1)`. The cells that count are `right[scored]`.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.scores
+def scores(logits, targets):
+    """(share of instances right in every scored cell, share of scored cells that are right)."""
+    ### BEGIN SOLUTION
+    scored = targets != -100
+    right = logits.argmax(-1) == targets
+    exact = (right | ~scored).all(-1).float().mean()
+    return float(exact), float(right[scored].float().mean())
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+assert ex.scores.state == "solved"
+assert scores(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]]), torch.tensor([[1, 1]])) == (0.0, 0.5)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Here is a model with internal recall whose norm sits elsewhere: `peri`. It reached the end of the curriculum of lesson 04. You ask it for 16, 32, 64 and 128 bits, with as many loops as bits.
+#
+# > **Predict.** At 128 bits it has about half of the bits right, or a little more. How many of 32 strings does it have right in every bit?
+
+# %%
+peri = model_of("internal", "peri")
+both = {bits: scores(peri(x, bits), y) for bits in (16, 32, 64, 128) for x, y in [strings(32, bits)]}
+
+fig, ax = plt.subplots(figsize=(6.6, 3.2))
+ax.plot(
+    list(both), [cells for _, cells in both.values()], color=plots.PALETTE[0], marker="o", label="share of bits right"
+)
+ax.plot(
+    list(both),
+    [exact for exact, _ in both.values()],
+    color=plots.PALETTE[3],
+    marker="s",
+    linestyle="--",
+    label="exact match",
+)
+ax.axhline(0.5, color="#999999", linewidth=1, linestyle=":")
+ax.set(
+    xscale="log",
+    xlabel="length in bits, and loops",
+    ylabel="accuracy",
+    ylim=(-0.03, 1.05),
+    title="internal + peri, trained to 32 bits",
+)
+ax.set_xticks(list(both), [str(bits) for bits in both])
+ax.minorticks_off()
+ax.legend()
+plots.show(
+    fig,
+    alt="Two curves against length from 16 to 128 bits. The share of bits sinks slowly from near 1; exact match falls steeply and is at 0 well before the share of bits comes near one half.",
+    caption="What to see: the share of bits sinks gently, exact match falls off a cliff. The dotted line is a coin toss, for bits. For whole strings a coin toss is 0.",
+)
+for bits, (exact, cells) in both.items():
+    print(
+        f"{bits:4} bits: {cells:.3f} of the bits, {exact:.3f} of the strings; if errors were independent: {cells**bits:.1e}"
+    )
+
+# %%
+# Check the claims
+assert both[128][0] == 0 and both[128][1] > 0.5
+assert both[32][1] > 0.9 and both[32][0] < both[32][1] - 0.1
+assert both[32][0] > both[32][1] ** 32, "errors come together: exact match is better than independent errors would give"
+
+# %% [markdown]
+# One more thing is in the numbers. If every bit were wrong independently of the others, with a share $p$ of them right, a string of $L$ bits would be right with probability $p^L$. The measured exact match is higher, since in prefix sums one slip turns over
+# all the answers after it: errors keep each other company.
+#
+# From here on **exact match** is what counts, and bits are looked at when exact match is 0.
+#
+# ## 2. The schoop curve
+#
+# The figure of this whole field shows accuracy against the number of loops, from too few to far more than in training. (*Schoop* is what somebody called it for the sound of a curve that goes up and stays up.) Three things can happen past the loops of training:
+#
+# - it **rises** further, where the problem needs more loops than training had;
+# - it **holds**: the loop has come to a fixed point;
+# - it **falls**: the loop goes on doing something, and it is not the right thing. This is called overthinking.
+
+# %% [markdown]
+# ### Exercise 05.2 · the schoop curve for one model
+#
+# Difficulty 2 of 5 · about 10 minutes
+#
+# Return exact match after each number of loops in the list `loops`, as a dictionary `{loops: share}`. Do it in **one pass**: the state after 100 loops has been through the state after 50. `model.states(x, most)` yields the states after 1, 2, ..., `most` loops, and
+# `exact_match(model.read_out(z), targets)` says which instances are right.
+#
+# <details><summary>Hint 1</summary>
+#
+# `for t, z in enumerate(model.states(x, max(loops)), start=1):`, and keep the result if `t` is in `loops`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `exact_match` returns one True or False an instance; `float(... .float().mean())` makes a share of it.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.schoop
+def schoop(model, x, targets, loops):
+    """Exact match after each number of loops in the list `loops`, in one pass: {loops: share of the batch}."""
+    ### BEGIN SOLUTION
+    curve = {}
+    for t, z in enumerate(model.states(x, max(loops)), start=1):
+        if t in loops:
+            curve[t] = float(exact_match(model.read_out(z), targets).float().mean())
+    return curve
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+assert ex.schoop.state == "solved"
+assert list(schoop(task.model(0, width=16, heads=2), *strings(2, 4), [2, 5])) == [2, 5]
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Six variants, strings of 64 bits, twice as long as in training, and up to 256 loops.
+#
+# > **Predict.** Which of them rise and hold? Which fall? Before you run the cell, put one word to each: internal, external and no recall with the outer norm (`post`); internal recall with `peri` and `pre`; external recall with `peri`.
+
+# %%
+x64, y64 = strings(32, 64)
+six = [
+    ("internal", "post"),
+    ("external", "post"),
+    ("none", "post"),
+    ("internal", "peri"),
+    ("internal", "pre"),
+    ("external", "peri"),
+]
+checkpoints = [8, 16, 24, 32, 36, 40, 48, 64, 128, 256]
+curves = {variant: schoop(model_of(*variant), x64, y64, checkpoints) for variant in six}
+plots.show(
+    plots.accuracy_curves(curves, trained=20, title="32 strings of 64 bits, seed 0 of each variant"),
+    alt="Exact match against loops for six variants. Internal and external recall with the outer norm rise to 1 between 32 and 48 loops and stay there to 256. The four others stay near the bottom.",
+    caption="What to see: the two variants with recall and the outer norm rise as soon as the light cone lets them, at 32 loops, and stay. The others never get there, or do not stay.",
+)
+for variant, curve in curves.items():
+    print(f"{' + '.join(variant):16}", {t: round(share, 2) for t, share in curve.items()})
+
+# %%
+# Check the claims
+for recall in ("internal", "external"):
+    curve = curves[recall, "post"]
+    assert curve[64] >= 0.96 and curve[256] >= 0.96 and curve[24] <= 0.05
+for variant in six[2:]:
+    assert curves[variant][256] < 0.5, variant
+
+# %% [markdown]
+# ### 32 to 512 bits
+#
+# Now the model of lesson 04 in all three seeds, at 64, 128, 256 and 512 bits, to twice as many loops as bits. One pass gives everything that the rest of this lesson needs: at each loop, which strings are right and how far the state still moves, relative to its length.
+
+
+# %%
+def long_run(model, x, y, loops):
+    """(loops, batch) bool: right in every bit; and (loops, batch): relative step of the state."""
+    right, moved = [], []
+    before = model.encode(x)
+    for z in model.states(x, loops):
+        right.append(exact_match(model.read_out(z), y))
+        moved.append((z - before).flatten(1).norm(dim=1) / z.flatten(1).norm(dim=1))
+        before = z
+    return torch.stack(right), torch.stack(moved)
+
+
+sizes = {32: 32, 64: 24, 128: 12, 256: 6, 512: 4}  # bits: strings for each seed
+runs = {}
+for bits, count in sizes.items():
+    parts = [
+        long_run(model_of("internal", "post", seed), *strings(count, bits, seed + 1), 2 * bits) for seed in range(3)
+    ]
+    runs[bits] = tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))
+    print(f"{bits} bits: {3 * count} strings, {2 * bits} loops", flush=True)
+
+# %%
+fig, ax = plt.subplots(figsize=(7.4, 3.4))
+for (bits, (right, _)), colour, mark in zip(runs.items(), plots.shades(5), "os^Dv", strict=True):
+    share = right.float().mean(1)
+    ax.plot(
+        range(1, len(share) + 1),
+        share,
+        color=colour,
+        marker=mark,
+        markevery=[len(share) // 2 - 1, len(share) - 1],
+        label=f"{bits} bits",
+    )
+ax.axvline(20, color=plots.INK, linewidth=1, linestyle=":")
+ax.annotate(
+    "trained to 20",
+    (20, 1.0),
+    (-4, 6),
+    xycoords=("data", "axes fraction"),
+    textcoords="offset points",
+    ha="right",
+    fontsize=9,
+)
+ax.set(xscale="log", xlabel="loops", ylabel="exact match", ylim=(-0.03, 1.05))
+ax.set_xticks([8, 16, 32, 64, 128, 256, 512, 1024], ["8", "16", "32", "64", "128", "256", "512", "1024"])
+ax.minorticks_off()
+ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+plots.show(
+    fig,
+    alt="Exact match against loops for five lengths from 32 to 512 bits. Each curve is at 0, rises steeply to 1 a little after half as many loops as bits, and stays there to twice as many loops as bits.",
+    caption="What to see: five times the same curve, moved to the right each time the string doubles. Marks are at loops = bits and at twice that. Internal + post, three seeds together.",
+)
+
+# %%
+# Check the claims: solved at loops = length, and not one string changes at twice the loops
+for bits, (right, _) in runs.items():
+    once, twice = right[bits - 1], right[2 * bits - 1]
+    print(f"{bits:4} bits: {int(once.sum())} of {len(once)} right at {bits} loops, {int(twice.sum())} at {2 * bits}")
+    assert torch.equal(once, twice)
+    assert once.float().mean() >= 0.94
+
+# %% [markdown]
+# From 32 to 512 bits, from 20 loops to 1,024: the curve holds. Not because anybody taught it long strings, but because what it does in one loop, to the cells at the front of what is known, does not depend on how far the front has come.
+#
+# ## 3. The whole table
+#
+# Is it the recall, is it the norm, or is it this one lucky pair? That takes every pair, at *equal steps* (not equal time: on a busy machine equal time is anything but equal), and more than one seed. The course ships the result: 3 recalls, 5 norms, 3 seeds, 600 steps each,
+# batches of 64, one recipe for all. This command makes it, in about 50 minutes on one core, and resumes if you stop it:
+#
+# ```
+# python -m looped_lite.experiments prefix-sums --results data/results/prefix_sums_grid.csv
+# ```
+
+# %%
+grid = read_rows(data_path("results", "prefix_sums_grid.csv"))
+
+
+def measured(recall, norm, column):
+    """The values of a column over seeds; a state that overflowed counts as NaN."""
+    return [float(row[column]) for row in grid if (row["recall"], row["norm"], row["steps"]) == (recall, norm, "600")]
+
+
+def cell(recall, norm, column):
+    values = measured(recall, norm, column)
+    if not values:
+        return "not measured"
+    low, high = min(values), max(values)
+    mean = sum(values) / len(values)
+    return (
+        f"{mean:.2f}"
+        + (f" ({low:.2f} to {high:.2f})" if high - low > 0.005 else "")
+        + ("" if len(values) == 3 else f", {len(values)} seed")
+    )
+
+
+columns = {
+    "level": "bits reached in training",
+    "exact_32": "32 bits",
+    "exact_64": "64 bits",
+    "exact_128": "128 bits",
+    "exact_512": "512 bits",
+    "noise_32": "32 bits, from noise",
+}
+lines = ["| recall | norm | " + " | ".join(columns.values()) + " |", "|---" * (2 + len(columns)) + "|"]
+for recall in RECALLS:
+    for norm in NORMS:
+        values = [cell(recall, norm, column) for column in columns]
+        values[0] = " / ".join(f"{level:.0f}" for level in measured(recall, norm, "level"))
+        lines.append(f"| {recall} | {norm} | " + " | ".join(values) + " |")
+display(Markdown("\n".join(lines)))
+
+# %% [markdown]
+# Mean exact match, with the lowest and the highest seed behind it where they differ. Loops = length; from noise, twice that. The first column says how far the curriculum had come after 600 steps, seed by seed.
+#
+# > **Predict**, before you read on: which of the two, recall or norm, can you do without?
+
+# %%
+fig, axes = plt.subplots(1, 3, figsize=(9.8, 3.1), sharey=True)
+lengths = (32, 64, 128, 256, 512)
+for ax, recall in zip(axes, RECALLS, strict=True):
+    for norm in NORMS:
+        values = torch.tensor([measured(recall, norm, f"exact_{bits}") for bits in lengths])
+        if values.numel():
+            style = plots.line_style(recall, norm)
+            ax.plot(lengths, values.mean(1), **{**style, "label": norm})
+            ax.fill_between(lengths, values.amin(1), values.amax(1), color=style["color"], alpha=0.15, linewidth=0)
+    ax.set(xscale="log", xlabel="length in bits", title=f"recall: {recall}", ylim=(-0.03, 1.05))
+    ax.set_xticks(lengths, [str(bits) for bits in lengths])
+    ax.minorticks_off()
+axes[0].set_ylabel("exact match, loops = length")
+fig.legend(*axes[2].get_legend_handles_labels(), loc="outside right center", title="norm")
+plots.show(
+    fig,
+    alt="Three panels of exact match against length, one for each recall. Without recall every curve lies at 0. With external and internal recall the solid line of post stays at 1 to 512 bits, while pre and peri fall to 0.",
+    caption="What to see: without recall nothing is solved. With recall it depends on the norm: the solid line (post) stays at 1 up to 512 bits. Lines are means over seeds, bands go from the lowest to the highest.",
+)
+
+# %%
+# Check the claims
+for recall in ("internal", "external"):
+    for bits in lengths:
+        values = measured(recall, "post", f"exact_{bits}")
+        assert len(values) == 3 and sum(values) / 3 >= 0.99 and min(values) >= 0.98, (recall, bits, values)
+    for bits in (32, 128):
+        values = measured(recall, "post", f"noise_{bits}")
+        assert sum(values) / 3 >= 0.99, (recall, bits, values)
+    for norm in ("pre", "peri"):
+        assert measured(recall, norm, "exact_512") and max(measured(recall, norm, "exact_512")) <= 0.05
+for norm in NORMS:
+    assert max(measured("none", norm, "exact_32"), default=0) <= 0.05
+reached = [level for norm in NORMS for level in measured("none", norm, "level")]
+print("without recall, bits reached in 600 steps:", [int(level) for level in reached])
+assert max(reached) < 32
+
+# %% [markdown]
+# What this says, and what it does not:
+#
+# - **Recall and outer norm together** solve every length here, in three seeds of three, with internal recall and with external.
+# - **Without recall** no norm helps. These models are still short of 32 bits when the 600 steps are over. Lesson 04 said why they learn slowly: with the input in the start alone, everything has to be learned through the whole run.
+# - **With recall but a norm that lets the state grow** (`pre`, `peri`) some seeds learn 32 bits, and none carries over to 512.
+# - All share one recipe: a learning rate of 0.003 that was chosen for internal recall with the outer norm. That is part of the result. In earlier runs, one seed each, with a third of this rate and more patience, external recall with `pre` and `peri` did reach 512 bits: there `Wz` can shrink the state before the block, which
+#   also keeps it bounded. So the outer norm is the *easy* way, not the only one.
+# - Prefix sums are one task. In lesson 07 (sudoku) a model without recall does much better, for a reason that you may try to guess: a finished sudoku shows by itself that it is right.
+#
+# ## 4. Who still knows the question?
+#
+# A start is not only a beginning. Without recall it is also the one place where the question stands. So take it away: begin with zeros, or with noise, in place of the embedded input $h$. Whatever comes out right after that, the loop must have read through recall.
+#
+# > **Predict.** Which models are no worse? Which become a coin toss?
+
+# %% [markdown]
+# ### Exercise 05.3 · start from noise
+#
+# Difficulty 2 of 5 · about 8 minutes
+#
+# Run `loops` loops from `scale` times unit Gaussian noise, drawn with `generator`, and return the logits. `model.encode(x)` tells you the shape; `model(x, loops, start)` takes a start state as its third argument. With `scale` 0 this is the start from zeros.
+#
+# <details><summary>Hint 1</summary>
+#
+# The start has the shape of `h = model.encode(x)` but none of its content: do not add the noise to `h`.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `torch.randn(h.shape, generator=generator)`; `torch.randn_like` takes no generator.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.from_noise
+def from_noise(model, x, loops, scale, generator):
+    """Inputs (batch, cells, features) -> logits (batch, cells, classes), from scale times unit noise."""
+    ### BEGIN SOLUTION
+    h = model.encode(x)
+    return model(x, loops, scale * torch.randn(h.shape, generator=generator))
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+assert ex.from_noise.state == "solved"
+assert from_noise(model_of("none", "post"), strings(2, 4)[0], 3, 1.0, torch.Generator().manual_seed(0)).shape == (
+    2,
+    5,
+    2,
+)
+### END HIDDEN TESTS
+
+# %% [markdown]
+# Strings of 4 bits are short enough for every model to know something from its usual start; and 128 bits for those that can. A coin toss has half of the bits right, and one string of 4 bits in 16.
+
+# %%
+five = [("internal", "post"), ("external", "post"), ("internal", "peri"), ("none", "post"), ("none", "peri")]
+starts = {"input": None, "zeros": 0.0, "noise": 1.0, "noise x 10": 10.0}
+
+
+def from_starts(model, x, y, loops):
+    """{start: (exact match, share of bits)}."""
+    found = {}
+    for name, scale in starts.items():
+        logits = (
+            model(x, loops) if scale is None else from_noise(model, x, loops, scale, torch.Generator().manual_seed(1))
+        )
+        found[name] = scores(logits, y)
+    return found
+
+
+x4, y4 = strings(256, 4)
+short = {variant: from_starts(model_of(*variant), x4, y4, 32) for variant in five}
+
+fig, ax = plt.subplots(figsize=(7.8, 3.3))
+for i, (name, hatch) in enumerate(zip(starts, ("", "//", "..", "xx"), strict=True)):
+    places = [j + 0.2 * (i - 1.5) for j in range(len(five))]
+    ax.bar(
+        places,
+        [short[variant][name][1] for variant in five],
+        0.19,
+        color=plots.PALETTE[i],
+        hatch=hatch,
+        edgecolor="white",
+        label=name,
+    )
+ax.axhline(0.5, color=plots.INK, linewidth=1, linestyle=":")
+ax.annotate(
+    "coin toss",
+    (1, 0.5),
+    (-2, 2),
+    xycoords=("axes fraction", "data"),
+    textcoords="offset points",
+    ha="right",
+    fontsize=9,
+)
+ax.set_xticks(range(len(five)), [" + ".join(variant) for variant in five])
+ax.set(ylabel="share of bits right", ylim=(0, 1.05), title="256 strings of 4 bits, 32 loops, seed 0")
+ax.grid(axis="x", visible=False)
+ax.legend(title="start", loc="center left", bbox_to_anchor=(1.01, 0.5))
+plots.show(
+    fig,
+    alt="Bars of the share of bits right for five models and four starts. With recall and the outer norm all bars are near 1. Internal with peri is lower from noise. Without recall only the bar of the usual start is above one half.",
+    caption="What to see: without recall the answer goes with the start, down to a coin toss. With recall and the outer norm the start does not matter. Internal + peri reads the question too, but is thrown off by where it starts.",
+)
+
+# %%
+# Check the claims
+for recall in ("internal", "external"):
+    assert all(bits >= 0.97 for _, bits in short[recall, "post"].values()), short[recall, "post"]
+for norm in ("post", "peri"):
+    found = short["none", norm]
+    assert found["input"][1] > 0.75
+    assert all(0.4 < found[name][1] < 0.6 for name in starts if name != "input"), found
+assert short["internal", "peri"]["noise x 10"][1] < short["internal", "peri"]["input"][1] - 0.1
+
+x128, y128 = strings(16, 128)
+for recall in ("internal", "external", "none"):
+    found = from_starts(model_of(recall, "post"), x128, y128, 256)
+    print(
+        f"128 bits, 256 loops, {recall:8} + post:",
+        {name: f"{exact:.2f} exact, {bits:.2f} of bits" for name, (exact, bits) in found.items()},
+    )
+    if recall == "none":
+        assert all(exact == 0 for exact, _ in found.values())
+    else:
+        assert all(exact >= 0.93 for exact, _ in found.values())
+
+# %% [markdown]
+# In the words of the paper: the loop with recall and outer norm is *reachable* from anywhere, and its end *depends on the input*. The loop without recall is reachable too (it settles, as you will see) but where it settles has nothing to do with the question. Lesson 06 turns these words
+# into measurements.
+#
+# ## 5. Loops against length
+#
+# In a window of 5 cells news travels 2 cells a loop. The last of $L$ bits needs news from the other end, so nothing can be solved in fewer than $L/2$ loops, whatever the weights: the light cone. How close does the model come? And how long after being right does it take to be still?
+
+# %% [markdown]
+# ### Exercise 05.4 · right for good
+#
+# Difficulty 3 of 5 · about 10 minutes
+#
+# `right` is a boolean tensor (loops, batch): was this string right in every bit after that loop? Row 0 is after 1 loop. Return for each string the first loop from which it is right *and stays right* to the end of the run; `loops + 1` if it is wrong at the end.
+#
+# <details><summary>Hint 1</summary>
+#
+# Look from the end: for how many loops, counted backwards, has it been right without a break?
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `right.flip(0).long().cumprod(0)` is 1 until the first wrong answer from the end, then 0. Its sum is that number of loops; subtract it from `loops + 1`.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.right_for_good
+def right_for_good(right):
+    """(loops, batch) bool -> (batch,) the first loop, from 1, after which the answer is right for good; loops + 1 if never."""
+    ### BEGIN SOLUTION
+    unbroken = right.flip(0).long().cumprod(0).sum(0)
+    return len(right) + 1 - unbroken
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+assert ex.right_for_good.state == "solved"
+assert right_for_good(torch.tensor([[True, False], [False, True], [True, True]])).tolist() == [3, 2]
+### END HIDDEN TESTS
+
+# %% [markdown]
+# ### Exercise 05.5 · loops against length
+#
+# Difficulty 2 of 5 · about 8 minutes
+#
+# Fit a straight line by least squares: return `(slope, intercept)` for two lists `x` and `y`. With $\bar x, \bar y$ the means, the slope is $\sum (x-\bar x)(y-\bar y) / \sum (x-\bar x)^2$, and the line goes through $(\bar x, \bar y)$.
+#
+# <details><summary>Hint 1</summary>
+#
+# Make tensors or NumPy arrays of the lists, in double precision.
+#
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `intercept = y.mean() - slope * x.mean()`. `numpy.polyfit(x, y, 1)` is allowed, too.
+#
+# </details>
+
+
+# %% tags=["exercise"]
+@ex.fit_line
+def fit_line(x, y):
+    """Two lists of numbers -> (slope, intercept) of the least-squares line."""
+    ### BEGIN SOLUTION
+    x, y = torch.tensor(x, dtype=torch.float64), torch.tensor(y, dtype=torch.float64)
+    dx = x - x.mean()
+    slope = float((dx * y).sum() / (dx * dx).sum())
+    return slope, float(y.mean() - slope * x.mean())
+    ### END SOLUTION
+
+
+# %% tags=["hidden-tests"]
+### BEGIN HIDDEN TESTS
+assert ex.fit_line.state == "solved"
+assert abs(fit_line([0, 1, 2], [1, 3, 5])[0] - 2) < 1e-9
+### END HIDDEN TESTS
+
+# %% [markdown]
+# > **Predict.** Two lines against length: loops until right for good, and loops until settled (relative step below $10^{-4}$ from there on). Their slopes? Are they parallel?
+
+# %%
+good = {bits: right_for_good(right).float() for bits, (right, _) in runs.items()}
+still = {bits: right_for_good(moved < 1e-4).float() for bits, (_, moved) in runs.items()}
+middle = {
+    name: [float(values.median()) for values in found.values()] for name, found in (("right", good), ("settled", still))
+}
+lines = {name: fit_line(list(runs), values) for name, values in middle.items()}
+
+fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.4))
+length = torch.linspace(0, 540, 50)
+for name, colour, mark in (("right", plots.PALETTE[0], "o"), ("settled", plots.PALETTE[1], "s")):
+    slope, intercept = lines[name]
+    axes[0].plot(list(runs), middle[name], linestyle="", marker=mark, color=colour, markersize=6)
+    axes[0].plot(length, slope * length + intercept, color=colour, label=f"{name}: {slope:.2f} L + {intercept:.0f}")
+axes[0].plot(length, length / 2, color=plots.INK, linestyle="--", label="light cone: L/2")
+axes[0].set(xlabel="length L in bits", ylabel="loops (median over strings)", title="loops against length")
+axes[0].legend(loc="upper left")
+for (bits, (_, moved)), colour in zip(runs.items(), plots.shades(5), strict=True):
+    axes[1].plot(range(1, len(moved) + 1), moved.median(1).values.clamp_min(1e-8), color=colour, label=f"{bits} bits")
+axes[1].axhline(1e-4, color=plots.INK, linewidth=1, linestyle=":")
+axes[1].set(xscale="log", yscale="log", xlabel="loop", ylabel="relative step", title="how much it still moves")
+axes[1].legend(loc="lower left")
+plots.show(
+    fig,
+    alt="Left: loops until right and until settled against length, two straight lines a little steeper than the dashed line of the light cone. Right: relative step against loops for five lengths: a plateau that becomes longer with length, then a steep fall.",
+    caption="What to see: left, both lines are straight, and the model marches at nearly the speed of light. Right, a long march at about constant step, then the fall to a fixed point. Longer strings have a longer march; the fall is the same.",
+)
+
+# %%
+# Check the claims
+for name, (slope, intercept) in lines.items():
+    print(f"{name}: {slope:.3f} loops a bit, {intercept:+.1f}")
+assert 0.5 <= lines["right"][0] < 0.65 and 0.45 <= lines["settled"][0] < 0.7
+assert all(b >= a for a, b in zip(middle["right"], middle["settled"], strict=True)), "right before settled"
+solved = [(bits, values[values <= 2 * bits]) for bits, values in good.items()]
+assert all((values >= bits / 2 - 1).all() for bits, values in solved), "nobody beats the light cone"
+
+# %% [markdown]
+# The march is set by the window; no cleverer solver can shorten it, since news cannot travel faster. Only the fall after it, where the state comes to rest, is open to acceleration. Lesson 09 comes back to this.
+#
+# ## 6. The ones that never settle
+#
+# Take four models, strings of 32 bits, 600 loops. Two rulers for how much a loop moves the state: the step itself, $\lVert z_{t+1}-z_t\rVert$, and the step relative to the state's length, $\lVert z_{t+1}-z_t\rVert / \lVert z_{t+1}\rVert$. The second is what most code looks at.
+#
+# > **Predict.** After lesson 03 you know that the state of a `pre` or `peri` loop can grow by a constant amount a loop. What does each ruler say then?
+
+# %%
+x32, _ = strings(16, 32)
+four = [("internal", "post"), ("none", "post"), ("internal", "peri"), ("internal", "pre")]
+ends = {}
+for variant in four:
+    f, h = model_of(*variant).loop(x32)
+    ends[variant] = iterate(f, h, 600)
+
+fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.3))
+t = torch.arange(1, 601)
+for variant, end in ends.items():
+    style = {**plots.line_style(*variant), "markevery": [0, 3, 15, 60, 250, 599]}
+    axes[0].plot(t, end.steps.median(1).values.clamp_min(1e-6), **style)
+    axes[1].plot(t, (end.steps / end.norms).median(1).values.clamp_min(1e-8), **style)
+axes[1].plot(t, 2 / t, color=plots.PALETTE[3], linewidth=1, label="falls as 1/t")
+axes[0].set(xscale="log", yscale="log", xlabel="loop", ylabel="step", title="the step itself")
+axes[1].set(xscale="log", yscale="log", xlabel="loop", ylabel="relative step", title="relative to the state's length")
+fig.legend(*axes[1].get_legend_handles_labels(), loc="outside right center")
+plots.show(
+    fig,
+    alt="Two log-log panels of step against loops. On the left the two post models fall steeply while peri and pre stay level. On the right peri and pre fall along the straight line of 1/t, and post falls steeply.",
+    caption="What to see: left, pre and peri go on moving by the same amount for ever. Right, the same two seem to calm down, along the line 1/t, only because the state they are measured against keeps growing.",
+)
+
+# %%
+# Check the claims: geometric fall for post; constant step, growing state and a relative step that falls as 1/t for pre and peri
+for variant, end in ends.items():
+    steps, relative = end.steps.median(1).values, (end.steps / end.norms).median(1).values
+    slope, _ = fit_line(t[199:].log().tolist(), relative[199:].clamp_min(1e-12).log().tolist())
+    print(
+        f"{' + '.join(variant):16} step {steps[299]:.2g} at 300, {steps[599]:.2g} at 600; relative {relative[599]:.1e}; length {end.norms[599].median():,.0f}; log-log slope of the relative step {slope:+.2f}"
+    )
+    if variant[1] == "post":
+        assert relative[599] < 1e-5
+    else:
+        assert 0.8 < steps[599] / steps[299] < 1.25 and abs(slope + 1) < 0.15
+        assert end.norms[599].median() > 1.8 * end.norms[299].median()
+
+# %% [markdown]
+# A relative residual that falls as $1/t$ passes any tolerance one day: $10^{-2}$ after some hundred loops, $10^{-3}$ after ten times as many. A program that stops at a tolerance would call these models settled. They are not going anywhere in particular; they just drive straight on. **Plot the residual against loops on two logarithmic axes before
+# you believe it**: a slope of $-1$ is not convergence.
+#
+# And `none + post` reminds you of the opposite error. It settles beautifully, and its answers are wrong. To be still is one thing, to be right another.
+#
+# ### Right, but not still
+#
+# There is a third combination. Settling was shown above by a median. Look at *every* string, in all three seeds of the model that works.
+
+# %%
+x_many, y_many = strings(64, 32, 7)
+for seed in range(3):
+    one = model_of("internal", "post", seed)
+    f, h = one.loop(x_many)
+    end = iterate(f, h, 400)
+    restless = end.steps[-50:].amax(0) > 1e-4 * end.norms[-1]
+    right = exact_match(one.read_out(end.z), y_many)
+    print(
+        f"seed {seed}: {int(right.sum())} of 64 strings right after 400 loops; {int(restless.sum())} still move, of which right: {int((restless & right).sum())}"
+    )
+    assert right.float().mean() >= 0.98 and restless.float().mean() <= 0.15
+
+# %% [markdown]
+# The outer norm keeps the state on a bounded set. Bounded does not mean settled: a state can go round in a small circle for ever, and where it does so within the region that is read as the right answer, no accuracy will tell you. How to tell a cycle from a fixed point, and why a spectral radius decides it, is a matter for lesson 06.
+
+# %% [markdown]
+# ## Recap
+#
+# - Report **exact match**, and bits beside it. One hides near misses, the other hides failure.
+# - **Schoop curves** show whether more loops than in training help, hold, or harm. With recall and the outer norm they rise and hold: 32 bits in training, 512 bits and 1,024 loops here, in three seeds.
+# - A start from **noise** tells who reads the question in every loop (recall) and who carried it only in the start (no recall: a coin toss).
+# - Loops grow **linearly** with length, just above the $L/2$ of the light cone; after the march comes a fall to the fixed point.
+# - A relative residual that falls as **1/t** is not convergence. Still is not right, right is not still, and bounded is neither.
+#
+# ## Self-test
+#
+# **1.** A paper reports 99% of bits right on strings of 1,000 bits. What do you know about exact match?
+#
+# <details><summary>Answer</summary>
+#
+# Very little. At least 1 minus 1,000 times 1% is no bound at all. If the errors are independent, $0.99^{1000} \approx 0.00004$; if all errors sit in 1% of the strings, it is 0.99. Ask for both numbers.
+#
+# </details>
+#
+# **2.** A model without recall settles on every string of your test, with a relative step of $10^{-7}$. Somebody concludes that it has found the answer. Give two experiments that would test the claim.
+#
+# <details><summary>Answer</summary>
+#
+# Look at the exact match at that loop: settled is not right. And start from noise: if the end changes and has nothing to do with the input, the fixed point does not depend on the question, only on the start.
+#
+# </details>
+#
+# **3.** You widen the window from 5 cells to 9. What happens to the slope of loops against length, and what must be done before you can measure it?
+#
+# <details><summary>Answer</summary>
+#
+# News travels 4 cells a loop, so the light cone allows a slope of 1/4. The weights of a window of 5 have never seen the new cells, so the model must be trained again; then measure whether it comes as near to its light cone as this one.
+#
+# </details>
+#
+# ## Further reading
+#
+# - A. Labovich, *Stability and Generalization in Looped Transformers*, arXiv 2604.15259: the same curves for prefix sums, sudoku and chess, 432 runs.
+# - A. Bansal and others, *End-to-end Algorithm Synthesis with Recurrent Networks: Logical Extrapolation Without Overthinking*, NeurIPS 2022: where the term overthinking, and recall against it, come from.
+# - C. Anil and others, *Path Independent Equilibrium Models Can Better Exploit Test-Time Computation*, NeurIPS 2022: starts that do not matter, and why that goes with extrapolation.
+
+# %%
+report(ex)
+torch.set_grad_enabled(True)
+
+# %% [markdown]
+# Next: **06 · three axes**, where reachable, input-dependent and trainable become three numbers.
