@@ -20,7 +20,7 @@ from torch import Tensor
 from looped_lite import fixed_points as fp
 from looped_lite.pretrained import load_pretrained
 
-MODELS = ("prefix-sums-internal-post-seed0", "prefix-sums-external-pre-seed0")
+MODELS = ("prefix-sums-internal-post-seed0", "prefix-sums-external-post-seed0")
 Outcome = tuple[int, float, float]  # evaluations, largest relative residual at the end, seconds
 
 
@@ -91,7 +91,7 @@ def main() -> None:
             for start, f, z in problems(name, bits, args.instances):
                 plain = None
                 for solver, run in solvers():
-                    spent, left, seconds = run(f, z, 4 * bits, args.tol)
+                    spent, left, seconds = run(f, z, 2 * bits, args.tol)
                     plain = spent if plain is None else plain
                     reached = f"{spent}" if left <= args.tol else f"not in {spent} (left {left:.0e})"
                     ratio = f"{spent / plain:.2f}" if left <= args.tol else ""

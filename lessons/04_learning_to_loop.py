@@ -389,10 +389,9 @@ assert cell_differences(task.model(0, width=16, heads=2), one_hot(torch.ones(1, 
 ones = torch.ones(1, 48, dtype=torch.long)
 with_bos = one_hot(ones)  # (1, 49, 3): the BOS cell first
 without_bos = with_bos[:, 1:]
-untrained = task.model(0)
 differ = {
-    "without BOS": cell_differences(untrained, without_bos, 20),
-    "with BOS": cell_differences(untrained, with_bos, 20),
+    "without BOS": cell_differences(finished, without_bos, 20),
+    "with BOS": cell_differences(finished, with_bos, 20),
 }
 fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.2), sharey=True)
 for ax, (name, values) in zip(axes, differ.items(), strict=True):
@@ -407,15 +406,15 @@ for ax, (name, values) in zip(axes, differ.items(), strict=True):
         extent=(first - 0.5, first + values.shape[1] - 0.5, 0.5, 20.5),
         interpolation="nearest",
     )
-    ax.set(title=f"48 ones, {name}", xlabel="cell (0 is BOS)", yticks=(5, 10, 15, 20))
+    ax.set(title=f"48 ones, {name}", xlabel="cell (0 is BOS)", yticks=(5, 10, 15, 20), ylim=(0.5, 20.5))
     ax.grid(False)
 axes[1].plot([0, 41], [0, 20.5], color="white", linestyle="--", linewidth=1.4)
 axes[0].set_ylabel("loop")
 fig.colorbar(image, ax=axes, label="distance from the last cell, log10")
 plots.show(
     fig,
-    alt="Two heat maps of cells against loops. Without BOS everything is dark, all cells equal. With BOS a bright wedge opens from the left, its edge along a dashed line of two cells a loop.",
-    caption="What to see: without BOS no cell ever differs from the last one (what little there is, is rounding). With BOS the difference spreads from the left at two cells a loop, the dashed line, since the window reaches two cells to each side.",
+    alt="Two heat maps of cells against loops. Without BOS everything is dark, all cells equal. With BOS a bright wedge opens from the left, its edge a little to the left of a dashed line of two cells a loop.",
+    caption="What to see: without BOS no cell ever differs from the last one (what little there is, is rounding). With BOS the difference spreads from the left, never faster than two cells a loop, the dashed line, since the window reaches two cells to each side. (This is the finished model; the left picture looks the same with any weights.)",
 )
 
 # %%
@@ -423,7 +422,7 @@ plots.show(
 assert differ["without BOS"].max() < 1e-4
 spread = differ["with BOS"]
 for t in (5, 10, 20):
-    assert spread[t - 1, 2 * t] > 0 and spread[t - 1, 2 * t + 1 : -1].max() < 1e-4
+    assert spread[t - 1, : t + 1].min() > 1e-3 and spread[t - 1, 2 * t + 1 : -1].max() < 1e-4
 same = finished(without_bos, 200).argmax(-1)[0]
 best = max(float(prefix_sums(ones).float().mean()), 1 - float(prefix_sums(ones).float().mean()))
 print(
@@ -606,8 +605,8 @@ x_test, y_test = task.batch(512, 32, torch.Generator().manual_seed(2024))
 right = accuracy_over_loops(model, x_test, y_test, [4, 8, 12, 16, 18, 20, 24, 32, 64])
 plots.show(
     plots.accuracy_curves({("internal", "post"): right}, trained=20, title="512 unseen strings of 32 bits"),
-    alt="Exact match against loops: 0 up to 12 loops, rising around 16 to 20, and 1 from then on to 64 loops.",
-    caption="What to see: nothing is right in every bit before the light cone allows it, everything is right soon after, and more loops than any in training do no harm.",
+    alt="Exact match against loops: near 0 up to 12 loops, rising steeply around 16 to 20, and 1 from then on to 64 loops.",
+    caption="What to see: hardly a string is right in every bit before the light cone allows it at 16 loops (some are lucky with their last bits), all are right soon after, and more loops than any in training do no harm.",
 )
 print({loops: float(values.float().mean()) for loops, values in right.items()})
 
@@ -679,16 +678,16 @@ assert abs(float(half) - 2.0) < 1e-5
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Apply it to the model that you have just trained. One string of 16 bits, run to its fixed point; the loss is a fixed random direction, since the real loss is nearly 0 by now. Beside the series: backpropagation through all $T$ loops from the start, the honest and expensive way.
+# Apply it to the model that you have just trained. Of 8 strings of 16 bits take the one that has settled best after 400 loops; the loss is a fixed random direction, since the real loss is nearly 0 by now. Beside the series: backpropagation through all $T$ loops from the start, the honest and expensive way.
 #
 # > **Predict.** Both errors fall. Along a straight line? With what slope?
 
 # %%
-x1 = x16[:1]
-with torch.no_grad():
-    h1 = model.encode(x1)
-    end = iterate(lambda z: model.step(z, h1), h1, 400)
-z_star = end.z
+f, h16 = model.loop(x16)
+end = iterate(f, h16, 400)
+moves = end.steps[-1] / end.norms[-1]
+best_one = int(moves.argmin())
+h1, z_star = h16[best_one : best_one + 1].detach(), end.z[best_one : best_one + 1]
 g = torch.randn(z_star.shape, generator=torch.Generator().manual_seed(8))
 rho = float(spectral_radius(lambda z: model.step(z, h1), z_star)[0])
 whole = neumann_gradient(model.step, z_star, h1, g, 400)
@@ -728,12 +727,13 @@ plots.show(
 
 # %%
 # Check the claims: a fixed point, a spectral radius below 1, and one gradient from both roads
-print(f"relative step at the end {float(end.steps[-1] / end.norms[-1]):.1e}, rho(J_z) = {rho:.2f}")
+print(f"relative step at the end {float(moves[best_one]):.1e}, rho(J_z) = {rho:.2f}")
 print("error of the series at", dict(zip(terms, [f"{e:.1e}" for e in series_error], strict=True)))
 print("error of backpropagation at", dict(zip(terms, [f"{e:.1e}" for e in bptt_error], strict=True)))
-assert end.steps[-1] < 1e-4 * end.norms[-1] and rho < 1
-assert series_error[-1] < 1e-2 and bptt_error[-1] < 1e-2
-assert gradient_error((through_all(100),), (whole,))[0] < 1e-3
+assert moves[best_one] < 1e-4 and rho < 0.97
+assert abs((series_error[-1] / series_error[-2]) ** (1 / 8) - rho) < 0.06, "8 terms more, and the error falls by rho^8"
+assert bptt_error[-1] < bptt_error[0] / 10
+assert gradient_error((through_all(200),), (whole,))[0] < 1e-2
 
 # %% [markdown]
 # Why then not train with the implicit gradient from the first step? Because it needs a fixed point, and an untrained loop may not have reached one, or have one at all; at $\rho$ near 1 it needs many terms. Progressive loss asks for neither. It rewards answers that hold from any state on the way, and

@@ -39,9 +39,9 @@ from looped_lite.blocks import NORMS, RECALLS
 from looped_lite.exercises import lesson_05 as ex
 from looped_lite.exercises import report
 from looped_lite.experiments import read_rows
-from looped_lite.fixed_points import iterate
+from looped_lite.fixed_points import classify_end, iterate
 from looped_lite.pretrained import data_path, load_pretrained
-from looped_lite.tasks import correct_cells, exact_match
+from looped_lite.tasks import exact_match
 from looped_lite.tasks.prefix_sums import PrefixSums
 
 plots.use_style()
@@ -107,7 +107,7 @@ assert scores(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]]), torch.tensor([[1, 1]])) 
 # %% [markdown]
 # Here is a model with internal recall whose norm sits elsewhere: `peri`. It reached the end of the curriculum of lesson 04. You ask it for 16, 32, 64 and 128 bits, with as many loops as bits.
 #
-# > **Predict.** At 128 bits it has about half of the bits right, or a little more. How many of 32 strings does it have right in every bit?
+# > **Predict.** At 128 bits it still has more than half of the bits right, clearly better than a coin. How many of 32 strings does it have right in every bit?
 
 # %%
 peri = model_of("internal", "peri")
@@ -138,7 +138,7 @@ ax.minorticks_off()
 ax.legend()
 plots.show(
     fig,
-    alt="Two curves against length from 16 to 128 bits. The share of bits sinks slowly from near 1; exact match falls steeply and is at 0 well before the share of bits comes near one half.",
+    alt="Two curves against length from 16 to 128 bits. The share of bits sinks slowly from near 1; exact match falls steeply and is near 0 while the share of bits is still well above one half.",
     caption="What to see: the share of bits sinks gently, exact match falls off a cliff. The dotted line is a coin toss, for bits. For whole strings a coin toss is 0.",
 )
 for bits, (exact, cells) in both.items():
@@ -148,7 +148,7 @@ for bits, (exact, cells) in both.items():
 
 # %%
 # Check the claims
-assert both[128][0] == 0 and both[128][1] > 0.5
+assert both[128][0] <= 0.1 and 0.55 < both[128][1] < 0.8
 assert both[32][1] > 0.9 and both[32][0] < both[32][1] - 0.1
 assert both[32][0] > both[32][1] ** 32, "errors come together: exact match is better than independent errors would give"
 
@@ -156,7 +156,7 @@ assert both[32][0] > both[32][1] ** 32, "errors come together: exact match is be
 # One more thing is in the numbers. If every bit were wrong independently of the others, with a share $p$ of them right, a string of $L$ bits would be right with probability $p^L$. The measured exact match is higher, since in prefix sums one slip turns over
 # all the answers after it: errors keep each other company.
 #
-# From here on **exact match** is what counts, and bits are looked at when exact match is 0.
+# From here on **exact match** is what counts, and bits are looked at where exact match says nothing.
 #
 # ## 2. The schoop curve
 #
@@ -312,7 +312,7 @@ for bits, (right, _) in runs.items():
 # ## 3. The whole table
 #
 # Is it the recall, is it the norm, or is it this one lucky pair? That takes every pair, at *equal steps* (not equal time: on a busy machine equal time is anything but equal), and more than one seed. The course ships the result: 3 recalls, 5 norms, 3 seeds, 600 steps each,
-# batches of 64, one recipe for all. This command makes it, in about 50 minutes on one core, and resumes if you stop it:
+# batches of 64, one recipe for all. This command makes it, and goes on where it was if you stop it:
 #
 # ```
 # python -m looped_lite.experiments prefix-sums --results data/results/prefix_sums_grid.csv
@@ -499,7 +499,7 @@ ax.annotate(
     ha="right",
     fontsize=9,
 )
-ax.set_xticks(range(len(five)), [" + ".join(variant) for variant in five])
+ax.set_xticks(range(len(five)), [" +\n".join(variant) for variant in five])
 ax.set(ylabel="share of bits right", ylim=(0, 1.05), title="256 strings of 4 bits, 32 loops, seed 0")
 ax.grid(axis="x", visible=False)
 ax.legend(title="start", loc="center left", bbox_to_anchor=(1.01, 0.5))
@@ -519,7 +519,7 @@ for norm in ("post", "peri"):
     assert all(0.4 < found[name][1] < 0.6 for name in starts if name != "input"), found
 assert short["internal", "peri"]["noise x 10"][1] < short["internal", "peri"]["input"][1] - 0.1
 
-x128, y128 = strings(16, 128)
+x128, y128 = strings(8, 128)
 for recall in ("internal", "external", "none"):
     found = from_starts(model_of(recall, "post"), x128, y128, 256)
     print(
@@ -529,7 +529,7 @@ for recall in ("internal", "external", "none"):
     if recall == "none":
         assert all(exact == 0 for exact, _ in found.values())
     else:
-        assert all(exact >= 0.93 for exact, _ in found.values())
+        assert all(exact >= 0.85 for exact, _ in found.values())
 
 # %% [markdown]
 # In the words of the paper: the loop with recall and outer norm is *reachable* from anywhere, and its end *depends on the input*. The loop without recall is reachable too (it settles, as you will see) but where it settles has nothing to do with the question. Lesson 06 turns these words
@@ -634,14 +634,14 @@ axes[0].plot(length, length / 2, color=plots.INK, linestyle="--", label="light c
 axes[0].set(xlabel="length L in bits", ylabel="loops (median over strings)", title="loops against length")
 axes[0].legend(loc="upper left")
 for (bits, (_, moved)), colour in zip(runs.items(), plots.shades(5), strict=True):
-    axes[1].plot(range(1, len(moved) + 1), moved.median(1).values.clamp_min(1e-8), color=colour, label=f"{bits} bits")
+    axes[1].plot(range(1, len(moved) + 1), moved.median(1).values, color=colour, label=f"{bits} bits")
 axes[1].axhline(1e-4, color=plots.INK, linewidth=1, linestyle=":")
-axes[1].set(xscale="log", yscale="log", xlabel="loop", ylabel="relative step", title="how much it still moves")
-axes[1].legend(loc="lower left")
+axes[1].set(yscale="log", xlim=(0, 420), xlabel="loop", ylabel="relative step", title="how much it still moves")
+axes[1].legend(loc="center right", bbox_to_anchor=(1.0, 0.75))
 plots.show(
     fig,
-    alt="Left: loops until right and until settled against length, two straight lines a little steeper than the dashed line of the light cone. Right: relative step against loops for five lengths: a plateau that becomes longer with length, then a steep fall.",
-    caption="What to see: left, both lines are straight, and the model marches at nearly the speed of light. Right, a long march at about constant step, then the fall to a fixed point. Longer strings have a longer march; the fall is the same.",
+    alt="Left: loops until right and until settled against length, two straight lines a little steeper than the dashed line of the light cone. Right: relative step against loops for five lengths: a slow decline that becomes longer with length, then a steep fall.",
+    caption="What to see: left, both lines are straight, and the model marches at nearly the speed of light. Right, a march in which the state keeps moving, then the fall to a fixed point. Longer strings have a longer march; the falls look alike.",
 )
 
 # %%
@@ -650,10 +650,14 @@ for name, (slope, intercept) in lines.items():
     print(f"{name}: {slope:.3f} loops a bit, {intercept:+.1f}")
 assert 0.5 <= lines["right"][0] < 0.65 and 0.45 <= lines["settled"][0] < 0.7
 assert all(b >= a for a, b in zip(middle["right"], middle["settled"], strict=True)), "right before settled"
-solved = [(bits, values[values <= 2 * bits]) for bits, values in good.items()]
-assert all((values >= bits / 2 - 1).all() for bits, values in solved), "nobody beats the light cone"
+assert all(value >= bits / 2 for bits, value in zip(good, middle["right"], strict=True)), "slower than the light cone"
+earliest = {bits: bits / 2 - float(values.min()) for bits, values in good.items()}
+print("loops by which the luckiest string was ahead of the light cone:", earliest)
+assert max(earliest.values()) <= 7
 
 # %% [markdown]
+# (A single string can be ahead of the light cone by a few loops: its last answers, not yet knowable, happened to be guessed right. The median cannot.)
+#
 # The march is set by the window; no cleverer solver can shorten it, since news cannot travel faster. Only the fall after it, where the state comes to rest, is open to acceleration. Lesson 09 comes back to this.
 #
 # ## 6. The ones that never settle
@@ -692,23 +696,24 @@ for variant, end in ends.items():
     steps, relative = end.steps.median(1).values, (end.steps / end.norms).median(1).values
     slope, _ = fit_line(t[199:].log().tolist(), relative[199:].clamp_min(1e-12).log().tolist())
     print(
-        f"{' + '.join(variant):16} step {steps[299]:.2g} at 300, {steps[599]:.2g} at 600; relative {relative[599]:.1e}; length {end.norms[599].median():,.0f}; log-log slope of the relative step {slope:+.2f}"
+        f"{' + '.join(variant):16} step {steps[299]:.2g} at 300, {steps[599]:.2g} at 600; relative {relative[599]:.1e}; length {end.norms[599].median():,.0f}"
     )
     if variant[1] == "post":
         assert relative[599] < 1e-5
     else:
+        print(f"{'':16} log-log slope of the relative step, loops 200 to 600: {slope:+.2f}")
         assert 0.8 < steps[599] / steps[299] < 1.25 and abs(slope + 1) < 0.15
         assert end.norms[599].median() > 1.8 * end.norms[299].median()
 
 # %% [markdown]
-# A relative residual that falls as $1/t$ passes any tolerance one day: $10^{-2}$ after some hundred loops, $10^{-3}$ after ten times as many. A program that stops at a tolerance would call these models settled. They are not going anywhere in particular; they just drive straight on. **Plot the residual against loops on two logarithmic axes before
+# A relative residual that falls as $1/t$ passes any tolerance one day, one tenth of it after ten times as many loops. A program that stops at a tolerance would call these models settled. They are not going anywhere in particular; they just drive straight on. **Plot the residual against loops on two logarithmic axes before
 # you believe it**: a slope of $-1$ is not convergence.
 #
 # And `none + post` reminds you of the opposite error. It settles beautifully, and its answers are wrong. To be still is one thing, to be right another.
 #
 # ### Right, but not still
 #
-# There is a third combination. Settling was shown above by a median. Look at *every* string, in all three seeds of the model that works.
+# There is a third combination. Settling was shown above by a median. Look at *every* string, in all three seeds of the model that works, and ask `classify_end` of the package (exercise work of lesson 06) what the restless ones do.
 
 # %%
 x_many, y_many = strings(64, 32, 7)
@@ -722,9 +727,13 @@ for seed in range(3):
         f"seed {seed}: {int(right.sum())} of 64 strings right after 400 loops; {int(restless.sum())} still move, of which right: {int((restless & right).sum())}"
     )
     assert right.float().mean() >= 0.98 and restless.float().mean() <= 0.15
+    if restless.any():
+        f, h = one.loop(x_many[restless])
+        print("        their ends:", ", ".join(sorted(str(kind) for kind in classify_end(f, h, 600))))
 
 # %% [markdown]
-# The outer norm keeps the state on a bounded set. Bounded does not mean settled: a state can go round in a small circle for ever, and where it does so within the region that is read as the right answer, no accuracy will tell you. How to tell a cycle from a fixed point, and why a spectral radius decides it, is a matter for lesson 06.
+# The outer norm keeps the state on a bounded set. Bounded does not mean settled: a state can also go to and fro between two points for ever, and as long as both are read as the right answer, no accuracy will tell you. It takes a look at the residual, string by string. How to tell a cycle from a fixed point, and what the spectrum of the Jacobian
+# has to do with it, is a matter for lesson 06.
 
 # %% [markdown]
 # ## Recap

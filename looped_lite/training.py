@@ -267,17 +267,9 @@ def accuracy_over_loops(
     start: str | Tensor = "input",
     generator: torch.Generator | None = None,
 ) -> dict[int, Tensor]:
-    """Exact match of each instance after each of the given numbers of ``loops``: {loops: (batch,) bool}. One pass.
-
-    A state that a loop maps to itself, to the last bit, stays there: what would come after it is not run.
-    """
-    wanted, right, before = sorted(set(loops)), {}, None
-    for t, z in enumerate(model.states(x, wanted[-1], start, generator), start=1):
-        settled = before is not None and torch.equal(z, before)
-        if t in wanted or settled:
-            now = exact_match(model.read_out(z), targets)
-            right |= {count: now for count in wanted if count == t or (settled and count > t)}
-        if settled:
-            break
-        before = z
+    """Exact match of each instance after each of the given numbers of ``loops``: {loops: (batch,) bool}. One pass."""
+    wanted, right = set(loops), {}
+    for t, z in enumerate(model.states(x, max(loops), start, generator), start=1):
+        if t in wanted:
+            right[t] = exact_match(model.read_out(z), targets)
     return right

@@ -156,9 +156,9 @@ def check_curriculum(f: Callable) -> None:
         },
     )
     expect(
-        f(task, 8, 0.5, 5, 5, 1.0),
+        f(task, 8, 0.5, 7, 7, 1.0),
         (8, 0.5),
-        "level 8, running 0.5, then a batch of 5 bits",
+        "level 8, running 0.5, then a batch of 7 bits and 7 loops",
         mistakes={"a batch of an easier level must not count: it says nothing about this one": (8, 0.65)},
     )
     expect(
@@ -207,6 +207,7 @@ def check_truncated_gradient(f: Callable) -> None:
             "one term too many: i goes from 0 to k - 1": sum(powers[:4]),
             "one term is missing: i goes from 0 to k - 1": sum(powers[:2]),
             "the sum begins with i = 0, which is c itself": sum(powers[1:4]),
+            "the sum begins with i = 0: c itself is missing": sum(powers[1:3]),
             "this is the last term alone; h enters at every loop, so the terms add up": powers[2],
             "this is (A^T)^k c alone; h enters at every loop, so the terms add up": powers[3],
         },

@@ -225,7 +225,7 @@ def check_right_for_good(f: Callable) -> None:
 # ---------------------------------------------------------------- 05.5
 
 
-def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
+def least_squares(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
     """Least squares: ``(slope, intercept)`` of the line through the points."""
     x, y = torch.as_tensor(x, dtype=torch.float64), torch.as_tensor(y, dtype=torch.float64)
     dx = x - x.mean()
@@ -235,8 +235,8 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float]:
 
 def check_fit_line(f: Callable) -> None:
     x, y = [1.0, 2.0, 4.0, 9.0], [3.0, 4.0, 9.0, 17.0]
-    slope, intercept = fit_line(x, y)
-    back, other = fit_line(y, x)
+    slope, intercept = least_squares(x, y)
+    back, other = least_squares(y, x)
     expect(
         f(list(x), list(y)),
         (slope, intercept),
@@ -280,4 +280,4 @@ right_for_good = Exercise(
     check_right_for_good,
     seen="A lucky moment on the way does not count.",
 )
-fit_line = Exercise("05.5", "loops against length", fit_line, check_fit_line, seen="Loops per bit is the slope.")
+fit_line = Exercise("05.5", "loops against length", least_squares, check_fit_line, seen="Loops per bit is the slope.")
