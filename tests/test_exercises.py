@@ -290,6 +290,24 @@ def test_a_class_without_code_of_its_own_can_still_be_wrong():
     assert "stopped with ValueError" in complaint(Answer)
 
 
+def test_a_not_implemented_error_of_pytorch_is_a_mistake_and_only_the_stubs_own_means_unsolved():
+    for stub in (NotImplementedError, NotImplementedError("your turn")):
+
+        def answer(x, stub=stub):
+            raise stub
+
+        with pytest.raises(NotImplementedError):
+            exercise().verify(answer)
+
+    def unlucky(x):
+        raise NotImplementedError("no kernel for Bool\nand much more to read")
+
+    message = complaint(unlucky)
+    assert message.endswith(
+        '(raise NotImplementedError("no kernel for Bool\\nand much more to read")): no kernel for Bool'
+    )
+
+
 def test_interrupting_is_not_an_answer():
     def answer(x):
         raise KeyboardInterrupt

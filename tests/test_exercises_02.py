@@ -169,6 +169,10 @@ WRONG = {
     "rotate": [
         (rotate_neighbours, "channel i is paired with channel i + head_width/2"),
         (lambda x, a: blocks.rotate(x, -a), "minus the angle"),
+        (
+            lambda x, a: torch.cat([blocks.rotate(x, a)[..., :4], blocks.rotate(x, -a).roll(4, -1)[..., 4:]], -1),
+            "second half cosine and sine",
+        ),
         (lambda x, a: blocks.rotate(x, torch.pi / 2 - a), "cosine and sine have changed places"),
         (lambda x, a: x * torch.cat([a.cos(), a.cos()], -1), "off"),
         (lambda x, a: blocks.rotate(x, a).chunk(2, -1), "expected a tensor"),
@@ -194,6 +198,7 @@ WRONG = {
     ],
     "light_cone": [
         (lambda mask, loops: mask, "news travels on"),
+        (lambda mask, loops: mask @ mask, "stopped with"),
         (lambda mask, loops: ex.cone(mask, loops + 1), "one too many"),
         (lambda mask, loops: ex.cone(mask, loops - 1), "one too few"),
         (lambda mask, loops: ex.cone(mask, loops).T, "the wrong way"),
@@ -208,6 +213,7 @@ WRONG = {
         (lambda q, k, v, t, mask=None: ex.normalized_attention(q, k, v, 1 + 0 * t, mask), "temperature is missing"),
         (lambda q, k, v, t, mask=None: ex.normalized_attention(q, k, v, t), "the mask is not used"),
         (masked_after, "-inf into the scores before"),
+        (lambda q, k, v, t, mask: ex.normalized_attention(q, k, v, t, ~(mask == 0)), "test for None first"),
         (lambda q, k, v, t, mask=None: ex.normalized_attention(q, k, v, 2 * t, mask), "not divided by the root"),
         (
             lambda q, k, v, t, mask=None: ex.normalized_attention(q, k, v, t, None if mask is None else ~mask),

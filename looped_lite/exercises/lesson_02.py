@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .. import blocks
 from ..blocks import Block
-from . import Exercise, expect, unchanged
+from . import Exercise, Mistake, expect, unchanged
 
 EXACT = 1e-9  # the tolerance for counts: a number that is nearly right is wrong
 
@@ -91,6 +91,12 @@ def check_rotate(f: Callable) -> None:
             ),
             "both sines have a plus; a rotation has a minus in its first line": torch.cat(
                 [first * cos + second * sin, first * sin + second * cos], -1
+            ),
+            "in the second half cosine and sine have changed places: a sin + b cos": torch.cat(
+                [first * cos - second * sin, first * cos + second * sin], -1
+            ),
+            "in the first half cosine and sine have changed places: a cos - b sin": torch.cat(
+                [first * sin - second * cos, first * sin + second * cos], -1
             ),
             "the two halves have changed places": torch.cat(
                 [first * sin + second * cos, first * cos - second * sin], -1
@@ -297,8 +303,12 @@ def check_attend(f: Callable) -> None:
     )
     for before, after, name in zip(kept, (q, k, v), "qkv", strict=True):
         unchanged(before, after, name)
+    try:
+        unmasked = f(q, k, v, temperature, None)
+    except (TypeError, AttributeError) as error:
+        raise Mistake("attend with mask=None: then there is nothing to mask, so test for None first.") from error
     expect(
-        f(q, k, v, temperature, None),
+        unmasked,
         normalized_attention(q, k, v, temperature),
         "attend without a mask (mask=None: everybody sees everybody)",
     )
