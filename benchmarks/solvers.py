@@ -59,7 +59,7 @@ def solvers() -> Iterator[tuple[str, Callable]]:
         return
     yield "torchdeq fixed_point_iter", lambda *a: theirs(fixed_point_iter, *a)
     yield "torchdeq anderson 6", lambda *a: theirs(anderson_solver, *a)
-    yield "torchdeq broyden 40", lambda *a: theirs(broyden_solver, *a, LBFGS_thres=40)
+    yield "torchdeq broyden", lambda *a: theirs(broyden_solver, *a)
 
 
 @torch.no_grad()

@@ -684,15 +684,15 @@ length = torch.linspace(0, 540, 50)
 for name, colour, mark in (("right", plots.PALETTE[0], "o"), ("settled", plots.PALETTE[1], "s")):
     slope, intercept = lines[name]
     axes[0].plot(list(runs), middle[name], linestyle="", marker=mark, color=colour, markersize=6)
-    axes[0].plot(length, slope * length + intercept, color=colour, label=f"{name}: {slope:.2f} L + {intercept:.0f}")
+    axes[0].plot(length, slope * length + intercept, color=colour, label=f"{name}: {slope:.2f} L {intercept:+.0f}")
 axes[0].plot(length, length / 2, color=plots.INK, linestyle="--", label="light cone: L/2")
 axes[0].set(xlabel="length L in bits", ylabel="loops (median over strings)", title="loops against length")
 axes[0].legend(loc="upper left")
 for (bits, (_, moved)), colour in zip(runs.items(), plots.shades(5), strict=True):
     axes[1].plot(range(1, len(moved) + 1), moved.median(1).values, color=colour, label=f"{bits} bits")
 axes[1].axhline(1e-4, color=plots.INK, linewidth=1, linestyle=":")
-axes[1].set(yscale="log", xlim=(0, 420), xlabel="loop", ylabel="relative step", title="how much it still moves")
-axes[1].legend(loc="center right", bbox_to_anchor=(1.0, 0.75))
+axes[1].set(yscale="log", xlim=(0, 560), xlabel="loop", ylabel="relative step", title="how much it still moves")
+axes[1].legend(loc="upper right")
 plots.show(
     fig,
     alt="Left: loops until right and until settled against length, two straight lines a little steeper than the dashed line of the light cone. Right: relative step against loops for five lengths: a slow decline that becomes longer with length, then a steep fall.",
