@@ -40,6 +40,7 @@ from looped_lite.exercises import report
 from looped_lite.pretrained import load_pretrained
 
 plots.use_style()
+torch.set_num_threads(1)  # these tensors are small: a second thread would only wait for the first
 torch.set_default_dtype(torch.float64)  # 16 digits, so that rounding stays out of the pictures
 column = lambda *numbers: torch.tensor(numbers)[:, None]  # a batch of states that are single numbers, (batch, 1)
 

@@ -50,6 +50,7 @@ from looped_lite.tasks import exact_match
 from looped_lite.tasks.prefix_sums import PrefixSums
 
 plots.use_style()
+torch.set_num_threads(1)  # these tensors are small: a second thread would only wait for the first
 task = PrefixSums()
 variants = [("internal", "post"), ("external", "post"), ("none", "post"), ("internal", "peri")]
 seeds = (0, 1, 2)

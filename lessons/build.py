@@ -89,6 +89,7 @@ def build(source: Path, solved: bool) -> NotebookNode:
     cells.insert(1, nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["setup"]}))
     for place, cell in enumerate(cells):
         cell.id = f"{source.stem[:2]}-{place:03d}"
+        cell.source = cell.source.strip("\n")
     notebook.cells = cells
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
