@@ -25,7 +25,7 @@
 # - compute the spectral radius of a map's Jacobian without ever writing the matrix down, and predict from it how fast a loop settles;
 # - say where the two simplest loops with recall are stable, and why their regions differ.
 #
-# **Time**: about 75 minutes for you, half a minute for the machine. **You need**: Python, derivatives, matrices times vectors; eigenvalues are recalled as we go.
+# **Time**: about 75 minutes for you, a quarter of a minute for the machine. **You need**: Python, derivatives, matrices times vectors; eigenvalues are recalled as we go.
 
 # %%
 import math

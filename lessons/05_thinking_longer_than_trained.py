@@ -418,12 +418,15 @@ for recall in ("internal", "external"):
     for bits in (32, 128):
         values = measured(recall, "post", f"noise_{bits}")
         assert sum(values) / 3 >= 0.99, (recall, bits, values)
-    for norm in ("pre", "peri", "gru"):
+    for norm in ("pre", "peri"):
         values = measured(recall, norm, "exact_512")
         assert values and max(values) <= 0.05, (recall, norm, values)
-sandwich = measured("internal", "sandwich", "exact_512")
-assert sum(sandwich) / len(sandwich) >= 0.95, sandwich
-assert max(measured("internal", "peri", "exact_32")) > 0.9 and max(measured("internal", "gru", "exact_32")) > 0.9
+sandwich = [value for recall in ("internal", "external") for value in measured(recall, "sandwich", "exact_512")]
+assert len(sandwich) == 6 and sum(value > 0.6 for value in sandwich) == 5 and min(sandwich) == 0, sandwich
+assert min(measured("internal", "sandwich", "exact_32")) == 0 and min(measured("internal", "sandwich", "level")) == 32
+assert max(measured("internal", "peri", "exact_32")) > 0.9 and min(measured("internal", "gru", "exact_32")) < 0.1
+gru = [value for recall in ("internal", "external") for value in measured(recall, "gru", "exact_512")]
+assert len(gru) == 6 and sum(value > 0.9 for value in gru) == 1 and sum(value <= 0.05 for value in gru) == 5, gru
 for norm in ("pre", "peri", "post", "sandwich"):
     assert max(measured("none", norm, "exact_32")) == 0
 gated = measured("none", "gru", "exact_32")
@@ -435,8 +438,8 @@ assert max(reached) < 32
 # %% [markdown]
 # What this says, and what it does not:
 #
-# - **Recall and outer norm together** (`post`) solve every length here, in three seeds of three, with internal recall and with external. `sandwich`, which has the same norm on the stream and one more in the branch, keeps up with it when recall is internal.
-# - **With recall but a norm that lets the state grow** (`pre`, `peri`): some seeds learn 32 bits, and none carries over to 512. `gru` keeps the state bounded, learns 32 bits in some seeds, and does not carry over either: a bounded state is not enough.
+# - **Recall and outer norm together** (`post`) solve every length here, in three seeds of three, with internal recall and with external. `sandwich`, which has the same norm on the stream and one more in the branch, carries over to 512 bits in five of its six seeds; the sixth had only just reached 32 bits when its steps ran out, and solves none.
+# - **With recall but a norm that lets the state grow** (`pre`, `peri`): some seeds learn 32 bits, and none carries over to 512. `gru` keeps the state bounded, and is a lottery: of its six seeds one carries over to 512 bits without a fault, and five do not at all. A bounded state helps; it is not enough.
 # - **Without recall** no model gets through the curriculum in 600 steps. A gate, made to keep things, helps: one seed of `none + gru` comes near. Lesson 04 said why these models learn slowly: with the input in the start alone, everything has to be learned through the whole run.
 # - All share one recipe, and its learning rate of 0.003 was chosen for internal recall with the outer norm. That is part of the result: another rate would have been kinder to others. The theory of lesson 03 gives external recall a way to stay bounded under any norm (its `Wz` can shrink the state before the block), so read
 #   its rows for `pre` and `peri` as "not with this recipe".

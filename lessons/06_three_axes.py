@@ -31,7 +31,7 @@
 # - read a spectrum, and say what it does *not* tell;
 # - lay many trajectories into one plane, and colour a slice of state space by where it leads.
 #
-# **Time**: about 90 minutes for you, one to two minutes for the machine. **You need**: lesson 01 (fixed points, spectral radius) and the names of lesson 03 (recall, norm). Nothing is trained here.
+# **Time**: about 90 minutes for you, about a minute for the machine. **You need**: lesson 01 (fixed points, spectral radius) and the names of lesson 03 (recall, norm). Nothing is trained here.
 
 # %%
 import statistics
@@ -336,9 +336,9 @@ assert (apart.max(1).values > 5 * apart.topk(2).values[:, 1]).all()  # mostly on
 # Numbers convince; pictures explain. A state of 1,088 numbers cannot be drawn, but its projection on a plane can, and the best plane is the one that keeps most of the variance: **principal component analysis**.
 
 # %% [markdown]
-# ### Exercise 06.5 · one plane for many trajectories
+# ### Exercise 06.3 · one plane for many trajectories
 #
-# Difficulty 3 of 5 · about 10 minutes. (Out of order on purpose: it is wanted here. 06.3 and 06.4 follow.)
+# Difficulty 3 of 5 · about 10 minutes
 #
 # Given states `(loops, batch, ...)`, return the centre `(numbers,)`, which is the mean of *all* states, and the two axes `(2, numbers)`: orthogonal, of length 1, the direction of most variance first.
 #
@@ -493,7 +493,7 @@ assert (with_recall.diff(dim=0) > 0).all() and with_recall.diff(dim=0).max() < 0
 # With recall, $z^* = f(z^*, x)$, and the fixed point moves with $x$. By how much? Two ways to know. The first is an experiment.
 
 # %% [markdown]
-# ### Exercise 06.3 · input sensitivity by experiment
+# ### Exercise 06.4 · input sensitivity by experiment
 #
 # Difficulty 2 of 5 · about 10 minutes
 #
@@ -539,7 +539,7 @@ assert ex.sensitivity.state == "solved"
 # $J_x dx$ is the push that the input gives in one loop, and the sum is what the loop makes of it. The series converges exactly when $\rho(J_z) < 1$: the same condition as for reachability.
 
 # %% [markdown]
-# ### Exercise 06.4 · the same by (I − J)⁻¹, as a series
+# ### Exercise 06.5 · the same by (I − J)⁻¹, as a series
 #
 # Difficulty 2 of 5 · about 8 minutes
 #

@@ -122,9 +122,9 @@ def plane(states, center=True, rows=slice(0, 2), last=False, transpose=False, sc
 RIGHT = {
     "06.1": [pair_score, cdist_score, lambda ends, tol=1e-2: fp.agreement(ends, tol)[0]],
     "06.2": [find_period, period_as_tensor],
-    "06.3": [difference, fp.input_sensitivity_by_difference],
-    "06.4": [series, series_of_list],
-    "06.5": [plane, plane_by_covariance, lambda states: (plane(states)[0], -plane(states)[1])],
+    "06.4": [difference, fp.input_sensitivity_by_difference],
+    "06.5": [series, series_of_list],
+    "06.3": [plane, plane_by_covariance, lambda states: (plane(states)[0], -plane(states)[1])],
 }
 
 WRONG = {
@@ -149,7 +149,7 @@ WRONG = {
         (lambda s, longest=8, tol=1e-3: find_period(s, 8, tol), "longest=4"),
         (lambda s, longest=8, tol=1e-3: find_period(s, 20, tol), "never repeats"),
     ],
-    "06.3": [
+    "06.4": [
         (lambda *a: difference(*a, scale=1.0), "divide by 2"),
         (lambda *a: 2 * a[-1] * difference(*a), "difference of the two ends"),
         (lambda *a: difference(*a, sides=(1, 0), scale=1.0), "to one side"),
@@ -160,7 +160,7 @@ WRONG = {
         ),
         (lambda f, z, x, dx, loops, step=1e-2: difference(f, z, x, dx, 1, step), "not one"),
     ],
-    "06.4": [
+    "06.5": [
         (lambda product, push, terms: product(series(product, push, terms)), "is missing"),
         (lambda product, push, terms: series(product, push, terms + 1), "too many"),
         (lambda product, push, terms: series(product, push, terms - 1), "too few"),
@@ -172,7 +172,7 @@ WRONG = {
         (series_of_sums, "not J times the sum"),
         (series_in_place, "changed in place"),
     ],
-    "06.5": [
+    "06.3": [
         (lambda s: plane(s, center=False), "subtract the centre"),
         (lambda s: plane(s, rows=slice(-2, None)), "least variance"),
         (lambda s: plane(s, rows=[1, 0]), "wrong order"),

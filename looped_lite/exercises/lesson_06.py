@@ -140,87 +140,6 @@ def check_period(f: Callable) -> None:
 # ---------------------------------------------------------------- 06.3
 
 
-def check_sensitivity(f: Callable) -> None:
-    # z = a z + x^2 has its fixed point at x^2 / (1 - a): it moves by 2 x dx / (1 - a)
-    a, x = 0.5, torch.tensor([[1.0], [-2.0]], dtype=double)
-    dx = torch.tensor([[1.0], [0.5]], dtype=double)
-    step = lambda z, x: a * z + x.square() + 0.1 * x**3
-    z = torch.zeros(2, 1, dtype=double)
-    s, end = 0.1, lambda x: (x.square() + 0.1 * x**3) / (1 - a)
-    right = (end(x + s * dx) - end(x - s * dx)) / (2 * s)
-    kept = x.clone()
-    got = f(step, z, x, dx, 80, s)
-    unchanged(kept, x, "the input x")
-    unit = dx / dx.norm(dim=1, keepdim=True)
-    few = 0.0
-    for sign in (1, -1):
-        state = z
-        for _ in range(1):
-            state = step(state, x + sign * s * dx)
-        few = few + sign * state / (2 * s)
-    expect(
-        got,
-        right,
-        "the sensitivity of the end of a loop of one number",
-        mistakes={
-            "divide by 2 * step: the two inputs are 2 * step apart (in units of dx)": 2 * right,
-            "this is the difference of the two ends; divide it by 2 * step": 2 * s * right,
-            "these are differences to one side; use x + step dx and x - step dx": (end(x + s * dx) - end(x)) / s,
-            "the sign is wrong: the end for x + step dx comes first": -right,
-            "do not rescale dx: its length is part of the question": (end(x + s * unit) - end(x - s * unit)) / (2 * s),
-            "run the loop for `loops` loops, not one": few,
-        },
-        tol=1e-6,
-    )
-
-
-# ---------------------------------------------------------------- 06.4
-
-
-def neumann(product: Callable[[Tensor], Tensor], push: Tensor, terms: int) -> Tensor:
-    """The course's own answer: push + J push + J^2 push + ..., so many terms."""
-    total = term = push
-    for _ in range(terms - 1):
-        term = product(term)
-        total = total + term
-    return total
-
-
-def check_neumann(f: Callable) -> None:
-    J = torch.tensor([[0.5, 0.4], [0.0, 0.2]], dtype=double)
-    push = torch.tensor([[1.0, 2.0], [-1.0, 0.5]], dtype=double)
-    product = lambda v: v @ J.T
-    right = push + product(push) + product(product(push))
-    kept = push.clone()
-    got = f(product, push, 3)
-    unchanged(kept, push, "push")
-    expect(
-        got,
-        right,
-        "neumann with 3 terms",
-        mistakes={
-            "the first term, push itself, is missing": product(right),
-            "that is one term too many: push itself is the first": right + product(product(product(push))),
-            "that is one term too few": push + product(push),
-            "this is the last term only; add them up": product(product(push)),
-            "each term is J times the term before, not J times the sum so far": push
-            + product(push)
-            + product(push + product(push)),
-            "every term after the first is J push; multiply again each time": push + 2 * product(push),
-        },
-    )
-    many = f(product, push, 200)
-    expect(
-        many,
-        push @ torch.linalg.inv(torch.eye(2, dtype=double) - J).T,
-        "neumann with 200 terms, which is (I - J)^-1 push",
-    )
-    expect(f(product, push, 1), push, "neumann with 1 term")
-
-
-# ---------------------------------------------------------------- 06.5
-
-
 def shared_plane(states: Tensor) -> tuple[Tensor, Tensor]:
     """The course's own answer: (centre (d,), axes (2, d)) of the plane that holds most of the variance of all states together."""
     points = states.flatten(0, 1).flatten(1)
@@ -274,6 +193,87 @@ def check_shared_plane(f: Callable) -> None:
     raise Mistake(f"{what}: these are not the two directions of most variance of all states together.")
 
 
+# ---------------------------------------------------------------- 06.4
+
+
+def check_sensitivity(f: Callable) -> None:
+    # z = a z + x^2 has its fixed point at x^2 / (1 - a): it moves by 2 x dx / (1 - a)
+    a, x = 0.5, torch.tensor([[1.0], [-2.0]], dtype=double)
+    dx = torch.tensor([[1.0], [0.5]], dtype=double)
+    step = lambda z, x: a * z + x.square() + 0.1 * x**3
+    z = torch.zeros(2, 1, dtype=double)
+    s, end = 0.1, lambda x: (x.square() + 0.1 * x**3) / (1 - a)
+    right = (end(x + s * dx) - end(x - s * dx)) / (2 * s)
+    kept = x.clone()
+    got = f(step, z, x, dx, 80, s)
+    unchanged(kept, x, "the input x")
+    unit = dx / dx.norm(dim=1, keepdim=True)
+    few = 0.0
+    for sign in (1, -1):
+        state = z
+        for _ in range(1):
+            state = step(state, x + sign * s * dx)
+        few = few + sign * state / (2 * s)
+    expect(
+        got,
+        right,
+        "the sensitivity of the end of a loop of one number",
+        mistakes={
+            "divide by 2 * step: the two inputs are 2 * step apart (in units of dx)": 2 * right,
+            "this is the difference of the two ends; divide it by 2 * step": 2 * s * right,
+            "these are differences to one side; use x + step dx and x - step dx": (end(x + s * dx) - end(x)) / s,
+            "the sign is wrong: the end for x + step dx comes first": -right,
+            "do not rescale dx: its length is part of the question": (end(x + s * unit) - end(x - s * unit)) / (2 * s),
+            "run the loop for `loops` loops, not one": few,
+        },
+        tol=1e-6,
+    )
+
+
+# ---------------------------------------------------------------- 06.5
+
+
+def neumann(product: Callable[[Tensor], Tensor], push: Tensor, terms: int) -> Tensor:
+    """The course's own answer: push + J push + J^2 push + ..., so many terms."""
+    total = term = push
+    for _ in range(terms - 1):
+        term = product(term)
+        total = total + term
+    return total
+
+
+def check_neumann(f: Callable) -> None:
+    J = torch.tensor([[0.5, 0.4], [0.0, 0.2]], dtype=double)
+    push = torch.tensor([[1.0, 2.0], [-1.0, 0.5]], dtype=double)
+    product = lambda v: v @ J.T
+    right = push + product(push) + product(product(push))
+    kept = push.clone()
+    got = f(product, push, 3)
+    unchanged(kept, push, "push")
+    expect(
+        got,
+        right,
+        "neumann with 3 terms",
+        mistakes={
+            "the first term, push itself, is missing": product(right),
+            "that is one term too many: push itself is the first": right + product(product(product(push))),
+            "that is one term too few": push + product(push),
+            "this is the last term only; add them up": product(product(push)),
+            "each term is J times the term before, not J times the sum so far": push
+            + product(push)
+            + product(push + product(push)),
+            "every term after the first is J push; multiply again each time": push + 2 * product(push),
+        },
+    )
+    many = f(product, push, 200)
+    expect(
+        many,
+        push @ torch.linalg.inv(torch.eye(2, dtype=double) - J).T,
+        "neumann with 200 terms, which is (I - J)^-1 push",
+    )
+    expect(f(product, push, 1), push, "neumann with 1 term")
+
+
 path_score = Exercise(
     "06.1",
     "path independence as a score",
@@ -288,24 +288,24 @@ period = Exercise(
     check_period,
     seen="Now turn it on trained models: one of them has a surprise for you.",
 )
-sensitivity = Exercise(
+shared_plane = Exercise(
     "06.3",
+    "one plane for many trajectories",
+    shared_plane,
+    check_shared_plane,
+    seen="With one plane for all, two pictures can be laid side by side.",
+)
+sensitivity = Exercise(
+    "06.4",
     "input sensitivity by experiment",
     input_sensitivity_by_difference,
     check_sensitivity,
     seen="Two runs of the loop tell how far its end moves when the question does.",
 )
 neumann = Exercise(
-    "06.4",
+    "06.5",
     "the same by (I - J)^-1, as a series",
     neumann,
     check_neumann,
     seen="Transposed, this series is also the gradient of training: one number, the spectral radius, rules both.",
-)
-shared_plane = Exercise(
-    "06.5",
-    "one plane for many trajectories",
-    shared_plane,
-    check_shared_plane,
-    seen="With one plane for all, two pictures can be laid side by side.",
 )
