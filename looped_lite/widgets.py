@@ -29,6 +29,10 @@ SCALE = 1.5  # pixels to a CSS pixel in widgets: a frame should be drawn and sen
 class Panel(widgets.VBox):
     """A widget of this module. Where no kernel runs, on a static page or in a notebook just opened, this line stands for it."""
 
+    def __init__(self, children: Sequence[widgets.Widget]) -> None:
+        super().__init__(children)
+        self.add_class("looped-panel")  # to be told from other widgets on a page, such as progress bars
+
     def __repr__(self) -> str:
         return "[sliders and a picture: run this cell to use them]"
 

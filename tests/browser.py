@@ -162,8 +162,8 @@ def errors(page: Any) -> list[str]:
 
 
 def areas(page: Any) -> list[Any]:
-    """The outputs that hold widgets with a picture, one locator each, from top to bottom; progress bars do not count."""
-    found = page.locator(".jp-OutputArea-child", has=page.locator(".jupyter-widgets .looped-picture"))
+    """The outputs that hold widgets of the course, one locator each, from top to bottom; progress bars do not count."""
+    found = page.locator(".jp-OutputArea-child", has=page.locator(".looped-panel"))
     return [found.nth(i) for i in range(found.count())]
 
 
