@@ -69,22 +69,35 @@ class Run:
     history: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "level": [], "running": []})
 
 
+def end_of_run(run: Run, task: Task, steps: int, settle: int) -> int:
+    """The step at which a run ends that settles: ``settle`` steps after its curriculum came to the last level, ``steps`` at most.
+
+    It is ``steps`` as long as that level has not been reached.
+    """
+    if run.level != task.last_level:
+        return steps
+    before = [task.first_level, *run.history["level"]]  # the level before each step, from the first
+    return min(before.index(task.last_level) + settle, steps)
+
+
 def make_optimizers(
-    model: LoopedTransformer, lr: float, weight_decay: float, muon: float | None = None
+    model: LoopedTransformer, lr: float, weight_decay: float, muon: float | None = None, beta2: float = 0.999
 ) -> list[torch.optim.Optimizer]:
     """AdamW for all parameters; or, with a ``muon`` rate, Muon for the matrices inside the loop and AdamW for the rest.
+
+    ``beta2`` is how much of AdamW's running mean of squared gradients a step keeps: 0.999 remembers about 1,000 steps, 0.95 twenty.
 
     Muon (torch >= 2.9) replaces each matrix's update by the nearest orthogonal one, so that every direction of it moves
     equally far. The long sudoku runs use it; the lessons train with AdamW alone.
     """
     if muon is None:
-        return [torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)]
+        return [torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, beta2), weight_decay=weight_decay)]
     matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
     return [
         torch.optim.Muon(matrices, lr=muon, weight_decay=weight_decay),
-        torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay),
+        torch.optim.AdamW(rest, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay),
     ]
 
 
@@ -137,8 +150,10 @@ def train(
     batch: int = 64,
     lr: float = 3e-3,
     decay: float = 0.4,
+    settle: int | None = None,
     weight_decay: float = 0.01,
     muon: float | None = None,
+    beta2: float = 0.999,
     advance: float = 0.9,
     checkpoint: str | Path | None = None,
     save_every: int = 200,
@@ -146,6 +161,10 @@ def train(
     progress: bool = True,
 ) -> Run:
     """Train ``model`` in place for ``steps`` steps of AdamW. The same seed, machine and thread count give the same bits.
+
+    The learning rate falls to zero over the last share ``decay`` of the run. With ``settle`` the run waits for its curriculum
+    instead: the rate falls over the ``settle`` steps after the last level was reached, and then the run ends. ``steps`` is then
+    the most it may take, and a run that is late falls over its last ``settle`` steps all the same.
 
     ``on_step(run)`` is called after every step; training stops early if it returns True. With a ``checkpoint`` path the whole
     state is saved every ``save_every`` steps and at the end, and a second call with the same arguments goes on where the
@@ -156,20 +175,26 @@ def train(
     """
     if steps < 1 or batch < 1:
         raise ValueError(f"steps and batch must be at least 1, got {steps} and {batch}")
+    if settle is not None and settle not in range(1, steps + 1):
+        raise ValueError(f"settle must be a whole number from 1 to steps = {steps}, got {settle}")
     settings = {"task": task.name, "steps": steps, "seed": seed, "batch": batch, "lr": lr, "decay": decay}
-    settings |= {"weight_decay": weight_decay, "muon": muon, "advance": advance}
+    settings |= {"settle": settle, "weight_decay": weight_decay, "muon": muon, "beta2": beta2, "advance": advance}
     settings |= {"recall": model.blocks[0].recall_at, "norm": model.blocks[0].norm_at}
     generator = torch.Generator().manual_seed(seed)
-    optimizers = make_optimizers(model, lr, weight_decay, muon)
+    optimizers = make_optimizers(model, lr, weight_decay, muon, beta2)
     run = Run(level=task.first_level)
     if checkpoint is not None and Path(checkpoint).exists():
         run = resume(checkpoint, model, optimizers, generator, settings)
     with interruptible() as interrupted, tqdm(total=steps, initial=run.step, disable=not progress, unit="step") as bar:
         while run.step < steps and not run.finished and not interrupted():
             began = time.perf_counter()
+            end, share = steps, decay
+            if settle is not None:
+                end = end_of_run(run, task, steps, settle)
+                share = settle / end
             for optimizer, peak in zip(optimizers, (lr,) if muon is None else (muon, lr), strict=True):
                 for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(run.step, steps, peak, decay=decay)
+                    group["lr"] = learning_rate(run.step, end, peak, decay=share)
             loss = train_step(model, task, optimizers, run, generator, batch, advance)
             run.step += 1
             run.seconds += time.perf_counter() - began
@@ -177,7 +202,7 @@ def train(
                 run.history[name].append(value)
             bar.update()
             bar.set_postfix(loss=f"{loss:.3f}", level=f"{run.level:g}", running=f"{run.running:.2f}", refresh=False)
-            run.finished = run.step == steps or bool(on_step is not None and on_step(run))
+            run.finished = run.step == end or bool(on_step is not None and on_step(run))
             if checkpoint is not None and (run.finished or run.step % save_every == 0):
                 save_run(checkpoint, run, model, optimizers, generator, settings)
     if not run.finished:
@@ -242,9 +267,9 @@ def resume(
     if "run" not in facts:
         raise ValueError(f"{path} holds no training run: expected a file saved by train")
     for name, value in settings.items():
-        if facts["settings"].get(name) != value:
+        if facts["settings"].get(name, value) != value:  # a setting newer than the file had its default then
             raise ValueError(
-                f"{path} was trained with {name}={facts['settings'].get(name)!r}, this call asks for {value!r}"
+                f"{path} was trained with {name}={facts['settings'][name]!r}, this call asks for {value!r}"
             )
     weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     load_into(model, weights, path)

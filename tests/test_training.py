@@ -13,7 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from looped_lite.checkpoints import load_tensors
+from looped_lite import training
+from looped_lite.checkpoints import load_tensors, save_tensors
 from looped_lite.tasks import IGNORE, correct_cells, exact_match
 from looped_lite.tasks.prefix_sums import PrefixSums
 from looped_lite.training import (
@@ -124,6 +125,87 @@ def test_curriculum_waits_and_then_moves_on():
     levels = eager.history["level"]
     assert levels[-1] > TASK.first_level and levels == sorted(levels)
     assert max(train(small(), TASK, 60, advance=0.0, batch=2, progress=False).history["level"]) == TASK.last_level
+
+
+# ---------------------------------------------------------------- settle: a run that waits for its curriculum
+
+QUICK = {"advance": 0.0, "batch": 2}  # every deep batch moves the curriculum on: the last level within 60 steps
+
+
+def arrival(run, task=TASK):
+    """The number of steps after which the last level was reached."""
+    return run.history["level"].index(task.last_level) + 1
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """The learning rates of the steps, in order."""
+    seen = []
+
+    def record(*args, **settings):
+        seen.append(learning_rate(*args, **settings))
+        return seen[-1]
+
+    monkeypatch.setattr(training, "learning_rate", record)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def settled():
+    """A run that reached the last level, and 15 steps later its end."""
+    return run(steps=120, settle=15, **QUICK)
+
+
+def test_the_rate_falls_from_the_step_at_which_the_last_level_is_reached(rates):
+    _, done = run(steps=120, settle=15, **QUICK)
+    end = arrival(done) + 15
+    assert done.finished and done.step == end < 120
+    wanted = [3e-3 * min(1.0, (step + 1) / 50, (end - step) / 15) for step in range(end)]
+    assert rates == pytest.approx(wanted)
+    assert (
+        rates[-1] == pytest.approx(3e-3 / 15) and rates[end - 15] > rates[end - 16]
+    )  # warming up until the fall begins
+
+
+def test_steps_is_a_cap_and_a_late_run_falls_to_zero_all_the_same(rates):
+    _, never = run(steps=100, settle=15, advance=2.0, batch=2)
+    assert never.finished and never.step == 100 and never.level == TASK.first_level
+    assert rates[:86] == pytest.approx([3e-3 * min(1.0, (step + 1) / 50) for step in range(86)])
+    assert rates[85:] == pytest.approx([3e-3 * (100 - step) / 15 for step in range(85, 100)])
+
+
+def test_a_level_reached_late_does_not_move_the_end(rates, settled):
+    cap = arrival(settled[1]) + 4
+    _, late = run(steps=cap, settle=15, **QUICK)
+    assert late.finished and late.step == cap and late.level == TASK.last_level
+    assert rates == pytest.approx([3e-3 * min((step + 1) / 50, (cap - step) / 15) for step in range(cap)])
+
+
+def test_a_task_of_one_level_settles_from_the_start(rates):
+    task = PrefixSums(first_level=4, last_level=4)
+    done = train(task.model(1, width=16, heads=2), task, 50, batch=2, settle=12, progress=False)
+    assert done.step == 12 and rates == pytest.approx([3e-3 * min((s + 1) / 50, (12 - s) / 12) for s in range(12)])
+
+
+@pytest.mark.parametrize("late", [-5, 0, 1, 7, 14])
+def test_resuming_a_run_that_settles_gives_the_same_bits(settled, tmp_path, late):
+    path, (whole, history) = tmp_path / "run.safetensors", settled
+    at = arrival(history) + late
+    stop = lambda run: os.kill(os.getpid(), signal.SIGINT) if run.step == at else None
+    _, part = run(path, steps=120, settle=15, on_step=stop, **QUICK)
+    assert (part.step, part.finished) == (at, False)
+    model, rest = run(path, steps=120, settle=15, **QUICK)
+    assert same(model, whole) and rest.history == history.history and rest.finished and rest.step == history.step
+
+
+def test_a_checkpoint_older_than_some_settings_goes_on(whole, tmp_path):
+    path = tmp_path / "run.safetensors"
+    run(path, on_step=lambda run: os.kill(os.getpid(), signal.SIGINT) if run.step == 9 else None)
+    tensors, facts = load_tensors(path)
+    assert facts["settings"].pop("settle") is None and facts["settings"].pop("beta2") == 0.999
+    save_tensors(path, tensors, facts)
+    model, rest = run(path)
+    assert same(model, whole[0]) and rest.finished
 
 
 def test_it_learns():
@@ -259,6 +341,8 @@ def test_muon_runs_resume_to_the_same_bits(tmp_path):
         ({"seed": 5}, "was trained with seed=1, this call asks for 5"),
         ({"steps": 30}, "was trained with steps=24, this call asks for 30"),
         ({"lr": 1e-4}, "was trained with lr=0.003, this call asks for 0.0001"),
+        ({"settle": 12}, "was trained with settle=None, this call asks for 12"),
+        ({"beta2": 0.95}, "was trained with beta2=0.999, this call asks for 0.95"),
         ({"batch": 9}, "was trained with batch=8, this call asks for 9"),
         ({"model": {"recall": "external"}}, "was trained with recall='internal', this call asks for 'external'"),
         ({"model": {"norm": "sandwich"}}, "was trained with norm='post', this call asks for 'sandwich'"),
@@ -303,6 +387,10 @@ def test_a_gradient_that_is_not_finite_stops_the_run():
     [
         (lambda: sample_loops(0, generator()), "loops must be at least 1, got 0"),
         (lambda: run(steps=0), "steps and batch must be at least 1, got 0 and 8"),
+        (lambda: run(settle=0), "settle must be a whole number from 1 to steps = 24, got 0"),
+        (lambda: run(settle=-3), "from 1 to steps = 24, got -3"),
+        (lambda: run(settle=25), "from 1 to steps = 24, got 25"),
+        (lambda: run(settle=2.5), "from 1 to steps = 24, got 2.5"),
         (lambda: run(batch=0), "steps and batch must be at least 1, got 24 and 0"),
     ],
 )
