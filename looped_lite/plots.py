@@ -13,6 +13,7 @@ import base64
 import functools
 import html
 import io
+import itertools
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -818,16 +819,60 @@ def prefix_sum_board(
 
 
 def _cell(
-    ax: Any, x: float, y: float, text: str, colour: str, alpha: float = 1.0, struck: bool = False, bold: bool = False
+    ax: Any,
+    x: float,
+    y: float,
+    text: str,
+    colour: str,
+    alpha: float = 1.0,
+    struck: bool = False,
+    bold: bool = False,
+    size: float | None = None,
 ) -> None:
     """One square of a board with a character in it; ``struck`` draws a line through it, for those who read in grey."""
-    ax.add_patch(Rectangle((x, y), 1, 1, facecolor=colour, alpha=alpha, linewidth=0))
-    ax.add_patch(Rectangle((x, y), 1, 1, fill=False, edgecolor="#999999", linewidth=0.8))
-    dark = colour in (RIGHT, WRONG) and alpha > 0.65
-    ax.text(x + 0.5, y + 0.47, text, ha="center", va="center", color="white" if dark else INK,
-            fontweight="bold" if bold else "normal")  # fmt: skip
+    face = matplotlib.colors.to_rgba(colour, alpha)
+    parts = [ax.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor="#999999", linewidth=0.8))]
+    if text:
+        dark = colour in (RIGHT, WRONG) and alpha > 0.65
+        parts.append(
+            ax.text(x + 0.5, y + 0.47, text, ha="center", va="center", color="white" if dark else INK,
+                    fontweight="bold" if bold else "normal", fontsize=size)
+        )  # fmt: skip
     if struck:
-        ax.plot([x + 0.12, x + 0.88], [y + 0.12, y + 0.88], color=INK, linewidth=1.1)
+        parts += ax.plot([x + 0.12, x + 0.88], [y + 0.12, y + 0.88], color=INK, linewidth=1.1)
+    for part in parts:  # all inside the axes, and to measure a hundred cells takes longer than to draw them
+        part.set_in_layout(False)
+
+
+def _lines(ax: Any, box: tuple[int, int], thick: float = 2.0) -> None:
+    """The thick lines of a sudoku board around its boxes, and its frame; the axes themselves are hidden."""
+    side = box[0] * box[1]
+    for k in range(0, side + 1, box[1]):
+        ax.plot([k, k], [0, side], color=INK, linewidth=thick, solid_capstyle="projecting")
+    for k in range(0, side + 1, box[0]):
+        ax.plot([0, side], [side - k, side - k], color=INK, linewidth=thick, solid_capstyle="projecting")
+    ax.set(xlim=(-0.1, side + 0.1), ylim=(-0.1, side + 0.1), aspect="equal")
+    ax.axis("off")
+
+
+def _grid(
+    ax: Any,
+    givens: np.ndarray,
+    digits: np.ndarray,
+    sure: np.ndarray,
+    wrong: np.ndarray,
+    box: tuple[int, int],
+    size: float | None = None,
+) -> None:
+    """Draw one sudoku board: all arrays (side * side,), 0 for an empty cell."""
+    side = box[0] * box[1]
+    for cell in range(side * side):
+        given = givens[cell] > 0
+        colour = WRONG if wrong[cell] else "#D9D9D9" if given else RIGHT if digits[cell] else "white"
+        alpha = 1.0 if (given and not wrong[cell]) or not digits[cell] else 0.08 + 0.62 * float(sure[cell])
+        _cell(ax, cell % side, side - 1 - cell // side, str(digits[cell] or ""), colour, alpha,
+              struck=bool(wrong[cell]), bold=given, size=size)  # fmt: skip
+    _lines(ax, box, 2.0 if size is None else 1.4)
 
 
 @styled
@@ -861,20 +906,184 @@ def sudoku_board(
     else:
         board, curve = fig.subplots(1, 2, width_ratios=(1.35, 1))
         _residual_panel(curve, _array(residuals).astype(float), loop, tol)
+    _grid(board, givens, digits, sure, wrong, box)
+    board.set_title(f"loop {loop}" if title is None else title)
+    return fig
+
+
+@styled
+def sudoku_strip(
+    givens: Any,
+    digits: Any,
+    sure: Any = None,
+    wrong: Any = None,
+    titles: Sequence[str] | None = None,
+    box: tuple[int, int] = (3, 3),
+    columns: int | None = None,
+) -> Figure:
+    """Several sudoku boards side by side, drawn as in `sudoku_board`: one puzzle at several loops, or several puzzles.
+
+    ``digits``, ``sure``, ``wrong`` (boards, side * side); ``givens`` the same, or (side * side,) for one puzzle in all boards.
+    """
+    digits = np.atleast_2d(_array(digits).astype(int))
+    givens = np.broadcast_to(_array(givens).astype(int), digits.shape)
+    sure = np.ones(digits.shape) if sure is None else np.broadcast_to(_array(sure).astype(float), digits.shape)
+    wrong = np.zeros(digits.shape, bool) if wrong is None else np.broadcast_to(_array(wrong).astype(bool), digits.shape)
+    side = box[0] * box[1]
+    if digits.shape[1] != side * side:
+        raise ValueError(f"a {side}x{side} board has {side * side} cells, got {digits.shape[1]} digits")
+    columns = columns or min(len(digits), 8 if side < 7 else 4)
+    rows = -(-len(digits) // columns)
+    one = min(2.6, 10.0 / columns)  # inches
+    fig, axes = _panels(rows, columns, (one * columns, (one + 0.22) * rows), squeeze=False)
+    size = min(10.5, 0.55 * 72 * one / side)
+    for i, ax in enumerate(axes.flat):
+        if i >= len(digits):
+            ax.axis("off")
+            continue
+        _grid(ax, givens[i], digits[i], sure[i], wrong[i], box, size)
+        if titles:
+            ax.set_title(titles[i], fontsize=10)
+    return fig
+
+
+@styled
+def settling_board(
+    givens: Any, digits: Any, when: Any, box: tuple[int, int] = (3, 3), title: str = "", colour_label: str = "loop"
+) -> Figure:
+    """A solved board whose colours say when each cell came to its digit and kept it: ``when`` (side * side,) loops; givens stay grey."""
+    givens, digits = _array(givens).astype(int).ravel(), _array(digits).astype(int).ravel()
+    when, side = _array(when).astype(float).ravel(), box[0] * box[1]
+    fig, ax = _panels(1, 1, (5.4, 4.2))
+    empty = givens == 0
+    most = max(1.0, float(when[empty].max(initial=1)))
+    scale = matplotlib.colors.Normalize(0, most)
+    colours = matplotlib.colormaps["cividis"]
     for cell in range(side * side):
         x, y = cell % side, side - 1 - cell // side
-        given = givens[cell] > 0
-        colour = WRONG if wrong[cell] else "#D9D9D9" if given else RIGHT if digits[cell] else "white"
-        alpha = 1.0 if (given and not wrong[cell]) or not digits[cell] else 0.08 + 0.62 * float(sure[cell])
-        _cell(board, x, y, str(digits[cell] or ""), colour, alpha, struck=bool(wrong[cell]), bold=given)
-    for k in range(side + 1):
-        wide = 2.0 if k % box[1] == 0 else 0.0
-        high = 2.0 if k % box[0] == 0 else 0.0
-        board.plot([k, k], [0, side], color=INK, linewidth=wide, solid_capstyle="projecting")
-        board.plot([0, side], [side - k, side - k], color=INK, linewidth=high, solid_capstyle="projecting")
-    board.set(xlim=(-0.1, side + 0.1), ylim=(-0.1, side + 0.1), aspect="equal")
-    board.axis("off")
-    board.set_title(f"loop {loop}" if title is None else title)
+        if not empty[cell]:
+            _cell(ax, x, y, str(digits[cell]), "#D9D9D9", bold=True)
+            continue
+        shade = colours(1 - 0.85 * scale(when[cell]))
+        ax.add_patch(Rectangle((x, y), 1, 1, facecolor=shade, edgecolor="#999999", linewidth=0.8))
+        ink = "white" if sum(shade[:3]) < 1.35 else INK
+        ax.text(x + 0.5, y + 0.62, str(digits[cell]), ha="center", va="center", color=ink, fontsize=10.5)
+        ax.text(x + 0.5, y + 0.2, f"{when[cell]:.0f}", ha="center", va="center", color=ink, fontsize=6.5)
+    _lines(ax, box)
+    ax.set_title(title)
+    bar = matplotlib.cm.ScalarMappable(
+        norm=scale, cmap=matplotlib.colors.ListedColormap(colours(1 - 0.85 * np.linspace(0, 1, 64)))
+    )
+    fig.colorbar(bar, ax=ax, label=colour_label, shrink=0.85)
+    return fig
+
+
+@styled
+def who_sees_whom(masks: Any, cell: int, names: Sequence[str], box: tuple[int, int] = (3, 3)) -> Figure:
+    """What one cell (dark) can look at in each attention head (blue): ``masks`` (heads, cells, cells) bool, one small board each."""
+    masks, side = _array(masks).astype(bool), box[0] * box[1]
+    fig, axes = _panels(1, len(masks), (2.1 * len(masks), 2.4), squeeze=False)
+    for ax, mask, name in zip(axes.flat, masks, names, strict=True):
+        for other in range(side * side):
+            colour = INK if other == cell else RIGHT if mask[cell, other] else "white"
+            alpha = 1.0 if other == cell or not mask[cell, other] else 0.45
+            _cell(ax, other % side, side - 1 - other // side, "", colour, alpha)
+        _lines(ax, box, 1.6)
+        ax.set_title(name)
+    return fig
+
+
+@styled
+def cells_over_loops(
+    curves: Mapping[Hashable, Any],
+    y_label: str = "cells that break a rule",
+    title: str = "",
+    first: int = 0,
+    log_x: bool = False,
+    styles: Mapping[Hashable, Mapping[str, Any]] | None = None,
+) -> Figure:
+    """A count of cells against loops: name -> (loops,) or (loops, batch); the median and the middle 80% of the batch."""
+    fig = _over_loops(curves, log_x, False, y_label, title, first, styles)
+    fig.axes[0].set_ylim(bottom=-0.3)
+    return fig
+
+
+@styled
+def loops_needed(
+    rating: Any, right_at: Any, edges: Sequence[float], counts: Sequence[int], x_label: str = "guesses", title: str = ""
+) -> Figure:
+    """Of the puzzles in each range of ratings, the share that is right for good from each number of loops, as stacked bars.
+
+    ``rating`` and ``right_at`` (puzzles,), NaN in ``right_at`` for a puzzle that is never right; range i is from ``edges[i]`` to
+    below ``edges[i + 1]``; ``counts`` are the numbers of loops that were looked at.
+    """
+    rating, right_at = _array(rating).astype(float), _array(right_at).astype(float)
+    fig, ax = _panels(1, 1, (7.6, 3.6))
+    groups = [right_at[(rating >= low) & (rating < high)] for low, high in itertools.pairwise(edges)]
+    bottom = np.zeros(len(groups))
+    hatches = ["", "", "//", "", "..", "", "xx", ""]
+    for i, (count, colour) in enumerate(zip(counts, shades(len(counts)), strict=True)):
+        before = counts[i - 1] if i else 0
+        share = np.array([np.mean((group > before) & (group <= count)) if len(group) else 0.0 for group in groups])
+        label = f"by {count} loops" if i == 0 else f"{count}"
+        ax.bar(range(len(groups)), share, 0.82, bottom, color=colour, edgecolor="white", linewidth=0.6, label=label,
+               hatch=hatches[i % len(hatches)])  # fmt: skip
+        bottom += share
+    ax.bar(
+        range(len(groups)),
+        1 - bottom,
+        0.82,
+        bottom,
+        color="white",
+        edgecolor="#AAAAAA",
+        linewidth=0.6,
+        label="not solved",
+    )
+    names = [
+        f"{low:g}" if high - low <= 0.1 else f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} and more"
+        for low, high in itertools.pairwise(edges)
+    ]
+    ax.set_xticks(range(len(groups)), [f"{name}\n({len(group)})" for name, group in zip(names, groups, strict=True)])
+    ax.set(xlabel=x_label, ylabel="share of puzzles", ylim=(0, 1))
+    ax.set_title(title)
+    ax.grid(False)
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.01, 0.5), handlelength=1.4)
+    return fig
+
+
+@styled
+def seed_dots(
+    groups: Mapping[Hashable, Any],
+    y_label: str,
+    title: str = "",
+    styles: Mapping[Hashable, Mapping[str, Any]] | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Figure:
+    """One dot for each seed, and a line at the mean: name or variant, such as ``("internal", "post")`` -> (seeds,) numbers."""
+    fig, ax = _panels(1, 1, (max(4.5, 1.15 * len(groups) + 1.4), 3.4))
+    labels = []
+    for i, (key, values) in enumerate(groups.items()):
+        values = np.atleast_1d(_array(values).astype(float))
+        style = _style(key, i, styles)
+        labels.append(style["label"].replace(" + ", "\n+ "))
+        offsets = 0.14 * (np.arange(len(values)) - (len(values) - 1) / 2) / max(1, len(values) - 1) * 2
+        ax.plot([i - 0.3, i + 0.3], [values.mean()] * 2, color=style["color"], linewidth=2.4)
+        ax.plot(
+            i + offsets,
+            values,
+            linestyle="",
+            marker=style["marker"],
+            color=style["color"],
+            markersize=6,
+            markeredgecolor="white",
+        )
+    ax.set_xticks(range(len(labels)), labels)
+    ax.set(ylabel=y_label, xlim=(-0.6, len(labels) - 0.4))
+    if limits:
+        ax.set_ylim(limits)
+    ax.grid(axis="x", visible=False)
+    ax.set_title(title)
     return fig
 
 
