@@ -2,6 +2,9 @@
 
 python -m looped_lite.experiments prefix-sums            train every recall x norm: data/results/prefix_sums_grid.csv
 python -m looped_lite.experiments prefix-sums-lengths    test recall + outer norm: data/results/prefix_sums_lengths.csv
+python -m looped_lite.experiments prefix-sums-live       train as in lesson 04, from many seeds: data/results/prefix_sums_live.csv
+python -m looped_lite.experiments sudoku-6x6             train recall x norm on 6x6: data/results/sudoku_6x6_grid.csv
+python -m looped_lite.experiments sudoku-9x9             test the shipped 9x9 model: data/results/sudoku_9x9.csv, sudoku_9x9_each.csv
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ from .fixed_points import iterate
 from .model import LoopedTransformer, count_parameters
 from .paths import data_path
 from .pretrained import load_pretrained, save_pretrained
+from .tasks import exact_match
 from .tasks.prefix_sums import PrefixSums
+from .tasks.sudoku import Sudoku, load_puzzles
+from .tasks.sudoku_puzzles import parse, show
 from .training import accuracy_over_loops, train
 
 Row = dict[str, Any]
@@ -63,11 +69,7 @@ def prefix_sums_row(
     run = train(model, task, steps, seed=seed, lr=lr, progress=progress)
     row = {**settings, "steps": run.step, "parameters": count_parameters(model), "level": run.level}
     row |= {"minutes": run.seconds / 60, "threads": torch.get_num_threads(), **measure_prefix_sums(model.eval())}
-    command = f"python -m looped_lite.experiments prefix-sums --recalls {recall} --norms {norm} --seeds {seed}"
-    command += f" --steps {steps} --lr {lr:g}" + f" --label {label}" * bool(label)
-    recipe = {key: row[key] for key in ("seed", "steps", "minutes", "threads")}
-    card = {"model": settings, "command": command, "trained_on": "CPU", **recipe, "lr": lr, "scores": row}
-    save_pretrained(model, "-".join(filter(None, ["prefix-sums", recall, norm, label, f"seed{seed}"])), card)
+    ship(model, "prefix-sums", row, lr, label)
     return row
 
 
@@ -92,6 +94,146 @@ def lengths_row(recall: str, norm: str, seed: int, counts: dict[int, int] = MANY
     return row
 
 
+def live_row(seed: int, beta2: float, threads: int) -> Row:
+    """Train as lesson 04 does, and test on 512 strings of 32 bits with 32 and with 64 loops. ``arrived``: the step at which the
+    curriculum came to 32 bits."""
+    torch.set_num_threads(threads)
+    task = PrefixSums()
+    model = task.model(seed)
+    run = train(model, task, 1200, settle=250, seed=seed, lr=2e-3, beta2=beta2, progress=False)
+    levels = run.history["level"]
+    arrived = levels.index(task.last_level) + 1 if task.last_level in levels else ""
+    right = accuracy_over_loops(model, *task.batch(512, 32, torch.Generator().manual_seed(2024)), [32, 64])
+    row: Row = {"beta2": beta2, "seed": seed, "threads": threads, "arrived": arrived, "steps": run.step}
+    return row | {"exact_32": float(right[32].float().mean()), "twice_32": float(right[64].float().mean())}
+
+
+def measure_live() -> None:
+    """`live_row` for six seeds, with a short and with a long memory in AdamW, and for three seeds on two threads."""
+    path = data_path("results", "prefix_sums_live.csv")
+    runs = [(beta2, seed, 1) for beta2 in (0.95, 0.999) for seed in range(6)] + [(0.95, seed, 2) for seed in range(3)]
+    for beta2, seed, threads in runs:
+        rows = read_rows(path)
+        if not any(
+            (row["beta2"], row["seed"], row["threads"]) == (f"{beta2:g}", str(seed), str(threads)) for row in rows
+        ):
+            write_rows(path, [*rows, live_row(seed, beta2, threads)])
+            print(read_rows(path)[-1], flush=True)
+
+
+@torch.no_grad()
+def measure_sudoku(model: LoopedTransformer, count: int = 200, seed: int = 1_000) -> Row:
+    """Exact match on ``count`` easy and ``count`` hard test puzzles after 16 to 256 loops from the input (hard ones 1,024, too),
+    and after 256 from zeros and from noise; the step after 400 loops (mean over 100 hard puzzles); and the spectral radius of Wz."""
+    generator, row = torch.Generator().manual_seed(seed), {}
+    for name, split, longest in (("easy", "test", 256), ("hard", "hard", 1024)):
+        x, y = model.task.split(split, count)
+        usual = [loops for loops in (16, 64, 256, 1024) if loops <= longest]
+        for start, loops in (("input", usual), ("zeros", [256]), ("noise", [256])):
+            found: dict[int, list[torch.Tensor]] = {t: [] for t in loops}
+            for part in zip(x.split(50), y.split(50), strict=True):  # small batches stay in the processor's cache
+                for t, right in accuracy_over_loops(model, *part, loops, start=start, generator=generator).items():
+                    found[t].append(right)
+            prefix = name if start == "input" else f"{start}_{name}"
+            row |= {f"{prefix}_{t}": float(torch.cat(parts).float().mean()) for t, parts in found.items()}
+    f, h = model.loop(x[:100])
+    end = iterate(f, h, loops=400)
+    row["step_400"] = float(end.steps[-1].mean())
+    recall = model.blocks[0].recall
+    row["rho_Wz"] = "" if recall is None else float(torch.linalg.eigvals(recall.Wz.weight).abs().max())
+    return row
+
+
+def sudoku_row(recall: str, norm: str, seed: int, steps: int = 600, lr: float = 3e-3, label: str = "") -> Row:
+    """Train one 6x6 sudoku model, ship it as ``sudoku-6x6-RECALL-NORM[-LABEL]-seedSEED``, and measure it."""
+    task = Sudoku((2, 3))
+    settings = {"recall": recall, "norm": norm, "seed": seed}
+    model = task.model(**settings)
+    run = train(model, task, steps, seed=seed, lr=lr, progress=False)
+    row = {**settings, "steps": run.step, "parameters": count_parameters(model), "level": run.level}
+    row |= {"minutes": run.seconds / 60, "threads": torch.get_num_threads(), **measure_sudoku(model.eval())}
+    ship(model, "sudoku-6x6", row, lr, label)
+    return row
+
+
+SUDOKU_SETS = {"validation": 500, "hard_validation": 500, "test": 1000, "hard": 1000, "extreme": 315}
+QQWING = ("simple", "easy", "intermediate", "expert")
+SUDOKU_LOOPS = (16, 32, 64, 128, 256, 512, 1024)
+
+
+def sudoku_set(name: str) -> tuple[list[str], torch.Tensor, torch.Tensor, list[float]]:
+    """Puzzles as text, inputs, targets and guesses of one 9x9 test set: a split, or ``qqwing-DIFFICULTY``."""
+    if name in SUDOKU_SETS:
+        puzzles, solutions, guesses = (part[: SUDOKU_SETS[name]] for part in load_puzzles((3, 3), name))
+    else:
+        rows = [r for r in read_rows(data_path("sudoku_9x9_qqwing.csv")) if r["difficulty"] == name.split("-")[1]]
+        puzzles, solutions = (torch.tensor([parse(row[key]) for row in rows]) for key in ("puzzle", "solution"))
+        guesses = torch.tensor([float(row["guesses"]) for row in rows])
+    return [show(p) for p in puzzles.tolist()], *Sudoku().tensors(puzzles, solutions), guesses.tolist()
+
+
+@torch.no_grad()
+def measure_sudoku_set(model: LoopedTransformer, name: str) -> tuple[list[Row], list[Row]]:
+    """Exact match of a 9x9 model on one test set at `SUDOKU_LOOPS`: a row for each number of loops, and a row for each puzzle.
+
+    A puzzle counts as reported solved where the rules alone say so, without its solution; ``wrong`` counts the reports
+    that are wrong.
+    """
+    texts, x, y, guesses = sudoku_set(name)
+    right, reported = [], []
+    for number, part in enumerate(x.split(50)):
+        first = 50 * number
+        kept = {
+            t: model.read_out(z) for t, z in enumerate(model.states(part, max(SUDOKU_LOOPS)), 1) if t in SUDOKU_LOOPS
+        }
+        for logits, text, target in zip(torch.stack(list(kept.values()), 1), texts[first:], y[first:], strict=False):
+            right.append([bool(exact_match(each[None], target[None])) for each in logits])
+            reported.append([model.task.decode(text, each)["solved"] for each in logits])
+    by_loops = [
+        {
+            "split": name, "loops": loops, "count": len(texts), "right": sum(row[i] for row in right),
+            "solved": sum(row[i] for row in reported),
+            "wrong": sum(said[i] and not row[i] for said, row in zip(reported, right, strict=True)),
+        }
+        for i, loops in enumerate(SUDOKU_LOOPS)
+    ]  # fmt: skip
+    each = []
+    for index, row in enumerate(right):
+        stays = [loops for i, loops in enumerate(SUDOKU_LOOPS) if all(row[i:])]
+        each.append({"split": name, "index": index, "guesses": guesses[index], "right_at": min(stays, default="")})
+    return by_loops, each
+
+
+def measure_sudoku_9x9(model_name: str = "sudoku-9x9") -> None:
+    """Test the shipped 9x9 model on every set; sets that are in the results already are kept."""
+    model = load_pretrained(model_name)
+    paths = data_path("results", "sudoku_9x9.csv"), data_path("results", "sudoku_9x9_each.csv")
+    for name in (*SUDOKU_SETS, *(f"qqwing-{difficulty}" for difficulty in QQWING)):
+        if any(row["split"] == name for row in read_rows(paths[0])):
+            continue
+        for path, new in zip(paths, measure_sudoku_set(model, name), strict=True):
+            write_rows(path, [*read_rows(path), *new])
+        print(
+            name,
+            {
+                row["loops"]: round(row["right"] / row["count"], 3)
+                for row in read_rows(paths[0])
+                if row["split"] == name
+            },
+        )
+
+
+def ship(model: LoopedTransformer, experiment: str, row: Row, lr: float, label: str) -> None:
+    """Save a model of a grid with its card: ``EXPERIMENT-RECALL-NORM[-LABEL]-seedSEED``."""
+    recall, norm, seed, steps = (row[key] for key in ("recall", "norm", "seed", "steps"))
+    command = f"python -m looped_lite.experiments {experiment} --recalls {recall} --norms {norm} --seeds {seed}"
+    command += f" --steps {steps} --lr {lr:g}" + f" --label {label}" * bool(label)
+    recipe = {key: row[key] for key in ("seed", "steps", "minutes", "threads")}
+    settings = {"recall": recall, "norm": norm, "seed": seed}
+    card = {"model": settings, "command": command, "trained_on": "CPU", **recipe, "lr": lr, "scores": row}
+    save_pretrained(model, "-".join(filter(None, [experiment, recall, norm, label, f"seed{seed}"])), card)
+
+
 def read_rows(path: str | Path) -> list[Row]:
     """The rows of a results file; none if there is no such file."""
     path = Path(path)
@@ -110,8 +252,8 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train and measure variants at equal steps. Rows that exist are kept.")
-    parser.add_argument("experiment", choices=["prefix-sums", "prefix-sums-lengths"])
-    parser.add_argument("--results", type=Path, help="(default: data/results/EXPERIMENT.csv, see above)")
+    parser.add_argument("experiment", choices=[*EXPERIMENTS, *SINGLE])
+    parser.add_argument("--results", type=Path, help="(default: the file named above)")
     parser.add_argument("--recalls", nargs="+", choices=RECALLS)
     parser.add_argument("--norms", nargs="+", choices=NORMS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -120,24 +262,30 @@ def main() -> None:
     parser.add_argument("--label", default="", help="a word for the names of the checkpoints, to keep them apart")
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # one core a run, so that several runs fit side by side
-    training = arguments.experiment == "prefix-sums"
-    path = arguments.results or data_path("results", f"prefix_sums_{'grid' if training else 'lengths'}.csv")
-    recalls = arguments.recalls or (RECALLS if training else ("internal", "external"))
-    norms = arguments.norms or (NORMS if training else ("post",))
-    for seed, recall, norm in product(arguments.seeds, recalls, norms):
+    if arguments.experiment in SINGLE:
+        return SINGLE[arguments.experiment]()
+    row_of, file, recalls, norms = EXPERIMENTS[arguments.experiment]
+    training = row_of is not lengths_row
+    recipe = {"steps": arguments.steps, "lr": arguments.lr, "label": arguments.label} if training else {}
+    path = arguments.results or data_path("results", file)
+    for seed, recall, norm in product(arguments.seeds, arguments.recalls or recalls, arguments.norms or norms):
         rows = read_rows(path)
-        wanted = {"recall": recall, "norm": norm, "seed": str(seed)} | (
-            {"steps": str(arguments.steps)} if training else {}
-        )
+        wanted = {"recall": recall, "norm": norm, "seed": str(seed)}
+        wanted |= {"steps": str(arguments.steps)} if training else {}
         if any(all(row[key] == value for key, value in wanted.items()) for row in rows):
             continue
-        if training:
-            row = prefix_sums_row(recall, norm, seed, arguments.steps, arguments.lr, arguments.label)
-        else:
-            row = lengths_row(recall, norm, seed)
-        write_rows(path, [*rows, row])
+        row = row_of(recall, norm, seed, **recipe)
+        write_rows(path, [*read_rows(path), row])  # read again: another run may have added its own
         print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}, flush=True)
 
+
+# what makes a row, the file it goes to, and the variants
+EXPERIMENTS = {
+    "prefix-sums": (prefix_sums_row, "prefix_sums_grid.csv", RECALLS, NORMS),
+    "prefix-sums-lengths": (lengths_row, "prefix_sums_lengths.csv", ("internal", "external"), ("post",)),
+    "sudoku-6x6": (sudoku_row, "sudoku_6x6_grid.csv", RECALLS, ("post", "pre", "peri")),
+}
+SINGLE = {"prefix-sums-live": measure_live, "sudoku-9x9": measure_sudoku_9x9}  # these take no options
 
 if __name__ == "__main__":
     main()

@@ -7,8 +7,13 @@ import torch
 
 from looped_lite import experiments
 from looped_lite.experiments import lengths_row, main, measure_prefix_sums, prefix_sums_row, read_rows, write_rows
+from looped_lite.paths import data_path
 from looped_lite.pretrained import load_pretrained
 from looped_lite.tasks.prefix_sums import PrefixSums
+from looped_lite.tasks.sudoku import Sudoku, load_puzzles
+from looped_lite.tasks.sudoku_puzzles import solve
+
+SHIPPED = data_path()
 
 
 @pytest.fixture
@@ -52,6 +57,54 @@ def test_lengths_are_measured_from_input_and_noise(data):
     row = lengths_row("external", "post", 0, {5: 7})
     assert row.keys() == {"recall", "norm", "seed", "strings_5", "exact_5", "twice_5", "noise_5"}
     assert all(0 <= row[f"{name}_5"] <= 1 for name in ("exact", "twice", "noise"))
+
+
+def test_a_sudoku_row_ships_a_model_and_measures_it(data, monkeypatch):
+    load_puzzles.cache_clear()
+    data.mkdir()
+    (data / "sudoku_6x6.csv.gz").symlink_to(SHIPPED / "sudoku_6x6.csv.gz")
+    monkeypatch.setattr(experiments, "measure_sudoku", lambda model: {"hard_16": 0.5})
+    row = experiments.sudoku_row("external", "peri", seed=4, steps=2)
+    model = load_pretrained("sudoku-6x6-external-peri-seed4")
+    assert row["hard_16"] == 0.5 and row["steps"] == 2 and model.task.box == (2, 3)
+    assert model.card["command"].endswith("sudoku-6x6 --recalls external --norms peri --seeds 4 --steps 2 --lr 0.003")
+
+
+class Rules:
+    """A "model" of sudoku that writes the right digits down, but one, until loop 4; from then on all of them."""
+
+    def __init__(self, spoil):
+        self.task, self.spoil = Sudoku(), spoil
+
+    def states(self, x, loops, *_):
+        for t in range(1, loops + 1):
+            yield x, t
+
+    def read_out(self, state):
+        x, t = state
+        answers = []
+        for puzzle in x.argmax(-1).tolist():
+            filled = solve(puzzle)[0][0]
+            if t < 4 or self.spoil:
+                cell = puzzle.index(0)
+                filled[cell] = filled[cell] % 9 + 1
+            answers.append(filled)
+        return torch.nn.functional.one_hot(torch.tensor(answers) - 1, 9).float()
+
+
+def test_sudoku_sets_are_measured_by_the_rules(monkeypatch):
+    monkeypatch.setattr(experiments, "SUDOKU_LOOPS", (2, 4, 8))
+    monkeypatch.setattr(experiments, "SUDOKU_SETS", {"extreme": 60})
+    by_loops, each = experiments.measure_sudoku_set(Rules(spoil=False), "extreme")
+    assert [(row["loops"], row["count"], row["right"], row["solved"]) for row in by_loops] == [
+        (2, 60, 0, 0),
+        (4, 60, 60, 60),
+        (8, 60, 60, 60),
+    ]
+    assert len(each) == 60 and {row["right_at"] for row in each} == {4} and all(row["wrong"] == 0 for row in by_loops)
+    by_loops, each = experiments.measure_sudoku_set(Rules(spoil=True), "qqwing-expert")
+    assert {row["count"] for row in by_loops} == {75} and {row["solved"] for row in by_loops} == {0}
+    assert {row["right_at"] for row in each} == {""}
 
 
 def test_the_measures_know_a_perfect_model():

@@ -330,6 +330,22 @@ def test_no_two_shipped_puzzles_are_symmetric_images(shipped):
         buckets.setdefault(key, []).append(puzzle)
 
 
+def test_qqwing_puzzles_have_one_solution_and_none_is_a_shipped_one():
+    with open(DATA / "sudoku_9x9_qqwing.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert Counter(row["difficulty"] for row in rows) == dict.fromkeys(("simple", "easy", "intermediate", "expert"), 75)
+    outside = [sudoku.parse(row["puzzle"]) for row in rows]
+    assert all(sudoku.solve(p)[0] == [sudoku.parse(row["solution"])] for p, row in zip(outside, rows, strict=True))
+    with gzip.open(DATA / "sudoku_9x9.csv.gz", "rt", newline="") as file:
+        ours = np.array([sudoku.parse(row["puzzle"]) for row in csv.DictReader(file)])
+    buckets = {}
+    for puzzle, key in zip(ours.tolist(), sudoku.fingerprint(ours, (3, 3)).tolist(), strict=True):
+        buckets.setdefault(key, []).append(puzzle)
+    keys = sudoku.fingerprint(np.array(outside), (3, 3)).tolist()
+    for puzzle, key in zip(outside, keys, strict=True):
+        assert not any(sudoku.same_up_to_symmetry(puzzle, other, (3, 3)) for other in buckets.get(key, []))
+
+
 def test_first_chunk_is_reproduced(tmp_path, monkeypatch, shipped):
     name, _, _, rows = shipped
     spec = importlib.util.spec_from_file_location("build_sudoku", DATA / "build_sudoku.py")
