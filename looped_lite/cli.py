@@ -48,6 +48,17 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     train.add_argument("--steps", type=at_least_one, default=600, help="training steps (default: %(default)s)")
     train.add_argument("--batch", type=at_least_one, default=64, help="instances a step (default: %(default)s)")
     train.add_argument("--lr", type=float, default=3e-3, help="peak learning rate (default: %(default)s)")
+    train.add_argument(
+        "--decay", type=float, default=0.4, help="share of the steps, at the end, in which the rate falls to 0"
+    )
+    train.add_argument("--muon", type=float, help="rate of Muon for the matrices in the loop (default: AdamW for all)")
+    train.add_argument(
+        "--setting",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="of the task, e.g. box=[2,3] for 6x6 sudoku",
+    )
     train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     train.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")
     train.add_argument(
@@ -87,7 +98,7 @@ def run_train(args: argparse.Namespace) -> int:
     from .pretrained import get_task, save_pretrained
     from .training import train
 
-    task = get_task(args.task)
+    task = get_task(args.task, **dict(map(setting, args.setting)))
     settings = {"seed": args.seed, "recall": args.recall, "norm": args.norm, "width": args.width}
     model = task.model(**settings)
     out = args.out or Path(f"{task.name}-{args.recall}-{args.norm}-seed{args.seed}.safetensors")
@@ -95,7 +106,7 @@ def run_train(args: argparse.Namespace) -> int:
         raise ValueError(f"--out {out} is a folder: expected the name of a .safetensors file")
     out = out if out.suffix == ".safetensors" else out.with_name(f"{out.name}.safetensors")
     unfinished = out.with_name(f"{out.stem}.run.safetensors")  # everything that it takes to go on after Ctrl-C
-    recipe = {"seed": args.seed, "batch": args.batch, "lr": args.lr}
+    recipe = {"seed": args.seed, "batch": args.batch, "lr": args.lr, "decay": args.decay, "muon": args.muon}
     run = train(model, task, args.steps, **recipe, checkpoint=unfinished, progress=not args.quiet)
     if not run.finished:
         return INTERRUPTED
@@ -105,6 +116,18 @@ def run_train(args: argparse.Namespace) -> int:
     unfinished.unlink()
     print(f"{out}: {run.step} steps in {run.seconds:.0f} s, curriculum at level {run.level:g} of {task.last_level:g}")
     return 0
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """``NAME=VALUE``, where VALUE is JSON or else taken as a word: ("box", (2, 3)) from "box=[2,3]"."""
+    name, sign, value = text.partition("=")
+    if not (name.isidentifier() and sign):
+        raise ValueError(f"--setting {text!r}: expected NAME=VALUE, such as box=[2,3]")
+    try:
+        read = json.loads(value)
+    except json.JSONDecodeError:
+        read = value
+    return name, tuple(read) if isinstance(read, list) else read
 
 
 def run_eval(args: argparse.Namespace) -> int:
@@ -174,7 +197,10 @@ def read_lines(name: str) -> Iterator[tuple[int, str]]:
 
 def in_words(solution: Any) -> str:
     how = "settled after" if solution.settled else "not settled after"
-    return f"{solution.answer}  ({how} {solution.loops} loop{'s' * (solution.loops != 1)}, residual {solution.residual:.1e})"
+    facts = [f"{how} {solution.loops} loop{'s' * (solution.loops != 1)}", f"residual {solution.residual:.1e}"]
+    facts += [f"{name} {value:.2f}" for name, value in solution.extra.items() if isinstance(value, float)]
+    best = "not solved; best state: " if solution.extra.get("solved") is False else ""
+    return f"{best}{solution.answer}  ({', '.join(facts)})"
 
 
 def threads_in_use() -> int:
