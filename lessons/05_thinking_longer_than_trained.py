@@ -40,6 +40,7 @@ from looped_lite.exercises import lesson_05 as ex
 from looped_lite.exercises import report
 from looped_lite.experiments import read_rows
 from looped_lite.fixed_points import classify_end, iterate
+from looped_lite.intervals import wilson
 from looped_lite.pretrained import data_path, load_pretrained
 from looped_lite.tasks import exact_match
 from looped_lite.tasks.prefix_sums import PrefixSums
@@ -308,7 +309,8 @@ for bits, (right, _) in runs.items():
     assert once.float().mean() >= 0.94
 
 # %% [markdown]
-# From 32 to 512 bits, from 20 loops to 1,024: the curve holds. More strings, and external recall beside internal, were run beforehand (`python -m looped_lite.experiments prefix-sums-lengths`); read what they say.
+# From 32 to 512 bits, from 20 loops to 1,024: the curve holds. But a dozen strings leave room for luck. So more of them were run beforehand (`python -m looped_lite.experiments prefix-sums-lengths`), with internal recall and with external, three seeds of each: 200 strings of 64 bits and 200 of 128, 60 of 256, 40 of 512,
+# none of them seen in training.
 
 # %%
 more = read_rows(data_path("results", "prefix_sums_lengths.csv"))
@@ -316,24 +318,46 @@ sizes_more = (64, 128, 256, 512)
 rows = [
     "| recall | seed | "
     + " | ".join(f"{bits} bits: loops = length / twice" for bits in sizes_more)
-    + " | 128 bits, from noise |",
-    "|---" * 7 + "|",
+    + " | 64 bits, from noise | 128 bits, from noise |",
+    "|---" * 8 + "|",
 ]
 for row in sorted(more, key=lambda row: (row["recall"], row["seed"])):
     shares = [f"{float(row[f'exact_{bits}']):.3f} / {float(row[f'twice_{bits}']):.3f}" for bits in sizes_more]
-    rows.append(f"| {row['recall']} | {row['seed']} | " + " | ".join(shares) + f" | {float(row['noise_128']):.3f} |")
+    shares += [f"{float(row[f'noise_{bits}']):.3f}" for bits in (64, 128)]
+    rows.append(f"| {row['recall']} | {row['seed']} | " + " | ".join(shares) + " |")
 display(Markdown("\n".join(rows)))
 
 # %%
-# Check the claims: over the seeds, at least 0.99 at every length, at once and twice the loops, and from noise
-for recall in sorted({row["recall"] for row in more}):
-    of_seeds = [row for row in more if row["recall"] == recall]
-    for column in [f"{name}_{bits}" for name in ("exact", "twice") for bits in sizes_more] + ["noise_128"]:
-        values = [float(row[column]) for row in of_seeds]
-        print(f"{recall:8} {column:10} worst seed {min(values):.3f}")
-        assert sum(values) / len(values) >= 0.985 and min(values) >= 0.97, (recall, column, values)
+# Check the claims, seed by seed: at least 0.99 at every length with loops = length and from noise, the same share at twice
+# the loops; and the one exception
+assert sorted((row["recall"], row["seed"]) for row in more) == [(r, s) for r in ("external", "internal") for s in "012"]
+wrong = {}  # (recall, seed, bits): strings not solved
+for row in more:
+    assert [row[f"strings_{bits}"] for bits in sizes_more] == ["200", "200", "60", "40"]
+    for bits in sizes_more:
+        exact, twice, count = (float(row[f"{name}_{bits}"]) for name in ("exact", "twice", "strings"))
+        assert exact == twice
+        if exact < 1:
+            wrong[row["recall"], row["seed"], bits] = round((1 - exact) * count)
+    assert min(float(row[f"noise_{bits}"]) for bits in (64, 128)) >= 0.99
+    if (row["recall"], row["seed"]) != ("external", "2"):
+        assert min(float(row[f"exact_{bits}"]) for bits in sizes_more) >= 0.99
+for (recall, seed, bits), count in wrong.items():
+    print(f"{recall} + post, seed {seed}: {count} string wrong at {bits} bits")
+assert wrong == {
+    ("internal", "0", 64): 1,
+    ("internal", "0", 128): 1,
+    ("external", "2", 256): 1,
+    ("external", "2", 512): 1,
+}
+low, high = wilson(39, 40)
+print(f"39 of 40 is a share between {low:.2f} and {high:.3f} (95%)")
+assert 0.86 < low < 0.88 and high > 0.99
 
 # %% [markdown]
+# With internal recall, the model of lesson 04, three seeds of three have at least 0.99 of the strings right at every length, and the same share at twice the loops. It is not perfect: seed 0 has one string of 200 wrong at 64 bits, and one at 128. External recall has two seeds without a fault; in the third, one string of 60 is wrong at 256 bits and one of 40 at 512.
+# That is a share of 0.975 and below 0.99; but a model that is right 99 times in 100 may well have one of 40 wrong, too. Forty strings cannot tell. Twice the loops mend nothing: as many strings are wrong then.
+#
 # Why does it work at lengths never seen? Not because anybody taught it long strings, but because what the block does in one loop, to the cells at the front of what is known, does not depend on how far the front has come.
 #
 # ## 3. The whole table
@@ -463,12 +487,14 @@ display(Markdown("\n".join(rows)))
 # Check the claims
 at = {
     column: [float(row[column]) for row in patient]
-    for column in ("exact_32", "exact_64", "exact_512", "noise_32", "noise_128")
+    for column in ("exact_32", "exact_64", "exact_128", "exact_512", "noise_32", "noise_128")
 }
 assert len(patient) == 3 and all(row["steps"] == "2000" for row in patient)
 assert min(at["exact_32"]) > 0.97, "they learn 32 bits"
 assert (
-    sorted(at["exact_64"])[1] < 0.7
+    min(at["exact_64"]) > 0.3
+    and sorted(at["exact_64"])[1] < 0.7
+    and sorted(at["exact_128"]) == [0, 0, 1]
     and max(at["exact_64"]) > 0.9
     and min(at["exact_512"]) == 0
     and max(at["exact_512"]) > 0.9
@@ -476,7 +502,7 @@ assert (
 assert max(at["noise_32"]) == 0 and max(at["noise_128"]) == 0, "and nothing is left from noise"
 
 # %% [markdown]
-# They learn 32 bits. What becomes of longer strings is then a matter of luck: one seed of three carries over to 512 bits nearly always, the two others lose about half of the strings at 64 already. So a model without recall *can* do it: each string starts in a place of its own, and the loop can carry every one of them to an end of its own. Lesson 06 shows how fragile that is.
+# They learn 32 bits, all three. What becomes of longer strings is then a matter of luck: one seed of three carries over to 512 bits nearly always, the two others lose about half of the strings at 64 bits already, and all of them at 128. So a model without recall *can* do it: each string starts in a place of its own, and the loop can carry every one of them to an end of its own. Lesson 06 shows how fragile that is.
 # The last column of the table shows it already.
 #
 # ## 4. Who still knows the question?
