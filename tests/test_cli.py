@@ -13,6 +13,8 @@ import torch
 from looped_lite.cli import main
 from looped_lite.pretrained import load_pretrained, save_pretrained
 from looped_lite.tasks.prefix_sums import PrefixSums
+from looped_lite.tasks.sudoku import Sudoku, load_puzzles
+from looped_lite.tasks.sudoku_puzzles import show
 
 KEYS = ["input", "answer", "loops", "residual", "settled"]
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,6 +128,68 @@ def test_bad_files(cli, model, tmp_path):
     assert fails(cli("solve", "prefix-sums", "01", "--model", model), "is not a whole safetensors checkpoint")
 
 
+# ---------------------------------------------------------------- solve sudoku
+
+
+def clueless(tmp_path, bias):
+    """A 4x4 model whose logits are ``bias`` in every cell, whatever it is asked."""
+    model = Sudoku((2, 2)).model(0, width=16, heads=4)
+    with torch.no_grad():
+        model.head[-1].weight.zero_()
+        model.head[-1].bias.copy_(torch.tensor(bias))
+    return save_pretrained(model, tmp_path / "clueless.safetensors", {})
+
+
+def test_a_grid_that_breaks_a_rule_is_not_called_solved(cli, tmp_path):
+    model = clueless(tmp_path, [0.0, 0.0, 9.0, 0.0])
+    text = "1234" + "3412" + "2143" + "432."
+    code, out, err = cli("solve", "sudoku", text, "--model", model, "--loops", 2)
+    assert (code, err) == (0, "") and out[0].startswith("not solved; best state: 1234341221434323  (")
+    code, out, _ = cli("solve", "sudoku", text, "--model", model, "--loops", 2, "--json")
+    row = json.loads(out[0])
+    assert list(row) == [*KEYS, "solved"] and row["solved"] is False and row["answer"] == text[:-1] + "3"
+
+
+def test_a_grid_that_keeps_the_rules_is_called_solved(cli, tmp_path):
+    model = clueless(tmp_path, [9.0, 0.0, 0.0, 0.0])
+    text = "1234" + "3412" + "2143" + "432."
+    assert cli("solve", "sudoku", text, "--model", model, "--loops", 2)[1][0].startswith(f"{text[:-1]}1  (")
+    row = json.loads(cli("solve", "sudoku", text, "--model", model, "--loops", 2, "--json")[1][0])
+    assert row["solved"] is True and row["answer"] == text[:-1] + "1"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("11" + "." * 14, "row 1 has two 1s: columns 1 and 2"),
+        ("1" + "." * 15, "several solutions"),
+        ("123........4....", "this puzzle has no solution"),
+        ("1234", "a 4x4 sudoku has 16 characters, this one has 4"),
+        ("5" + "." * 15, "5"),
+        ("x" + "." * 15, "row 1, column 1: 'x' is neither a digit"),
+    ],
+)
+def test_puzzles_that_are_none(cli, tmp_path, text, message):
+    result = cli("solve", "sudoku", text, "--model", clueless(tmp_path, [0.0] * 4))
+    assert fails(result, message) and result[1] == []
+
+
+def test_a_puzzle_of_another_length_without_a_model(cli):
+    assert fails(cli("solve", "sudoku", "12.."), "a puzzle of 4 characters: expected 36 (6x6) or 81 (9x9)")
+
+
+@pytest.mark.parametrize("box", [(2, 3), (3, 3)])
+def test_the_shipped_sudoku_models_solve(cli, box, tmp_path):
+    puzzles, solutions, _ = load_puzzles(box, "test")
+    file = tmp_path / "puzzles.txt"
+    file.write_text("".join(show(puzzle) + "\n" for puzzle in puzzles[:6].tolist()))
+    code, out, err = cli("solve", "sudoku", "--file", file, "--json")
+    rows = [json.loads(line) for line in out]
+    assert (code, err, len(rows)) == (0, "", 6) and sum(row["solved"] for row in rows) >= 5
+    for row, puzzle, solution in zip(rows, puzzles.tolist(), solutions.tolist(), strict=False):
+        assert row["input"] == show(puzzle) and row["solved"] == (row["answer"] == show(solution))
+
+
 # ---------------------------------------------------------------- eval
 
 
@@ -178,6 +242,26 @@ def test_train_saves_what_load_pretrained_reads(cli, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["mine.json", "mine.safetensors"]
 
 
+def test_train_takes_settings_of_the_task_and_the_recipe(cli, tmp_path):
+    words = ("train", "sudoku", "--setting", "box=[2,2]", "--setting", "most_loops=3", "--muon", 0.02, "--decay", 0.5)
+    out = tmp_path / "small.safetensors"
+    assert cli(*words, "--steps", 2, "--batch", 2, "--width", 16, "--out", out, "--quiet")[0] == 2, (
+        "no 4x4 puzzles ship"
+    )
+    words = ("train", "sudoku", "--setting", "box=[2,3]", "--setting", "most_loops=3", "--muon", 0.02, "--decay", 0.5)
+    assert cli(*words, "--steps", 2, "--batch", 2, "--width", 16, "--out", out, "--quiet")[0] == 0
+    model = load_pretrained(out)
+    assert (model.task.box, model.task.most_loops) == ((2, 3), 3)
+    assert (model.card["muon"], model.card["decay"]) == (0.02, 0.5)
+
+
+def test_train_compiled(cli, tmp_path, monkeypatch):
+    compiled = []
+    monkeypatch.setattr("looped_lite.blocks.Block.compile", lambda block, **options: compiled.append(options))
+    words = ("train", "prefix-sums", "--steps", 1, "--batch", 2, "--width", 16, "--quiet", "--out", tmp_path / "m")
+    assert cli(*words, "--compile")[0] == 0 and compiled == [{"dynamic": False}]
+
+
 def test_train_has_a_default_name(cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert cli("train", "prefix-sums", "--steps", 1, "--batch", 2, "--width", 16, "--quiet")[0] == 0
@@ -217,6 +301,8 @@ def test_bad_trains(cli, tmp_path):
     assert fails(train("--width", "63"), "width 63 must be divisible by heads 4")
     assert fails(train("--steps", "0"), "argument --steps: expected a whole number of at least 1, got '0'")
     assert fails(train("--lr", "-1"), "-1")
+    assert fails(train("--setting", "box"), "--setting 'box': expected NAME=VALUE, such as box=[2,3]")
+    assert fails(train("--setting", "colour=red"), "colour")
     assert fails(train("--lr", "1e30"), "the loss is nan at step", "try a smaller learning rate")
     assert fails(train("--out", tmp_path), "is a folder")
     (tmp_path / "file").write_text("")
