@@ -62,6 +62,17 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     train.add_argument(
         "--compile", action="store_true", help="compile the block first: faster steps, but it needs a C++ compiler"
     )
+    train.add_argument(
+        "--from", dest="begin", metavar="MODEL", help="begin with the weights of a pretrained model or file"
+    )
+    train.add_argument(
+        "--pool",
+        type=at_least_one,
+        help="train on so many instances that keep their states from step to step, instead of a curriculum",
+    )
+    train.add_argument(
+        "--horizon", type=at_least_one, default=64, help="most loops of an instance of the pool (default: %(default)s)"
+    )
     train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     train.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")
     train.add_argument(
@@ -98,12 +109,15 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
 
 
 def run_train(args: argparse.Namespace) -> int:
-    from .pretrained import get_task, save_pretrained
+    from .checkpoints import load_into
+    from .pretrained import get_task, load_pretrained, save_pretrained
     from .training import train
 
     task = get_task(args.task, **dict(map(setting, args.setting)))
     settings = {"seed": args.seed, "recall": args.recall, "norm": args.norm, "width": args.width}
     model = task.model(**settings)
+    if args.begin:
+        load_into(model, load_pretrained(args.begin).state_dict(), args.begin)
     out = args.out or Path(f"{task.name}-{args.recall}-{args.norm}-seed{args.seed}.safetensors")
     if out.is_dir():
         raise ValueError(f"--out {out} is a folder: expected the name of a .safetensors file")
@@ -113,6 +127,8 @@ def run_train(args: argparse.Namespace) -> int:
         for block in model.blocks:
             block.compile(dynamic=False)
     recipe = {"seed": args.seed, "batch": args.batch, "lr": args.lr, "decay": args.decay, "muon": args.muon}
+    if args.pool:
+        recipe |= {"pool": args.pool, "horizon": args.horizon}
     run = train(model, task, args.steps, **recipe, checkpoint=unfinished, progress=not args.quiet)
     if not run.finished:
         return INTERRUPTED

@@ -5,6 +5,8 @@ python -m looped_lite.experiments prefix-sums-lengths    test recall + outer nor
 python -m looped_lite.experiments prefix-sums-live       train as in lesson 04, from many seeds: data/results/prefix_sums_live.csv
 python -m looped_lite.experiments sudoku-6x6             train recall x norm on 6x6: data/results/sudoku_6x6_grid.csv
 python -m looped_lite.experiments sudoku-9x9             test the shipped 9x9 model: data/results/sudoku_9x9.csv, sudoku_9x9_each.csv
+python -m looped_lite.experiments chess                  train recall x norm on mates in one and two: data/results/chess.csv
+python -m looped_lite.experiments chess-best             test the shipped long-trained models: data/results/chess_best.csv
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from .model import LoopedTransformer, count_parameters
 from .paths import data_path
 from .pretrained import load_pretrained, save_pretrained
 from .tasks import exact_match
+from .tasks.chess import Chess, Positions, load_positions, score_moves, select
 from .tasks.prefix_sums import PrefixSums
 from .tasks.sudoku import Sudoku, load_puzzles
 from .tasks.sudoku_puzzles import parse, show
@@ -158,6 +161,7 @@ def sudoku_row(recall: str, norm: str, seed: int, steps: int = 600, lr: float = 
 
 SUDOKU_SETS = {"validation": 500, "hard_validation": 500, "test": 1000, "hard": 1000, "extreme": 315}
 QQWING = ("simple", "easy", "intermediate", "expert")
+BEST_LOOPS = (1, 2, 4, 8, 16, 32, 64, 100, 1000)
 SUDOKU_LOOPS = (16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -173,6 +177,30 @@ def sudoku_set(name: str) -> tuple[list[str], torch.Tensor, torch.Tensor, list[f
 
 
 @torch.no_grad()
+def logits_over_loops(
+    model: LoopedTransformer, x: torch.Tensor, loops: Iterable[int], still: float = 1e-6
+) -> dict[int, torch.Tensor]:
+    """What is read off after each of the given numbers of ``loops``: {loops: (batch, ...)}. Instances whose state a loop moves by
+    less than ``still`` of its length, a few rounding errors, are taken out and keep their answer: most of them, soon."""
+    wanted, found = sorted(set(loops)), {}
+    h = model.encode(x)
+    angles, z, active = model.angles(h), h, torch.arange(len(x))
+    logits = model.read_out(z).clone()
+    for t in range(1, wanted[-1] + 1):
+        after = model.step(z, h, angles)
+        moving = (after - z).flatten(1).norm(dim=1) > still * after.flatten(1).norm(dim=1)
+        z = after
+        if t in wanted or not moving.all():
+            logits[active] = model.read_out(z)
+            z, h, active = z[moving], h[moving], active[moving]
+        if t in wanted:
+            found[t] = logits.clone()
+        if not len(active):
+            return found | {t: logits for t in wanted if t not in found}
+    return found
+
+
+@torch.no_grad()
 def measure_sudoku_set(model: LoopedTransformer, name: str) -> tuple[list[Row], list[Row]]:
     """Exact match of a 9x9 model on one test set at `SUDOKU_LOOPS`: a row for each number of loops, and a row for each puzzle.
 
@@ -183,9 +211,7 @@ def measure_sudoku_set(model: LoopedTransformer, name: str) -> tuple[list[Row], 
     right, reported = [], []
     for number, part in enumerate(x.split(50)):
         first = 50 * number
-        kept = {
-            t: model.read_out(z) for t, z in enumerate(model.states(part, max(SUDOKU_LOOPS)), 1) if t in SUDOKU_LOOPS
-        }
+        kept = logits_over_loops(model, part, SUDOKU_LOOPS)
         for logits, text, target in zip(torch.stack(list(kept.values()), 1), texts[first:], y[first:], strict=False):
             right.append([bool(exact_match(each[None], target[None])) for each in logits])
             reported.append([model.task.decode(text, each)["solved"] for each in logits])
@@ -223,6 +249,92 @@ def measure_sudoku_9x9(model_name: str = "sudoku-9x9") -> None:
         )
 
 
+CHESS_SETS = ((1, "random"), (1, "engine"), (2, "random"), (2, "engine"), (3, "engine"), (4, "engine"))
+CHESS_LOOPS = (1, 2, 4, 8, 16, 32, 64, 128)
+CHESS_TASKS = {  # by label: what is trained on
+    "": Chess(depths=(1, 2), mirrored=0.5, curriculum=False),
+    "mate1": Chess(depths=(1,), mirrored=0.5),
+    "short": Chess(depths=(1, 2), mirrored=0.5, curriculum=False, most_loops=4),
+}
+
+
+@torch.no_grad()
+def measure_chess(model: LoopedTransformer, count: int = 300, seed: int = 1_000) -> list[Row]:
+    """How often both squares of the move are right, on ``count`` test positions of each depth and source: a row for each number of
+    loops from the input, and one for 64 loops from noise."""
+    generator, rows = torch.Generator().manual_seed(seed), []
+    for depth, source in CHESS_SETS:
+        x, y = model.task.split(depth, "test", source, count)
+        for start, loops in (("input", list(CHESS_LOOPS)), ("noise", [64])):
+            found: dict[int, int] = dict.fromkeys(loops, 0)
+            for part in zip(x.split(50), y.split(50), strict=True):
+                for t, right in accuracy_over_loops(model, *part, loops, start=start, generator=generator).items():
+                    found[t] += int(right.sum())
+            rows += [
+                {"depth": depth, "source": source, "start": start, "loops": t, "count": len(x), "right": right}
+                for t, right in found.items()
+            ]
+    return rows
+
+
+def chess_rows(recall: str, norm: str, seed: int, steps: int, label: str) -> list[Row]:
+    """Train one chess model with the block compiled, ship it as ``chess-RECALL-NORM[-LABEL]-seedSEED``, and measure it."""
+    task = CHESS_TASKS[label]
+    settings = {"recall": recall, "norm": norm, "seed": seed}
+    model = task.model(**settings)
+    for block in model.blocks:
+        block.compile(dynamic=False)
+    run = train(model, task, steps, seed=seed, muon=0.02, progress=False)
+    rows = measure_chess(model.eval())
+    name = "-".join(filter(None, ["chess", recall, norm, label, f"seed{seed}"]))
+    end = {
+        f"mate{row['depth']}_{row['source']}_64": row["right"] / row["count"]
+        for row in rows
+        if (row["start"], row["loops"]) == ("input", 64)
+    }
+    row = {**settings, "steps": run.step, "minutes": run.seconds / 60, "threads": torch.get_num_threads(), **end}
+    ship(model, "chess", row, 3e-3, label)
+    return [{"model": name, **settings, "label": label, "steps": run.step, **row} for row in rows]
+
+
+def measure_chess_grid(recalls: Any, norms: Any, seeds: list[int], steps: int, label: str) -> None:
+    """`chess_rows` for each variant; models that are in the results already are kept."""
+    path = data_path("results", "chess.csv")
+    variants = [("internal", "post"), ("none", "post"), ("external", "post"), ("internal", "peri")]
+    for seed, (recall, norm) in product(seeds, variants):
+        if recall not in (recalls or RECALLS) or norm not in (norms or NORMS):
+            continue
+        known = [(row["recall"], row["norm"], row["seed"], row["label"]) for row in read_rows(path)]
+        if (recall, norm, str(seed), label) not in known:
+            rows = chess_rows(recall, norm, seed, steps, label)
+            write_rows(path, [*read_rows(path), *rows])
+            print({f"{r['depth']} {r['source']}": r["right"] for r in rows if r["loops"] == 64}, flush=True)
+
+
+@torch.no_grad()
+def measure_chess_best(count: int = 1000) -> None:
+    """Test the long-trained models on ``count`` test positions of each depth and source, with the rules of chess: see `score_moves`."""
+    path = data_path("results", "chess_best.csv")
+    for name, (depth, source) in product(("chess", "chess-mate1"), CHESS_SETS):
+        known = [(row["model"], row["depth"], row["source"]) for row in read_rows(path)]
+        if (name, str(depth), source) in known:
+            continue
+        model = load_pretrained(name)
+        positions = select(load_positions(depth, "test"), source)
+        positions = Positions(*(part[:count] for part in positions))
+        x, _ = model.task.tensors(positions.boards, positions.targets)
+        kept: dict[int, list[torch.Tensor]] = {t: [] for t in BEST_LOOPS}
+        for part in x.split(50):
+            for t, logits in logits_over_loops(model, part, BEST_LOOPS).items():
+                kept[t].append(logits)
+        rows = []
+        for t, parts in kept.items():
+            scores = {key: int(values.sum()) for key, values in score_moves(positions, torch.cat(parts)).items()}
+            rows.append({"model": name, "depth": depth, "source": source, "loops": t, "count": len(x), **scores})
+        write_rows(path, [*read_rows(path), *rows])
+        print(rows[-1], flush=True)
+
+
 def ship(model: LoopedTransformer, experiment: str, row: Row, lr: float, label: str) -> None:
     """Save a model of a grid with its card: ``EXPERIMENT-RECALL-NORM[-LABEL]-seedSEED``."""
     recall, norm, seed, steps = (row[key] for key in ("recall", "norm", "seed", "steps"))
@@ -252,7 +364,7 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train and measure variants at equal steps. Rows that exist are kept.")
-    parser.add_argument("experiment", choices=[*EXPERIMENTS, *SINGLE])
+    parser.add_argument("experiment", choices=[*EXPERIMENTS, "chess", *SINGLE])
     parser.add_argument("--results", type=Path, help="(default: the file named above)")
     parser.add_argument("--recalls", nargs="+", choices=RECALLS)
     parser.add_argument("--norms", nargs="+", choices=NORMS)
@@ -264,6 +376,9 @@ def main() -> None:
     torch.set_num_threads(1)  # one core a run, so that several runs fit side by side
     if arguments.experiment in SINGLE:
         return SINGLE[arguments.experiment]()
+    if arguments.experiment == "chess":
+        grid = arguments.recalls, arguments.norms, arguments.seeds, arguments.steps, arguments.label
+        return measure_chess_grid(*grid)
     row_of, file, recalls, norms = EXPERIMENTS[arguments.experiment]
     training = row_of is not lengths_row
     recipe = {"steps": arguments.steps, "lr": arguments.lr, "label": arguments.label} if training else {}
@@ -285,7 +400,11 @@ EXPERIMENTS = {
     "prefix-sums-lengths": (lengths_row, "prefix_sums_lengths.csv", ("internal", "external"), ("post",)),
     "sudoku-6x6": (sudoku_row, "sudoku_6x6_grid.csv", RECALLS, ("post", "pre", "peri")),
 }
-SINGLE = {"prefix-sums-live": measure_live, "sudoku-9x9": measure_sudoku_9x9}  # these take no options
+SINGLE = {  # these take no options
+    "prefix-sums-live": measure_live,
+    "sudoku-9x9": measure_sudoku_9x9,
+    "chess-best": measure_chess_best,
+}
 
 if __name__ == "__main__":
     main()

@@ -101,6 +101,21 @@ def make_optimizers(
     ]
 
 
+def descend(
+    model: LoopedTransformer, loss: Tensor, optimizers: list[torch.optim.Optimizer], run: Run, clip: float
+) -> None:
+    """One step down the gradient of ``loss``, clipped to length ``clip``. FloatingPointError when it is not finite."""
+    if not math.isfinite(loss.item()):
+        raise FloatingPointError(f"the loss is {loss.item()} at step {run.step}: try a smaller learning rate")
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip))
+    if not math.isfinite(norm):  # one such step would fill the weights, and the next checkpoint, with nan
+        raise FloatingPointError(f"the gradient norm is {norm} at step {run.step}: try a smaller learning rate")
+    for optimizer in optimizers:
+        optimizer.step()
+
+
 def train_step(
     model: LoopedTransformer,
     task: Task,
@@ -122,22 +137,63 @@ def train_step(
     n, k = sample_loops(most, generator)
     logits = progressive_logits(model, x, n, k)
     loss = cross_entropy(logits, y)
-    if not math.isfinite(loss.item()):
-        raise FloatingPointError(f"the loss is {loss.item()} at step {run.step}: try a smaller learning rate")
-    model.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip))
-    if not math.isfinite(norm):  # one such step would fill the weights, and the next checkpoint, with nan
-        raise FloatingPointError(f"the gradient norm is {norm} at step {run.step}: try a smaller learning rate")
-    for optimizer in optimizers:
-        optimizer.step()
-
+    descend(model, loss, optimizers, run, clip)
     if level == run.level and n + k >= 0.8 * most:
         scored = y != IGNORE
         accuracy = float(correct_cells(logits, y)[scored].float().mean())
         run.running += 0.3 * (accuracy - run.running)
         if run.running > advance and level != task.last_level:
             run.level, run.running = task.harder(level), 0.0
+    return loss.item()
+
+
+Pool = dict[str, Tensor]
+
+
+def make_pool(task: Task, size: int, width: int, generator: torch.Generator) -> Pool:
+    """``size`` training instances of the last level, each with a state of its own that goes on from step to step: inputs ``x``,
+    targets ``y``, states ``z`` (size, cells, width), the loops run so far ``age``, and whether the last answer was ``right``."""
+    x, y = task.batch(size, task.last_level, generator)
+    age, right = torch.zeros(size, dtype=torch.long), torch.zeros(size, dtype=torch.bool)
+    return {"x": x, "y": y, "z": torch.zeros(*x.shape[:2], width), "age": age, "right": right}
+
+
+def pool_step(
+    model: LoopedTransformer,
+    task: Task,
+    optimizers: list[torch.optim.Optimizer],
+    run: Run,
+    generator: torch.Generator,
+    pool: Pool,
+    batch: int,
+    horizon: int,
+    most: int = 8,
+    clip: float = 1.0,
+) -> float:
+    """One step on ``batch`` instances of a ``pool``: each goes on from its own state for k loops, k in [1, ``most``], all with gradient.
+
+    So the model meets the states that it really gets into after dozens of loops, stuck ones above all. An instance makes room
+    for a fresh one when it was right twice in a row, or has run for ``horizon`` loops. Returns the loss.
+    """
+    rows = torch.randperm(len(pool["age"]), generator=generator)[:batch]
+    k = int(torch.randint(1, most + 1, (), generator=generator))
+    x, y, fresh = pool["x"][rows], pool["y"][rows], pool["age"][rows] == 0
+    f, h = model.loop(x)
+    z = torch.where(fresh[:, None, None], h, pool["z"][rows])
+    for _ in range(k):
+        z = f(z)
+    logits = model.read_out(z)
+    loss = cross_entropy(logits, y)
+    descend(model, loss, optimizers, run, clip)
+
+    right, age = exact_match(logits, y), pool["age"][rows] + k
+    run.running += 0.02 * (float(right.float().mean()) - run.running)
+    leaves = (right & pool["right"][rows]) | (age >= horizon)
+    pool["z"][rows], pool["age"][rows], pool["right"][rows] = z.detach(), age, right
+    gone = rows[leaves]
+    if len(gone):
+        pool["x"][gone], pool["y"][gone] = task.batch(len(gone), task.last_level, generator)
+        pool["age"][gone], pool["right"][gone] = 0, False
     return loss.item()
 
 
@@ -155,6 +211,8 @@ def train(
     muon: float | None = None,
     beta2: float = 0.999,
     advance: float = 0.9,
+    pool: int | None = None,
+    horizon: int = 64,
     checkpoint: str | Path | None = None,
     save_every: int = 200,
     on_step: Callable[[Run], bool | None] | None = None,
@@ -165,6 +223,9 @@ def train(
     The learning rate falls to zero over the last share ``decay`` of the run. With ``settle`` the run waits for its curriculum
     instead: the rate falls over the ``settle`` steps after the last level was reached, and then the run ends. ``steps`` is then
     the most it may take, and a run that is late falls over its last ``settle`` steps all the same.
+
+    With ``pool`` there is no curriculum and no loop without gradient: so many instances of the last level keep their states from
+    step to step, and a step takes some of them a few loops on (see `pool_step`). For a model that has learned the rest.
 
     ``on_step(run)`` is called after every step; training stops early if it returns True. With a ``checkpoint`` path the whole
     state is saved every ``save_every`` steps and at the end, and a second call with the same arguments goes on where the
@@ -177,14 +238,17 @@ def train(
         raise ValueError(f"steps and batch must be at least 1, got {steps} and {batch}")
     if settle is not None and settle not in range(1, steps + 1):
         raise ValueError(f"settle must be a whole number from 1 to steps = {steps}, got {settle}")
+    if pool is not None and pool < batch:
+        raise ValueError(f"pool must hold at least a batch of {batch} instances, got {pool}")
     settings = {"task": task.name, "steps": steps, "seed": seed, "batch": batch, "lr": lr, "decay": decay}
     settings |= {"settle": settle, "weight_decay": weight_decay, "muon": muon, "beta2": beta2, "advance": advance}
-    settings |= {"recall": model.blocks[0].recall_at, "norm": model.blocks[0].norm_at}
+    settings |= {"recall": model.blocks[0].recall_at, "norm": model.blocks[0].norm_at, "pool": pool, "horizon": horizon}
     generator = torch.Generator().manual_seed(seed)
     optimizers = make_optimizers(model, lr, weight_decay, muon, beta2)
-    run = Run(level=task.first_level)
+    run = Run(level=task.first_level if pool is None else task.last_level)
+    kept = {} if pool is None else make_pool(task, pool, model.embed.out_features, generator)
     if checkpoint is not None and Path(checkpoint).exists():
-        run = resume(checkpoint, model, optimizers, generator, settings)
+        run = resume(checkpoint, model, optimizers, generator, settings, kept)
     with interruptible() as interrupted, tqdm(total=steps, initial=run.step, disable=not progress, unit="step") as bar:
         while run.step < steps and not run.finished and not interrupted():
             began = time.perf_counter()
@@ -195,7 +259,10 @@ def train(
             for optimizer, peak in zip(optimizers, (lr,) if muon is None else (muon, lr), strict=True):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(run.step, end, peak, decay=share)
-            loss = train_step(model, task, optimizers, run, generator, batch, advance)
+            if kept:
+                loss = pool_step(model, task, optimizers, run, generator, kept, batch, horizon)
+            else:
+                loss = train_step(model, task, optimizers, run, generator, batch, advance)
             run.step += 1
             run.seconds += time.perf_counter() - began
             for name, value in (("loss", loss), ("level", run.level), ("running", run.running)):
@@ -204,16 +271,16 @@ def train(
             bar.set_postfix(loss=f"{loss:.3f}", level=f"{run.level:g}", running=f"{run.running:.2f}", refresh=False)
             run.finished = run.step == end or bool(on_step is not None and on_step(run))
             if checkpoint is not None and (run.finished or run.step % save_every == 0):
-                save_run(checkpoint, run, model, optimizers, generator, settings)
+                save_run(checkpoint, run, model, optimizers, generator, settings, kept)
     if not run.finished:
         if checkpoint is not None:
-            save_run(checkpoint, run, model, optimizers, generator, settings)
-        kept = (
+            save_run(checkpoint, run, model, optimizers, generator, settings, kept)
+        how = (
             "call train again to go on from there"
             if checkpoint is not None
             else "give a checkpoint to be able to resume"
         )
-        print(f"Interrupted after step {run.step} of {steps}; {kept}.")
+        print(f"Interrupted after step {run.step} of {steps}; {how}.")
     return run
 
 
@@ -244,9 +311,11 @@ def save_run(
     optimizers: list[torch.optim.Optimizer],
     generator: torch.Generator,
     settings: dict[str, Any],
+    pool: Pool,
 ) -> None:
-    """Save all that the next step depends on: weights, the optimizers' moments, the generator, and where the run stands."""
+    """Save all that the next step depends on: weights, the optimizers' moments, the generator, the pool, and where the run stands."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"pool.{name}": value for name, value in pool.items()}
     for optimizer in optimizers:
         for name, parameter in model.named_parameters():
             for key, value in optimizer.state.get(parameter, {}).items():
@@ -261,8 +330,9 @@ def resume(
     optimizers: list[torch.optim.Optimizer],
     generator: torch.Generator,
     settings: dict[str, Any],
+    pool: Pool,
 ) -> Run:
-    """Bring model, optimizers and generator to where `save_run` left them, and return the run."""
+    """Bring model, optimizers, generator and pool to where `save_run` left them, and return the run."""
     tensors, facts = load_tensors(path)
     if "run" not in facts:
         raise ValueError(f"{path} holds no training run: expected a file saved by train")
@@ -279,6 +349,8 @@ def resume(
         if name.startswith("optimizer."):
             _, key, parameter = name.split(".", 2)
             owner[id(parameters[parameter])].state[parameters[parameter]][key] = value
+    for name in pool:
+        pool[name] = tensors[f"pool.{name}"]
     generator.set_state(tensors["generator"])
     return Run(**facts["run"])
 

@@ -255,6 +255,20 @@ def test_train_takes_settings_of_the_task_and_the_recipe(cli, tmp_path):
     assert (model.card["muon"], model.card["decay"]) == (0.02, 0.5)
 
 
+def test_train_goes_on_from_another_model_with_a_pool(cli, tmp_path):
+    words = ("train", "prefix-sums", "--batch", 2, "--width", 16, "--quiet", "--lr", 1e-9)
+    assert cli(*words, "--steps", 1, "--out", tmp_path / "a")[0] == 0
+    begun = ("--from", tmp_path / "a.safetensors", "--pool", 4, "--horizon", 9)
+    assert cli(*words, "--steps", 2, "--seed", 5, *begun, "--out", tmp_path / "b")[0] == 0
+    a, b = (load_pretrained(tmp_path / f"{name}.safetensors") for name in "ab")
+    for p, q in zip(a.parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=0, atol=1e-6)
+    assert (b.card["pool"], b.card["horizon"]) == (4, 9) and "pool" not in a.card
+    other = cli(*words, "--steps", 1, "--recall", "none", *begun, "--out", tmp_path / "c")
+    assert fails(other, "a.safetensors is for another model")
+    assert fails(cli(*words, "--steps", 1, *begun[:3], 1, "--out", tmp_path / "c"), "at least a batch of 2")
+
+
 def test_train_compiled(cli, tmp_path, monkeypatch):
     compiled = []
     monkeypatch.setattr("looped_lite.blocks.Block.compile", lambda block, **options: compiled.append(options))

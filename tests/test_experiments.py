@@ -8,7 +8,8 @@ import torch
 from looped_lite import experiments
 from looped_lite.experiments import lengths_row, main, measure_prefix_sums, prefix_sums_row, read_rows, write_rows
 from looped_lite.paths import data_path
-from looped_lite.pretrained import load_pretrained
+from looped_lite.pretrained import load_pretrained, save_pretrained
+from looped_lite.tasks.chess import Chess, load_positions
 from looped_lite.tasks.prefix_sums import PrefixSums
 from looped_lite.tasks.sudoku import Sudoku, load_puzzles
 from looped_lite.tasks.sudoku_puzzles import solve
@@ -125,3 +126,59 @@ def test_the_measures_know_a_perfect_model():
 
     row = measure_prefix_sums(Oracle(), {6: 4, 32: 8})
     assert row["exact_6"] == row["exact_32"] == row["noise_32"] == 1.0 and row["step_400"] == 0
+
+
+def test_chess_models_are_trained_measured_and_kept(data, monkeypatch):
+    monkeypatch.setattr("looped_lite.blocks.Block.compile", lambda block, **options: None)
+    monkeypatch.setattr(experiments, "CHESS_LOOPS", (1, 3))
+    measure = experiments.measure_chess
+    monkeypatch.setattr(experiments, "measure_chess", lambda model: measure(model, 4))
+    (data / "results").mkdir(parents=True)
+    for file in SHIPPED.glob("chess_mate*.csv.gz"):
+        (data / file.name).symlink_to(file)
+    words = ["x", "chess", "--recalls", "internal", "--norms", "peri", "--seeds", "2", "--steps", "1"]
+    monkeypatch.setattr(sys, "argv", [*words, "--label", "short"])
+    load_positions.cache_clear()
+    main()
+    rows = read_rows(data / "results" / "chess.csv")
+    assert len(rows) == 6 * 3 and {row["model"] for row in rows} == {"chess-internal-peri-short-seed2"}
+    assert {(row["start"], row["loops"]) for row in rows} == {("input", "1"), ("input", "3"), ("noise", "64")}
+    assert all(0 <= int(row["right"]) <= int(row["count"]) == 4 for row in rows)
+    model = load_pretrained("chess-internal-peri-short-seed2")
+    assert model.task.most_loops == 4 and "--label short" in model.card["command"]
+    before = (data / "results" / "chess.csv").read_text()
+    monkeypatch.setattr(experiments, "chess_rows", lambda *a: pytest.fail("a model that exists was trained again"))
+    main()
+    assert (data / "results" / "chess.csv").read_text() == before
+
+
+def test_the_long_chess_models_are_scored_by_the_rules(data, monkeypatch):
+    monkeypatch.setattr(experiments, "BEST_LOOPS", (1, 2))
+    for file in SHIPPED.glob("chess_mate*.csv.gz"):
+        (data / "results").mkdir(parents=True, exist_ok=True)
+        (data / file.name).symlink_to(file)
+    for name in ("chess", "chess-mate1"):
+        save_pretrained(Chess().model(width=16), name, {"model": {"width": 16}})
+    experiments.measure_chess_best(3)
+    rows = read_rows(data / "results" / "chess_best.csv")
+    assert len(rows) == 2 * 6 * 2 and {row["count"] for row in rows} == {"3"}
+    assert all(int(row["squares"]) <= int(row["move"]) <= 3 for row in rows), "a right pair of squares is a legal move"
+    assert all(int(row["move"]) <= int(row["mate"]) for row in rows if row["depth"] == "1")
+
+
+def test_instances_that_are_still_are_taken_out_and_keep_their_answer():
+    model = load_pretrained("prefix-sums-internal-post-seed0")
+    x, _ = PrefixSums().batch(6, 24, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        right = {t: model(x, t) for t in (1, 5, 40, 200)}
+    found = experiments.logits_over_loops(model, x, (200, 5, 40, 1))
+    assert found.keys() == right.keys()
+    assert all(torch.allclose(found[t], right[t], atol=1e-3) for t in right)
+    moved = []
+    step = model.step
+    model.step = lambda z, h, angles: (moved.append(len(z)), step(z, h, angles))[1]
+    experiments.logits_over_loops(model, x, (200,))
+    assert moved[0] == 6 and len(moved) < 100 and moved == sorted(moved, reverse=True), "all settle long before"
+    model.step = step
+    peri = load_pretrained("prefix-sums-internal-peri-seed0")
+    assert torch.equal(experiments.logits_over_loops(peri, x, (60,))[60], peri(x, 60)), "never still: never taken out"

@@ -208,6 +208,88 @@ def test_a_checkpoint_older_than_some_settings_goes_on(whole, tmp_path):
     assert same(model, whole[0]) and rest.finished
 
 
+# ---------------------------------------------------------------- a pool of states that go on
+
+
+def pool_of(size, seed=0):
+    return training.make_pool(TASK, size, 16, generator(seed))
+
+
+def pool_step(model, pool, horizon=50, most=3, batch=8, seed=2):
+    optimizers = training.make_optimizers(model, 0.0, 0.0)  # a rate of 0: the weights stay, so answers can be compared
+    return training.pool_step(model, TASK, optimizers, Run(), generator(seed), pool, batch, horizon, most)
+
+
+def test_a_pool_goes_on_from_its_own_states():
+    model, pool = small(), pool_of(8)
+    h = model.loop(pool["x"])[1].detach()
+    assert not pool["age"].any()
+    pool_step(model, pool, seed=3)
+    loops = int(pool["age"][0])
+    assert 1 <= loops <= 3 and (pool["age"] == loops).all()
+    f, _ = model.loop(pool["x"])
+    z = h
+    with torch.no_grad():
+        for _ in range(loops):
+            z = f(z)
+    torch.testing.assert_close(pool["z"], z)
+    pool_step(model, pool, seed=4)
+    with torch.no_grad():
+        for _ in range(int(pool["age"][0]) - loops):
+            z = f(z)
+    torch.testing.assert_close(pool["z"], z)
+
+
+def test_the_pool_loss_reaches_the_embedding_of_fresh_instances_through_recall_and_start():
+    model, pool = small(recall="none"), pool_of(8)
+    pool_step(model, pool)
+    assert model.embed.weight.grad.abs().sum() > 0, "a fresh state is the embedded input, gradient and all"
+    pool_step(model, pool)
+    assert not model.embed.weight.grad.any(), "an old state carries no gradient"
+
+
+def test_an_instance_leaves_the_pool_when_it_is_old_or_right_twice(monkeypatch):
+    model, pool = small(), pool_of(8)
+    kept = pool["x"].clone()
+    pool_step(model, pool, horizon=1)
+    assert not pool["age"].any() and not torch.equal(pool["x"], kept), "past the horizon all are fresh"
+    pool, answers = pool_of(8), torch.tensor([True] * 4 + [False] * 4)
+    monkeypatch.setattr(training, "exact_match", lambda logits, y: answers)
+    order = torch.randperm(8, generator=generator(5))
+    pool_step(model, pool, seed=5)
+    assert torch.equal(pool["right"][order], answers) and pool["age"].all(), "right once: it stays"
+    right = pool["right"].clone()
+    monkeypatch.setattr(training, "exact_match", lambda logits, y: torch.ones(8, dtype=torch.bool))
+    pool_step(model, pool, seed=6)
+    assert torch.equal(pool["age"] == 0, right), "right twice in a row: it makes room"
+    assert torch.equal(pool["right"], ~right)
+
+
+@pytest.mark.parametrize("at", [1, 13])
+def test_a_run_with_a_pool_resumes_to_the_same_bits(tmp_path, at):
+    whole, other = run(pool=16, horizon=6), small()
+
+    def stop(state):
+        if state.step == at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    path = tmp_path / "run"
+    _, begun = run(path, other, pool=16, horizon=6, on_step=stop)
+    assert begun.step == at and not begun.finished
+    resumed, ended = run(path, small(), pool=16, horizon=6)
+    assert ended.finished and same(resumed, whole[0]) and ended.history["loss"] == whole[1].history["loss"]
+    with pytest.raises(ValueError, match="horizon=6, this call asks for 7"):
+        run(path, small(), pool=16, horizon=7)
+
+
+def test_a_pool_smaller_than_a_batch_is_refused():
+    with pytest.raises(ValueError, match="at least a batch of 8 instances, got 7"):
+        run(pool=7)
+
+
+# ---------------------------------------------------------------- learning
+
+
 def test_it_learns():
     """100 steps at 4 bits bring the loss well below chance (0.69)."""
     task = PrefixSums(first_level=4, last_level=4)
