@@ -101,7 +101,13 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     solve.add_argument(
         "--model", help="the name of a pretrained model, or a .safetensors file (default: the task's own)"
     )
-    solve.add_argument("--loops", type=at_least_one, help="at most so many loops (default: the task's own limit)")
+    solve.add_argument("--loops", type=at_least_one, help="at most so many loops a try (default: the task's own limit)")
+    solve.add_argument(
+        "--tries",
+        type=at_least_one,
+        default=8,
+        help="of an answer that breaks the task's own rules, all but the first from noise (default: %(default)s)",
+    )
     solve.add_argument("--json", action="store_true", help="one object a line: input, answer, loops, residual, settled")
     solve.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")
     solve.set_defaults(run=run_solve)
@@ -190,7 +196,7 @@ def run_solve(args: argparse.Namespace) -> int:
     bad = False
     for line, text in read_lines(args.file) if args.file else ((None, text) for text in args.instances):
         try:
-            solution = open_model(args.model or task.default_model(text)).solve(text, loops=args.loops)
+            solution = open_model(args.model or task.default_model(text)).solve(text, args.loops, tries=args.tries)
         except ValueError as error:
             bad = True
             if args.json and line is not None:

@@ -133,28 +133,35 @@ class LoopedTransformer(nn.Module):
 
     @torch.no_grad()
     def solve(
-        self, instances: str | Sequence[str], loops: int | None = None, tol: float = 1e-4
+        self, instances: str | Sequence[str], loops: int | None = None, tol: float = 1e-4, tries: int = 8
     ) -> Solution | list[Solution]:
         """Solve instances written as text (bits, a puzzle, a FEN), each until its state settles or ``loops`` are spent.
 
-        Settled means that a loop moves the state by less than ``tol`` of its length. Raises ValueError, with the reason, for an
+        A task that can tell that an answer is wrong without knowing the right one (sudoku: the rules do) starts again, from
+        noise of a fixed seed, up to ``tries`` times; the loops of all tries are counted. Settled means that a loop moves the state by less than ``tol`` of its length. Raises ValueError, with the reason, for an
         instance that is not well formed. One string in, one `Solution` out; a list in, a list out.
         """
         if isinstance(instances, str):
-            return self.solve([instances], loops, tol)[0]
+            return self.solve([instances], loops, tol, tries)[0]
         if self.task is None:
             raise ValueError("solve needs a model that knows its task: use load_pretrained or task.model()")
         if loops is not None and loops < 1:
             raise ValueError(f"loops must be at least 1, got {loops}")
+        if tries < 1:
+            raise ValueError(f"tries must be at least 1, got {tries}")
         solutions = []
         for text in instances:  # one by one: they may differ in length
             x = self.task.encode(text).to(self.embed.weight.device)
             f, h = self.loop(x)
-            end = iterate(f, self.start(h), loops or self.task.max_loops(x), tol)
-            extra = self.task.decode(text, self.read_out(end.z)[0])
+            generator, used = torch.Generator().manual_seed(0), 0
+            for number in range(tries):
+                start = self.start(h, "noise" if number else "input", generator)
+                end = iterate(f, start, loops or self.task.max_loops(x), tol)
+                extra, used = self.task.decode(text, self.read_out(end.z)[0]), used + int(end.loops[0])
+                if extra.get("solved", True):
+                    break
             moved = float(end.steps[-1, 0] / end.norms[-1, 0])
-            answer = extra.pop("answer")
-            solutions.append(Solution(text, answer, int(end.loops[0]), moved, bool(end.settled[0]), extra))
+            solutions.append(Solution(text, extra.pop("answer"), used, moved, bool(end.settled[0]), extra))
         return solutions
 
 

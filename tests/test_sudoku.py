@@ -8,7 +8,17 @@ import torch
 
 from looped_lite.model import Solution
 from looped_lite.tasks import IGNORE
-from looped_lite.tasks.sudoku import Sudoku, box_of, load_puzzles, one_hot, read_sudoku_extreme, unit_masks
+from looped_lite.tasks.sudoku import (
+    Sudoku,
+    box_of,
+    fill,
+    keeps_rules,
+    load_puzzles,
+    one_hot,
+    read_sudoku_extreme,
+    try_again,
+    unit_masks,
+)
 from looped_lite.tasks.sudoku_puzzles import is_valid_solution, show
 
 SIX = Sudoku(box=(2, 3))
@@ -147,3 +157,69 @@ def test_a_missing_column_or_an_empty_file_is_named(tmp_path):
 def test_an_unknown_split_is_named():
     with pytest.raises(ValueError, match="unknown split 'easy'"):
         load_puzzles((3, 3), "easy")
+
+
+@pytest.mark.parametrize("box", [(2, 3), (3, 3)])
+def test_rules_in_tensors_agree_with_rules_in_words(box):
+    side = box[0] * box[1]
+    _, solutions, _ = load_puzzles(box, "test")
+    grids = solutions[:40].clone()
+    generator = torch.Generator().manual_seed(0)
+    for grid in grids[::2]:  # every other grid gets one other digit
+        cell = int(torch.randint(side**2, (), generator=generator))
+        grid[cell] = grid[cell] % side + 1
+    said = [is_valid_solution(grid, grid, box) for grid in grids.tolist()]
+    assert keeps_rules(grids, box).tolist() == said == [False, True] * 20
+
+
+def test_fill_keeps_the_givens():
+    grids = torch.tensor([[1, 0, 3, 0] * 4])
+    logits = 9.0 * torch.nn.functional.one_hot(torch.full((1, 16), 1), 4)
+    assert fill(one_hot(grids, 4), logits).tolist() == [[1, 2, 3, 2] * 4]
+
+
+class Guesser:
+    """Right from the input where told so, and from noise at the given try; else all ones."""
+
+    task = SIX
+
+    def __init__(self, solutions, right_at):
+        self.solutions, self.right_at, self.calls, self.asked = solutions, right_at, 0, []
+
+    def __call__(self, x, loops, start, generator):
+        self.calls += 1
+        self.asked.append((len(x), loops, start))
+        rows = [
+            next(i for i, s in enumerate(self.solutions) if (x[j].argmax(-1) * (x[j].argmax(-1) != s) == 0).all())
+            for j in range(len(x))
+        ]
+        answer = torch.stack(
+            [self.solutions[i] if self.right_at[i] == self.calls else torch.ones(36, dtype=torch.long) for i in rows]
+        )
+        return torch.nn.functional.one_hot(answer - 1, 6).float()
+
+
+def test_only_what_breaks_a_rule_is_tried_again_and_from_noise():
+    puzzles, solutions, _ = load_puzzles((2, 3), "test")
+    model = Guesser(solutions[:4], [1, 3, 2, 9])
+    answers, solved = try_again(model, one_hot(puzzles[:4], 6), 7, 4, torch.Generator())
+    assert solved.tolist() == [1, 3, 2, 0] and torch.equal(answers[:3], solutions[:3])
+    assert model.asked == [(4, 7, "input"), (3, 7, "noise"), (2, 7, "noise"), (1, 7, "noise")]
+    with pytest.raises(ValueError, match="tries must be at least 1, got 7 and 0"):
+        try_again(model, one_hot(puzzles[:4], 6), 7, 0, torch.Generator())
+
+
+def test_solve_tries_again_what_the_rules_refuse():
+    puzzle, solution = row((2, 3), "hard", 0)
+    model = SIX.model(seed=0, width=16)
+    digits = torch.tensor([int(c) - 1 for c in solution])
+    wrong = torch.zeros_like(digits)
+    answers = iter([wrong, wrong, digits])
+    model.read_out = lambda z: torch.nn.functional.one_hot(next(answers), 6).float()[None]
+    found = model.solve(puzzle, loops=5, tol=1e-12)
+    assert found.answer == solution and found.extra["solved"] and found.loops == 15
+    answers = iter([wrong, digits])
+    once = model.solve(puzzle, loops=5, tries=1)
+    assert not once.extra["solved"] and once.loops <= 5
+    with pytest.raises(ValueError, match="tries must be at least 1, got 0"):
+        model.solve(puzzle, tries=0)
