@@ -105,8 +105,8 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     solve.add_argument(
         "--tries",
         type=at_least_one,
-        default=8,
-        help="of an answer that breaks the task's own rules, all but the first from noise (default: %(default)s)",
+        default=16,
+        help="while the answer breaks the task's own rules (sudoku), all but the first from noise (default: %(default)s)",
     )
     solve.add_argument("--json", action="store_true", help="one object a line: input, answer, loops, residual, settled")
     solve.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")

@@ -133,13 +133,14 @@ class LoopedTransformer(nn.Module):
 
     @torch.no_grad()
     def solve(
-        self, instances: str | Sequence[str], loops: int | None = None, tol: float = 1e-4, tries: int = 8
+        self, instances: str | Sequence[str], loops: int | None = None, tol: float = 1e-4, tries: int = 16
     ) -> Solution | list[Solution]:
         """Solve instances written as text (bits, a puzzle, a FEN), each until its state settles or ``loops`` are spent.
 
-        A task that can tell that an answer is wrong without knowing the right one (sudoku: the rules do) starts again, from
-        noise of a fixed seed, up to ``tries`` times; the loops of all tries are counted. Settled means that a loop moves the state by less than ``tol`` of its length. Raises ValueError, with the reason, for an
-        instance that is not well formed. One string in, one `Solution` out; a list in, a list out.
+        Where a task can tell that an answer is wrong without knowing the right one (``solved`` is False: sudoku has its rules)
+        the loop starts again, from noise and on a symmetric image of the instance, up to ``tries`` times; the loops of all
+        tries are counted. Settled means that a loop moves the state by less than ``tol`` of its length. Raises ValueError, with
+        the reason, for an instance that is not well formed. One string in, one `Solution` out; a list in, a list out.
         """
         if isinstance(instances, str):
             return self.solve([instances], loops, tol, tries)[0]
@@ -152,12 +153,13 @@ class LoopedTransformer(nn.Module):
         solutions = []
         for text in instances:  # one by one: they may differ in length
             x = self.task.encode(text).to(self.embed.weight.device)
-            f, h = self.loop(x)
             generator, used = torch.Generator().manual_seed(0), 0
             for number in range(tries):
+                seen, back = self.task.image(x, generator) if number else (x, lambda logits: logits)
+                f, h = self.loop(seen)
                 start = self.start(h, "noise" if number else "input", generator)
                 end = iterate(f, start, loops or self.task.max_loops(x), tol)
-                extra, used = self.task.decode(text, self.read_out(end.z)[0]), used + int(end.loops[0])
+                extra, used = self.task.decode(text, back(self.read_out(end.z))[0]), used + int(end.loops[0])
                 if extra.get("solved", True):
                     break
             moved = float(end.steps[-1, 0] / end.norms[-1, 0])

@@ -182,3 +182,29 @@ def test_instances_that_are_still_are_taken_out_and_keep_their_answer():
     model.step = step
     peri = load_pretrained("prefix-sums-internal-peri-seed0")
     assert torch.equal(experiments.logits_over_loops(peri, x, (60,))[60], peri(x, 60)), "never still: never taken out"
+
+
+def test_the_9x9_model_is_measured_on_every_set_and_by_tries(data, monkeypatch):
+    sets = {"test": 3, "qqwing-simple": 2}
+    monkeypatch.setattr(experiments, "SUDOKU_SETS", {"test": 3})
+    monkeypatch.setattr(experiments, "QQWING", ("simple",))
+    monkeypatch.setattr(experiments, "SUDOKU_LOOPS", (1, 2))
+    monkeypatch.setattr(experiments, "LOOPS_A_TRY", 2)
+    monkeypatch.setattr("looped_lite.blocks.Block.compile", lambda block, **options: None)
+    (data / "results").mkdir(parents=True)
+    (data / "sudoku_9x9.csv.gz").symlink_to(SHIPPED / "sudoku_9x9.csv.gz")
+    rows = [r for r in read_rows(SHIPPED / "sudoku_9x9_qqwing.csv") if r["difficulty"] == "simple"][:2]
+    write_rows(data / "sudoku_9x9_qqwing.csv", rows)
+    save_pretrained(Sudoku().model(width=16), "sudoku-9x9", {"model": {"width": 16}})
+    load_puzzles.cache_clear()
+    experiments.measure_sudoku_9x9()
+    by_loops, each, tries = (read_rows(data / "results" / f"sudoku_9x9{part}.csv") for part in ("", "_each", "_tries"))
+    assert [(r["split"], r["loops"], r["count"]) for r in by_loops] == [
+        (name, str(loops), str(count)) for name, count in sets.items() for loops in (1, 2)
+    ]
+    assert all(r["wrong"] == "0" and int(r["right"]) <= int(r["count"]) for r in by_loops)
+    assert len(each) == 5 and [r["index"] for r in each] == ["0", "1", "2", "0", "1"]
+    assert [r["tries"] for r in tries] == [str(t) for t in range(1, 9)] * 2
+    before = (data / "results" / "sudoku_9x9.csv").read_text()
+    experiments.measure_sudoku_9x9()
+    assert (data / "results" / "sudoku_9x9.csv").read_text() == before

@@ -19,7 +19,7 @@ from looped_lite.tasks.sudoku import (
     try_again,
     unit_masks,
 )
-from looped_lite.tasks.sudoku_puzzles import is_valid_solution, show
+from looped_lite.tasks.sudoku_puzzles import is_valid_solution, show, solve
 
 SIX = Sudoku(box=(2, 3))
 
@@ -179,43 +179,53 @@ def test_fill_keeps_the_givens():
 
 
 class Guesser:
-    """Right from the input where told so, and from noise at the given try; else all ones."""
+    """Solves, at each call, the first ``count`` puzzles that it is asked, by search; the others it fills with ones."""
 
     task = SIX
 
-    def __init__(self, solutions, right_at):
-        self.solutions, self.right_at, self.calls, self.asked = solutions, right_at, 0, []
+    def __init__(self, counts):
+        self.counts, self.asked = list(counts), []
 
-    def __call__(self, x, loops, start, generator):
-        self.calls += 1
+    def __call__(self, x, loops, start="input", generator=None):
         self.asked.append((len(x), loops, start))
-        rows = [
-            next(i for i, s in enumerate(self.solutions) if (x[j].argmax(-1) * (x[j].argmax(-1) != s) == 0).all())
-            for j in range(len(x))
-        ]
-        answer = torch.stack(
-            [self.solutions[i] if self.right_at[i] == self.calls else torch.ones(36, dtype=torch.long) for i in rows]
-        )
-        return torch.nn.functional.one_hot(answer - 1, 6).float()
+        grids = x.argmax(-1).tolist()
+        done = self.counts.pop(0)
+        answers = [solve(grid, (2, 3))[0][0] if i < done else [1] * 36 for i, grid in enumerate(grids)]
+        return torch.nn.functional.one_hot(torch.tensor(answers) - 1, 6).float()
 
 
 def test_only_what_breaks_a_rule_is_tried_again_and_from_noise():
     puzzles, solutions, _ = load_puzzles((2, 3), "test")
-    model = Guesser(solutions[:4], [1, 3, 2, 9])
-    answers, solved = try_again(model, one_hot(puzzles[:4], 6), 7, 4, torch.Generator())
-    assert solved.tolist() == [1, 3, 2, 0] and torch.equal(answers[:3], solutions[:3])
-    assert model.asked == [(4, 7, "input"), (3, 7, "noise"), (2, 7, "noise"), (1, 7, "noise")]
+    model, generator = Guesser([1, 0, 2, 0]), torch.Generator().manual_seed(0)
+    answers, solved = try_again(model, one_hot(puzzles[:4], 6), 7, 4, generator)
+    assert solved.tolist() == [1, 3, 3, 0] and torch.equal(answers[:3], solutions[:3])
+    assert model.asked == [(4, 7, "input"), (3, 7, "noise"), (3, 7, "noise"), (1, 7, "noise")]
     with pytest.raises(ValueError, match="tries must be at least 1, got 7 and 0"):
-        try_again(model, one_hot(puzzles[:4], 6), 7, 0, torch.Generator())
+        try_again(model, one_hot(puzzles[:4], 6), 7, 0, generator)
 
 
-def test_solve_tries_again_what_the_rules_refuse():
+@pytest.mark.parametrize("task", [SIX, Sudoku()], ids=lambda task: task.name)
+def test_an_image_is_a_puzzle_whose_answer_comes_back(task):
+    puzzles, solutions, _ = load_puzzles(task.box, "test")
+    x, generator = one_hot(puzzles[:8], task.side), torch.Generator().manual_seed(4)
+    image, back = task.image(x, generator)
+    assert image.shape == x.shape and not torch.equal(image, x) and image.sum() == x.sum()
+    solved = [solve(grid, task.box)[0] for grid in image.argmax(-1).tolist()]
+    assert all(len(found) == 1 for found in solved)
+    logits = torch.nn.functional.one_hot(torch.tensor([found[0] for found in solved]) - 1, task.side).float()
+    assert torch.equal(back(logits).argmax(-1) + 1, solutions[:8])
+    assert not torch.equal(task.image(x, generator)[0], image), "another symmetry every time"
+
+
+def test_solve_tries_again_what_the_rules_refuse(request):
     puzzle, solution = row((2, 3), "hard", 0)
     model = SIX.model(seed=0, width=16)
     digits = torch.tensor([int(c) - 1 for c in solution])
     wrong = torch.zeros_like(digits)
     answers = iter([wrong, wrong, digits])
     model.read_out = lambda z: torch.nn.functional.one_hot(next(answers), 6).float()[None]
+    object.__setattr__(SIX, "image", lambda x, generator: (x, lambda logits: logits))
+    request.addfinalizer(lambda: object.__delattr__(SIX, "image"))
     found = model.solve(puzzle, loops=5, tol=1e-12)
     assert found.answer == solution and found.extra["solved"] and found.loops == 15
     answers = iter([wrong, digits])

@@ -55,6 +55,9 @@ class Task(Protocol):
     def max_loops(self, x: Tensor) -> int:
         """How many loops ``solve`` allows an instance."""
 
+    # A task whose ``decode`` tells right from wrong by itself, as ``solved``, has one more, to try again another way:
+    # image(x, generator) -> a symmetric image of each instance of x, and a function that brings logits for it back to x.
+
     # The command line asks for two more:
 
     def default_model(self, text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -126,7 +126,8 @@ def keeps_rules(grids: Tensor, box: Box) -> Tensor:
 def try_again(
     model: LoopedTransformer, x: Tensor, loops: int, tries: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Solve puzzles ``x`` (batch, cells, 1 + side); where the answer breaks a rule start again, from noise, up to ``tries`` times.
+    """Solve puzzles ``x`` (batch, cells, 1 + side); where the answer breaks a rule try again, up to ``tries`` times: from noise, and
+    on a random symmetric image of the puzzle.
 
     No solution is needed to know when to stop: a full grid that keeps the givens and the rules is one. Returns the last answers
     (batch, cells), and the try that solved each puzzle (batch,), counted from 1; 0 where none did.
@@ -137,8 +138,12 @@ def try_again(
     for number in range(1, tries + 1):
         open_ones = (solved == 0).nonzero()[:, 0]
         for rows in open_ones.split(50):  # small batches stay in the processor's cache
-            start = "input" if number == 1 else "noise"
-            answers[rows] = fill(x[rows], model(x[rows], loops, start, generator))
+            if number == 1:
+                logits = model(x[rows], loops)
+            else:
+                image, back = model.task.image(x[rows], generator)
+                logits = back(model(image, loops, "noise", generator))
+            answers[rows] = fill(x[rows], logits)
             solved[rows] = number * keeps_rules(answers[rows], model.task.box).long()
     return answers, solved
 
@@ -193,6 +198,18 @@ class Sudoku:
         shown = torch.rand(puzzle.shape, generator=generator) < share
         return self.tensors(torch.where(shown, solution, puzzle), solution)
 
+    def image(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Puzzles ``x`` (batch, cells, 1 + side), each under a random symmetry of its own, and the function that turns logits
+        (batch, cells, side) for these images into logits for ``x``."""
+        rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        drawn = zip(*(random_symmetry(self.box, rng) for _ in x), strict=True)
+        cells, digits = (torch.from_numpy(np.stack(parts)).to(x.device) for parts in drawn)
+        where, names = cells.argsort(-1), digits.argsort(-1)  # the way back
+        over_cells = lambda values, order: values.gather(1, order[:, :, None].expand(values.shape))
+        over_digits = lambda values, order: values.gather(2, order[:, None, :].expand(values.shape))
+        back = lambda logits: over_digits(over_cells(logits, where), digits[:, 1:] - 1)
+        return over_digits(over_cells(x, cells), names), back
+
     def split(self, split: str, count: int | None = None) -> tuple[Tensor, Tensor]:
         """The first ``count`` puzzles of a shipped split as inputs and targets, for evaluation."""
         puzzles, solutions, _ = load_puzzles(self.box, split)
@@ -237,7 +254,7 @@ class Sudoku:
         return {"answer": show(filled), "solved": is_valid_solution(filled, givens, self.box)}
 
     def max_loops(self, x: Tensor) -> int:
-        return 128
+        return 64
 
     def default_model(self, text: str) -> str:
         side = box_of(text)[0] * box_of(text)[1]
