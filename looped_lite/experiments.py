@@ -6,7 +6,7 @@ python -m looped_lite.experiments prefix-sums-live       train as in lesson 04, 
 python -m looped_lite.experiments sudoku-6x6             train recall x norm on 6x6: data/results/sudoku_6x6_grid.csv
 python -m looped_lite.experiments sudoku-9x9             test the shipped 9x9 model: data/results/sudoku_9x9*.csv
 python -m looped_lite.experiments chess                  train recall x norm on mates in one and two: data/results/chess.csv
-python -m looped_lite.experiments chess-best             test the shipped long-trained models: data/results/chess_best.csv
+python -m looped_lite.experiments chess-best             test the shipped long-trained model: data/results/chess_best.csv
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def sudoku_row(recall: str, norm: str, seed: int, steps: int = 600, lr: float = 
     return row
 
 
-SUDOKU_SETS = {"validation": 500, "hard_validation": 500, "test": 1000, "hard": 1000, "extreme": 315}
+SUDOKU_SETS = {"test": 1000, "hard": 1000, "extreme": 315, "validation": 500, "hard_validation": 500}
 QQWING = ("simple", "easy", "intermediate", "expert")
 BEST_LOOPS = (1, 2, 4, 8, 16, 32, 64, 100, 1000)
 SUDOKU_LOOPS = (16, 32, 64, 128, 256, 512, 1024)
@@ -178,10 +178,10 @@ def sudoku_set(name: str) -> tuple[list[str], torch.Tensor, torch.Tensor, list[f
 
 @torch.no_grad()
 def logits_over_loops(
-    model: LoopedTransformer, x: torch.Tensor, loops: Iterable[int], still: float = 1e-6
+    model: LoopedTransformer, x: torch.Tensor, loops: Iterable[int], still: float = 1e-5
 ) -> dict[int, torch.Tensor]:
     """What is read off after each of the given numbers of ``loops``: {loops: (batch, ...)}. Instances whose state a loop moves by
-    less than ``still`` of its length, a few rounding errors, are taken out and keep their answer: most of them, soon."""
+    less than ``still`` of its length are taken out and keep their answer: most of them, soon."""
     wanted, found = sorted(set(loops)), {}
     h = model.encode(x)
     angles, z, active = model.angles(h), h, torch.arange(len(x))
@@ -252,7 +252,7 @@ def measure_sudoku_9x9(model_name: str = "sudoku-9x9") -> None:
     for block in model.blocks:
         block.compile(dynamic=True)
     paths = [data_path("results", f"sudoku_9x9{part}.csv") for part in ("", "_each", "_tries")]
-    for name in (*SUDOKU_SETS, *(f"qqwing-{difficulty}" for difficulty in QQWING)):
+    for name in (*(f"qqwing-{difficulty}" for difficulty in QQWING), *SUDOKU_SETS):
         if any(row["split"] == name for row in read_rows(paths[0])):
             continue
         found = *measure_sudoku_set(model, name), measure_sudoku_tries(model, name)
@@ -336,9 +336,9 @@ def measure_chess_grid(recalls: Any, norms: Any, seeds: list[int], steps: int, l
 
 @torch.no_grad()
 def measure_chess_best(count: int = 1000) -> None:
-    """Test the long-trained models on ``count`` test positions of each depth and source, with the rules of chess: see `score_moves`."""
+    """Test the long-trained model on ``count`` test positions of each depth and source, with the rules of chess: see `score_moves`."""
     path = data_path("results", "chess_best.csv")
-    for name, (depth, source) in product(("chess", "chess-mate1"), CHESS_SETS):
+    for name, (depth, source) in product(("chess",), CHESS_SETS):
         known = [(row["model"], row["depth"], row["source"]) for row in read_rows(path)]
         if (name, str(depth), source) in known:
             continue

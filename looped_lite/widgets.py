@@ -8,6 +8,7 @@ the docstring. To watch another task, give `player` or `typed` another drawing f
 from __future__ import annotations
 
 import base64
+import functools
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import torch
 from matplotlib.figure import Figure
 
 from . import plots
-from .tasks import sudoku_puzzles
+from .tasks import chess, sudoku_puzzles
 
 Draw = Callable[[int], Figure]
 Describe = Callable[[int], str]
@@ -185,36 +186,53 @@ class Watched:
     text: str
     logits: torch.Tensor  # (loops + 1, cells, classes)
     residuals: torch.Tensor  # (loops,)
-    settled: int | None  # the loop that first moved the state by less than tol of its length
+    settled: int | None  # the loop of the last try that first moved the state by less than tol of its length
+    begun: tuple[int, ...] = (0,)  # after how many loops each try began
 
     @property
     def loops(self) -> int:
         return len(self.residuals)
 
+    def progress(self, loop: int) -> str:
+        """In words, how far the state moved in this loop and whether it has settled."""
+        step = f"last step {self.residuals[loop - 1]:.1e} of the state's length; " if loop else ""
+        if self.settled is None:
+            return f"{step}not settled in {self.loops} loops"
+        return step + (f"settled at loop {self.settled}" if loop >= self.settled else "not settled yet")
+
 
 @torch.no_grad()
-def watch(model: Any, text: str, loops: int | None = None, tol: float = 1e-4, extra: int = 4) -> Watched:
+def watch(
+    model: Any, text: str, loops: int | None = None, tol: float = 1e-4, extra: int = 4, tries: int = 1
+) -> Watched:
     """Run ``model`` on an instance written as text and keep what it would answer after every loop.
 
-    Stops ``extra`` loops after the state settled, or after ``loops`` (the task's own limit if left out). ValueError says what
-    is wrong with the text.
+    Stops ``extra`` loops after the state settled, or after ``loops`` (the task's own limit if left out). With more ``tries`` an answer
+    that breaks the task's own rules is tried again, as in ``model.solve``. ValueError says what is wrong with the text.
     """
     if loops is not None and loops < 1:
         raise ValueError(f"loops must be at least 1, got {loops}")
-    x = model.task.encode(text)
-    f, h = model.loop(x.to(model.embed.weight.device))
-    z = model.start(h)
-    logits, residuals, settled = [model.read_out(z)[0].cpu()], [], None
-    for t in range(1, (loops or model.task.max_loops(x)) + 1):
-        after = f(z)
-        residuals.append(float((after - z).norm() / after.norm()))
-        logits.append(model.read_out(after)[0].cpu())
-        z = after
-        if settled is None and residuals[-1] < tol:
-            settled = t
-        if settled is not None and t >= settled + extra:
+    x, generator = model.task.encode(text).to(model.embed.weight.device), torch.Generator().manual_seed(0)
+    logits, residuals, begun = [], [], []
+    for number in range(tries):
+        begun.append(len(residuals))
+        view, back = model.task.image(x, generator) if number else (x, lambda logits: logits)
+        f, h = model.loop(view)
+        z, settled = model.start(h, "noise" if number else "input", generator), None
+        if not number:
+            logits.append(model.read_out(z)[0].cpu())
+        for _ in range(loops or model.task.max_loops(x)):
+            after = f(z)
+            residuals.append(float((after - z).norm() / after.norm()))
+            logits.append(back(model.read_out(after))[0].cpu())
+            z = after
+            if settled is None and residuals[-1] < tol:
+                settled = len(residuals)
+            if settled is not None and len(residuals) >= settled + extra:
+                break
+        if tries == 1 or model.task.decode(text, logits[-1]).get("solved", True):
             break
-    return Watched(text, torch.stack(logits), torch.tensor(residuals), settled)
+    return Watched(text, torch.stack(logits), torch.tensor(residuals), settled, tuple(begun))
 
 
 def draw_prefix_sums(seen: Watched) -> tuple[Draw, Describe]:
@@ -225,12 +243,7 @@ def draw_prefix_sums(seen: Watched) -> tuple[Draw, Describe]:
 
     def describe(loop: int) -> str:
         count = int(((ones[loop] > 0.5) == right).sum())
-        step = f", last step {seen.residuals[loop - 1]:.1e} of the state's length" if loop else ""
-        if seen.settled is None:
-            end = f"not settled in {seen.loops} loops"
-        else:
-            end = f"settled at loop {seen.settled}" if loop >= seen.settled else "not settled yet"
-        return f"Loop {loop} of {seen.loops}: {count} of {len(bits)} cells right{step}; {end}."
+        return f"Loop {loop} of {seen.loops}: {count} of {len(bits)} cells right; {seen.progress(loop)}."
 
     return lambda loop: plots.prefix_sum_board(bits, ones[loop], seen.residuals, loop), describe
 
@@ -317,7 +330,9 @@ def draw_sudoku(seen: Watched, box: tuple[int, int]) -> tuple[Draw, Describe]:
         else:
             state = f"not solved, {count} of {int((givens == 0).sum())} filled cells break a rule"
         step = f"; last step {seen.residuals[loop - 1]:.1e} of the state's length" if loop else ""
-        return f"Loop {loop} of {seen.loops}: {state}{step}."
+        number = sum(begun < loop for begun in seen.begun)
+        again = f", try {number} of {len(seen.begun)}" if len(seen.begun) > 1 and loop else ""
+        return f"Loop {loop} of {seen.loops}{again}: {state}{step}."
 
     def draw(loop: int) -> Figure:
         return plots.sudoku_board(givens, digits[loop], sure[loop], seen.residuals, loop, box, clashing(loop))
@@ -325,16 +340,73 @@ def draw_sudoku(seen: Watched, box: tuple[int, int]) -> tuple[Draw, Describe]:
     return draw, describe
 
 
-def sudoku_player(model: Any, text: str, loops: int | None = None) -> Panel:
+def sudoku_player(model: Any, text: str, loops: int | None = None, tries: int = 1) -> Panel:
     """A sudoku being solved as the slider adds loops, with the residual beside it. Static: `plots.sudoku_board`."""
-    seen = watch(model, text, loops)
+    seen = watch(model, text, loops, tries=tries)
     draw, describe = draw_sudoku(seen, model.task.box)
     return player(draw, seen.loops + 1, describe)
 
 
 def solve_sudoku(model: Any, value: str, examples: Mapping[str, str] | None = None) -> Panel:
-    """Type or paste a puzzle (dots or zeros for empty cells) and watch the loop solve it. Static: `plots.sudoku_board`.
+    """Type or paste a puzzle (dots or zeros for empty cells) and watch the loop solve it, in up to 16 tries. Static: `plots.sudoku_board`.
 
     A puzzle whose givens clash, or that has no or several solutions, is refused in words.
     """
-    return typed(lambda text: sudoku_player(model, text), value, "your puzzle", examples=examples, wide="820px")
+    return typed(
+        lambda text: sudoku_player(model, text, tries=16), value, "your puzzle", examples=examples, wide="820px"
+    )
+
+
+def draw_chess(seen: Watched) -> tuple[Draw, Describe]:
+    """How to draw, and to describe, a watched chess position after any loop: on the board as given, not as the model sees it."""
+    if seen.logits.shape[1:] != (2, 64):
+        raise ValueError(f"expected logits (2, 64) for the squares from and to, got {tuple(seen.logits.shape[1:])}")
+    position = chess.read_fen(seen.text)
+    fen = position.fen()
+    boards, black = chess.read_boards([fen])
+    turn, side = int(chess.normalize(boards, black)[1][0]), "black" if black[0] else "white"
+    heat = seen.logits.softmax(-1)[:, :, torch.arange(64) ^ turn].numpy()  # (loops + 1, from and to, squares as given)
+
+    @functools.cache
+    def moves(loop: int) -> tuple[dict[str, float], float]:
+        return chess.move_probabilities(fen, seen.logits[loop])
+
+    def describe(loop: int) -> str:
+        shares, legal = moves(loop)
+        listed = [f"{move} {share:.2f}" for move, share in list(shares.items())[:3]]
+        mates = chess.mates_at_once(position, position.parse_uci(next(iter(shares))))
+        listed[0] += ", which mates at once" if mates else ", which does not mate at once"
+        return (
+            f"Loop {loop} of {seen.loops}, {side} to move; likeliest legal moves: {'; '.join(listed)}. "
+            f"All legal moves together have probability {legal:.2f}; {seen.progress(loop)}."
+        )
+
+    def draw(loop: int) -> Figure:
+        best, share = next(iter(moves(loop)[0].items()))
+        start, end = chess.read_squares([best])[0].tolist()
+        title = f"{side} to move, loop {loop}: {best} {share:.2f}"
+        return plots.chess_board(boards[0], heat[loop], [(start, end)], title, seen.residuals, loop)
+
+    return draw, describe
+
+
+def chess_player(model: Any, text: str, loops: int | None = None) -> Panel:
+    """A position, given as a FEN: where the model would move from and to as the slider adds loops. Static: `plots.chess_board`."""
+    seen = watch(model, text, 64 if loops is None else loops)
+    draw, describe = draw_chess(seen)
+    return player(draw, seen.loops + 1, describe)
+
+
+def solve_chess(model: Any, value: str, examples: Mapping[str, str] | None = None) -> Panel:
+    """Paste the FEN of any position and watch the model choose a move. Static: `plots.chess_board`.
+
+    What is no legal position with a legal move is refused in words, and so is everything where python-chess is not installed.
+    """
+
+    def open_instance(text: str) -> widgets.Widget:
+        try:
+            return chess_player(model, text)
+        except ImportError as error:  # the reader can mend this one, too: show the sentence
+            raise ValueError(str(error)) from error
+
+    return typed(open_instance, value, "your position (FEN)", examples=examples, wide="820px")

@@ -226,17 +226,24 @@ def screenshots(page: Any, name: str, height: int = 1500) -> list[Path]:
     for old in SCREENSHOTS.glob(f"{name}-*.png"):
         old.unlink()
     scrolled = "document.querySelector('.jp-NotebookPanel-notebook .jp-WindowedPanel-outer')"
-    full = page.evaluate(f"{scrolled}.scrollHeight")
-    page.set_viewport_size({"width": 1280, "height": min(int(full) + 150, 16_000)})
+    full = int(page.evaluate(f"{scrolled}.scrollHeight"))
+    page.set_viewport_size({"width": 1280, "height": min(full + 150, 15_000)})
     page.wait_for_timeout(800)
-    page.evaluate(f"{scrolled}.scrollTop = 0")
-    page.wait_for_timeout(300)
-    whole = SCREENSHOTS / f"{name}.png"
-    page.screenshot(path=whole)
-    paths, image = [], Image.open(whole)
-    for i, top in enumerate(range(0, image.height, height)):
-        paths.append(SCREENSHOTS / f"{name}-{i + 1}.png")
-        image.crop((0, top, image.width, min(image.height, top + height))).save(paths[-1])
+    seen = int(page.evaluate(f"{scrolled}.clientHeight"))
+    # below the last cell there is only padding
+    last = "[...document.querySelectorAll('.jp-NotebookPanel-notebook .jp-Cell')].at(-1)"
+    full = int(page.evaluate(f"{scrolled}.scrollTop + {last}.getBoundingClientRect().bottom"))
+    whole, paths = SCREENSHOTS / f"{name}.png", []
+    for top in range(0, full, seen):  # a browser draws no page as high as the longest lessons
+        page.evaluate(f"{scrolled}.scrollTop = {top}")
+        page.wait_for_timeout(300)
+        there = int(page.evaluate(f"{scrolled}.scrollTop"))  # less than top at the end of the notebook
+        page.locator(".jp-NotebookPanel-notebook .jp-WindowedPanel-outer").last.screenshot(path=whole)
+        image = Image.open(whole)
+        end = min(image.height, full - there)
+        for begin in range(top - there, end, height):
+            paths.append(SCREENSHOTS / f"{name}-{len(paths) + 1}.png")
+            image.crop((0, begin, image.width, min(end, begin + height))).save(paths[-1])
     whole.unlink()
     page.set_viewport_size({"width": 1280, "height": 1000})
     return paths

@@ -48,22 +48,56 @@ def test_lesson_runs_and_every_widget_moves(lab, number):
         paths: list[Path] = drive.screenshots(page, number)
         assert paths
         assert drive.errors(page) == []
-        if number == "00":
-            type_bits(areas[-1], page)
+        for area in areas:
+            if area.locator("input[type=text]").count():
+                type_into(area, page, number)
     finally:
         page.close()
 
 
-def type_bits(area, page):
-    """The field of lesson 00: what cannot be solved is said in words and leaves no picture; what can is solved."""
-    for text, words in (("01x1", "'x'"), ("", "empty"), ("01" * 200, "400 bits")):
+def wrong_and_right(label, value):
+    """What to type into the field with this label and value: texts that are refused, with words of the refusal, and one to solve."""
+    cells = len("".join(value.split()))
+    return {
+        "your bits": ([("01x1", "'x'"), ("", "empty"), ("01" * 200, "400 bits")], "1100"),
+        "your puzzle": (
+            [
+                ("1" * 5, f"{cells}"),
+                ("1" + "." * (cells - 1), "several solutions"),
+                ("11" + "." * (cells - 2), "two 1s"),
+            ],
+            value,
+        ),
+        "your position (FEN)": (
+            [
+                ("knight takes queen", "not a FEN"),
+                ("R5k1/5ppp/8/8/8/8/5PPP/6K1 b - - 1 1", "checkmated"),
+                ("4k3/8/8/8/8/8/8/8 w - - 0 1", "white has no king"),
+            ],
+            "6k1/5ppp/8/8/8/8/5PPP/R5K1 w - - 0 1",
+        ),
+    }[label]
+
+
+def type_into(area, page, number):
+    """A field to type into: what cannot be solved is said in words and leaves no picture; what can is solved."""
+    field = area.locator("input[type=text]").first
+    label = area.locator(".widget-text .widget-label").first.inner_text()
+    wrong, right = wrong_and_right(label, field.input_value())
+    shot = drive.SCREENSHOTS / f"{number}-typed-{label.split()[1]}"
+    for text, words in wrong:
         drive.type_in(area, text)
         message = area.get_by_role("alert").get_by_text(words)
         message.wait_for()
         assert area.locator("img.looped-picture").count() == 0
-    message.scroll_into_view_if_needed()
-    page.screenshot(path=drive.SCREENSHOTS / "00-typed-error.png")
-    drive.type_in(area, "1100")
+    field.evaluate("field => field.scrollIntoView({block: 'start'})")
+    page.screenshot(path=f"{shot}-refused.png")
+    drive.type_in(area, right)
     area.locator("img.looped-picture").wait_for()
     assert area.get_by_role("alert").count() == 0
+    before = drive.picture(area)
+    drive.sliders(area)[0].press("End")
+    assert drive.changed(area, before), f"the slider of lesson {number} does not move what was typed"
+    field.evaluate("field => field.scrollIntoView({block: 'start'})")
+    page.screenshot(path=f"{shot}-solved.png")
     assert drive.errors(page) == []

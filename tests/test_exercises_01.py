@@ -59,6 +59,15 @@ def radius_by_last_growth(product, v, steps=400):
     return size
 
 
+def radius_by_arithmetic_mean(product, v, steps=400):
+    growth, v = [], v / v.norm()
+    for _ in range(steps):
+        v = product(v)
+        growth.append(v.norm())
+        v = v / v.norm()
+    return torch.stack(growth[steps // 2 :]).mean()
+
+
 def radius_unscaled(product, v, steps=4000):
     for _ in range(steps):
         before, v = v, product(v)
@@ -181,7 +190,8 @@ WRONG = {
         ),
     ],
     "01.4": [
-        (radius_by_last_growth, "geometric mean"),
+        (radius_by_last_growth, "not the last one"),
+        (radius_by_arithmetic_mean, "mean of their logarithms"),
         (radius_unscaled, "rescale"),
         (radius_rayleigh, "modulus"),
         (radius_in_place, "changed in place"),

@@ -186,6 +186,7 @@ WRONG = {
         (lambda p, w: blocks.rotary_angles(p, w, 0.0001), "should fall from 1 down"),
         (lambda p, w: blocks.rotary_angles(p, 2 * w), "expected shape (6, 4), got (6, 8)"),
         (lambda p, w: blocks.rotary_angles(p[:, :1], w), "off"),
+        (lambda p, w: by_pairs(p, w, 10_000.0 ** (1 / p.shape[1])), "share of one axis"),
     ],
     "window_mask": [
         (lambda cells, window: ex.centred_window(cells, 2 * window + 1), "5 is the whole window"),

@@ -176,6 +176,7 @@ WRONG = {
         (lambda s: plane(s, center=False), "subtract the centre"),
         (lambda s: plane(s, rows=slice(-2, None)), "least variance"),
         (lambda s: plane(s, rows=[1, 0]), "wrong order"),
+        (lambda s: (plane(s)[0], plane(s, rows=slice(None))[1][:, :2].T), "directions are its rows"),
         (lambda s: plane(s, last=True), "last loop only"),
         (lambda s: plane(s, transpose=True), "one axis in each row"),
         (lambda s: plane(s, rows=slice(None)), "keep the first two"),

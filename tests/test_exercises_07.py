@@ -265,6 +265,10 @@ WRONG = {
         (lambda text, logits: fill(text, logits, empty="."), "like a dot"),
         (lambda text, logits: fill(text, logits, pick=torch.argmin), "argmax"),
         (lambda text, logits: fill(text, logits, join=False), "join"),
+        (lambda text, logits: "".join(str(row.argmax() + 1) for row in logits), "make it a number with int"),
+        (lambda text, logits: fill(text, logits, empty=".", plus=0), "row 1, column 3 holds '.' and its likeliest"),
+        (lambda text, logits: fill(text, logits)[:-1], "one character a cell, 16, got 15"),
+        (lambda text, logits: None, "is there a return"),
     ],
     "07.3": [
         (lambda grid, box: clash(grid, box, zeros=True), "empty cells"),

@@ -553,3 +553,68 @@ def test_bad_input_of_the_gradients():
         fp.implicit_gradient(lambda z: a * z, column(0.0), torch.sum, [a], tol=0)
     unused = torch.zeros(3, dtype=torch.float64, requires_grad=True)
     assert fp.unrolled_gradient(lambda z: a * z, column(1.0), torch.sum, [a, unused], 2)[1].tolist() == [0, 0, 0]
+
+
+# ---------------------------------------------------------------- the same three edges for every function that has them
+
+
+def test_a_start_that_is_a_fixed_point_already():
+    f, star = (lambda z: 0.5 * z + 1), column(2.0, 2.0)
+    two = lambda z, x: 0.5 * z + x
+    a = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    one = torch.ones(2, 1, dtype=torch.float64)
+    assert fp.residual(f, star).tolist() == fp.residual(f, star, relative=True).tolist() == [0, 0]
+    assert fp.residual(lambda z: 0 * z, 0 * star, relative=True).tolist() == [0, 0]  # a state of length 0 is no 0 / 0
+    assert [str(end) for end in fp.classify_end(f, star)] == ["fixed point"] * 2
+    assert [str(end) for end in fp.classify_end(lambda z: z.clone(), 0 * star)] == ["fixed point"] * 2
+    ends = fp.path_independence(f, torch.stack([star, star]), 3)
+    assert ends.score.tolist() == [1, 1] and ends.settled.all() and ends.distance.max() == 0
+    still = fp.basins(lambda z: z.clone(), star[0], one[0], one[0], 0.1, 3, 10)
+    assert (still.loops == 1).all() and (still.labels >= 0).all()
+    assert torch.allclose(fp.input_sensitivity(two, star, one, one), 2 * one)
+    assert torch.allclose(fp.input_sensitivity_by_difference(two, star, one, one, 60), 2 * one)
+    scaled = lambda z: a * z + 1
+    for method in ("neumann", "gmres"):
+        assert float(fp.implicit_gradient(scaled, star, torch.sum, [a], method)[0]) == pytest.approx(8, rel=1e-5)
+    assert fp.spectral_radius(f, star).tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("tol", [0.0, -1e-3, float("nan")])
+def test_a_tolerance_that_nothing_can_meet_is_refused(tol):
+    z = column(0.3, 0.4)
+    runs = [
+        *(lambda solver=solver: solver(torch.cos, z, 10, tol=tol) for solver in SOLVERS),
+        lambda: fp.path_independence(torch.cos, torch.stack([z, z]), 10, tol),
+        lambda: fp.agreement(torch.stack([z, z]), tol),
+        lambda: fp.basins(torch.cos, z[0], z[0], z[1], tol=tol),
+        lambda: fp.implicit_gradient(torch.cos, z, torch.sum, [z], tol=tol),
+        lambda: fp.input_sensitivity(lambda z, x: z + x, z, z, z, tol),
+        lambda: fp.input_sensitivity_by_difference(lambda z, x: z + x, z, z, z, 10, step=tol),
+    ]
+    for run in runs:
+        with pytest.raises(ValueError, match="tol must be positive"):
+            run()
+    if tol == 0:  # here, and only here, it has a meaning: run all loops
+        assert fp.iterate(torch.cos, z, 7, tol=0).loops.tolist() == [7, 7]
+    else:
+        with pytest.raises(ValueError, match="tol must not be negative"):
+            fp.iterate(torch.cos, z, 7, tol=tol)
+
+
+def test_zero_loops_do_nothing_or_say_why_not():
+    z = column(0.3, 0.4)
+    nothing = fp.iterate(torch.cos, z, 0)
+    assert torch.equal(nothing.z, z) and not nothing.settled.any() and nothing.loops.tolist() == [0, 0]
+    apart = fp.path_independence(torch.cos, torch.stack([z, z + 1]), 0)
+    assert torch.equal(apart.ends[1], z + 1) and apart.score.tolist() == [0, 0] and not apart.settled.any()
+    assert (fp.basins(torch.cos, z[0], z[0], z[1], 1.0, 3, 0).labels == -1).all()
+    assert torch.equal(fp.input_sensitivity_by_difference(lambda z, x: z + x, z, z, z, 0), 0 * z)
+    for run in (
+        lambda: fp.classify_end(torch.cos, z, 0),
+        lambda: fp.unrolled_gradient(torch.cos, z, torch.sum, [z], 0),
+        lambda: fp.power_iteration(torch.cos, z, 0),
+        lambda: fp.spectral_norm(torch.cos, z, 0),
+        *(lambda solver=solver: solver(torch.cos, z, 0) for solver in SOLVERS),
+    ):
+        with pytest.raises(ValueError, match=r"\b0$"):
+            run()

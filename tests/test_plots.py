@@ -20,6 +20,11 @@ rng = np.random.default_rng(0)
 STATES = torch.randn(12, 6, 5, 8, generator=torch.Generator().manual_seed(0))  # (loops + 1, batch, cells, width)
 BITS = torch.tensor([1, 0, 1, 1, 0, 1, 0, 0, 1])
 
+BOARD = torch.zeros(64, dtype=torch.uint8)  # white Ke1 and pawn a2, black Ke8 and queen d8
+BOARD[[4, 8, 60, 59]] = torch.tensor([6, 1, 12, 11], dtype=torch.uint8)
+HEAT = torch.zeros(2, 64)
+HEAT[0, 4], HEAT[0, 8], HEAT[1, 12] = 0.75, 0.25, 1.0
+
 
 def every_figure():
     """(name, function that draws it) for each kind of figure, with small inputs."""
@@ -40,6 +45,9 @@ def every_figure():
         "answers_over_loops": lambda: plots.answers_over_loops(torch.rand(9, 20), reach=2),
         "prefix_sum_board": lambda: plots.prefix_sum_board(BITS, torch.rand(9), torch.rand(6), 2),
         "sudoku_board": lambda: plots.sudoku_board([1] + [0] * 35, [1] + [4] * 35, None, torch.rand(6), 2, (2, 3)),
+        "chess_board": lambda: plots.chess_board(BOARD, HEAT, [(4, 12)], None, torch.rand(6), 2),
+        "chess_strip": lambda: plots.chess_strip(BOARD, [HEAT] * 5, [[(4, 12)]] * 5, list("abcde")),
+        "square_map": lambda: plots.square_map(torch.rand(6, 64), list("abcdef"), BOARD, label="attention", cell=4),
         "block_diagram": lambda: plots.block_diagram("internal", "sandwich"),
     }
 
@@ -178,6 +186,107 @@ def test_every_block_can_be_drawn_with_its_own_parts(recall, norm):
     assert words.count("N") == norms[norm]
     assert words.count("gate") == 2 * (norm == "gru")
     assert sum("Wh h" in word for word in words) == {"none": 0, "external": 1, "internal": 2}[recall]
+
+
+# ---------------------------------------------------------------- chess boards
+
+
+def drawn(ax, kind):
+    """The patches of one kind on a chess board: piece, from, to, move or cell."""
+    return [patch for patch in ax.patches if patch.get_gid() == kind]
+
+
+def square_of(patch):
+    """The square in whose middle a patch lies."""
+    box = patch.get_path().transformed(patch.get_patch_transform()).get_extents()
+    return int((box.x0 + box.x1) / 2) + 8 * int((box.y0 + box.y1) / 2)
+
+
+def test_a_chess_board_shows_each_piece_on_its_square():
+    ax = plots.chess_board(BOARD).axes[0]
+    assert sorted(map(square_of, drawn(ax, "piece"))) == [4, 8, 59, 60]
+    assert {text.get_text() for text in ax.texts} == set("abcdefgh12345678")
+    assert not drawn(ax, "from") + drawn(ax, "to") + drawn(ax, "move")
+    shapes = {plots._piece(number)[0].vertices.tobytes() for number in range(1, 13)}
+    assert len(shapes) == 12
+    for number in range(1, 13):
+        box = plots._piece(number)[1].get_extents()
+        assert 0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1, "a piece leaves its square"
+
+
+def test_black_pieces_are_darker_than_white_ones():
+    kinds = np.repeat([1, 2, 3, 4, 5, 6, 0, 0], 8)  # one kind on each rank
+    fig = plots.chess_board(kinds)
+    white, black = (
+        np.asarray(Image.open(io.BytesIO(plots.png(one))).convert("L")).astype(float)
+        for one in (fig, plots.chess_board(np.where(kinds, kinds + 6, 0)))
+    )
+    edges = [fig.axes[0].transData.transform([0, rank])[1] / fig.bbox.height for rank in range(9)]
+    rows = [slice(int((1 - high) * len(white)), int((1 - low) * len(white))) for low, high in itertools.pairwise(edges)]
+    darker = [(white[row] - black[row]).mean() for row in rows]
+    assert min(darker[:6]) > 5 and max(map(abs, darker[6:])) < 1e-9, darker
+
+
+def test_heat_is_a_frame_or_a_filled_square_and_stronger_where_likelier():
+    ax = plots.chess_board(BOARD, HEAT).axes[0]
+    starts = {square_of(patch): patch for patch in drawn(ax, "from")}
+    (end,) = drawn(ax, "to")
+    assert set(starts) == {4, 8} and square_of(end) == 12
+    assert starts[4].get_alpha() == pytest.approx(np.sqrt(3) * starts[8].get_alpha())
+    assert end.get_alpha() == pytest.approx(0.9) and end.get_fill() and not starts[4].get_fill()
+
+
+def test_moves_are_arrows_and_the_weight_makes_them_stronger():
+    strong, weak = drawn(plots.chess_board(BOARD, moves=[(8, 24), (4, 5, 0.2)]).axes[0], "move")
+    assert strong.get_alpha() > weak.get_alpha()
+    assert strong.get_xy()[:, 0].mean() == pytest.approx(0.5, abs=0.2)  # along file a, up to a4
+    assert strong.get_xy()[:, 1].max() == pytest.approx(3.5)
+
+
+def test_a_strip_has_a_board_for_each_title_and_a_board_beside_the_residual():
+    fig = plots.chess_strip(BOARD, titles=["one", "two", "three"], columns=2)
+    shown = [ax for ax in fig.axes if drawn(ax, "piece")]
+    assert [ax.get_title("left") for ax in shown] == ["one", "two", "three"] and len(fig.axes) == 4
+    fig = plots.chess_strip([BOARD, BOARD.flip(0)], heat=[HEAT, 0 * HEAT])
+    assert len(drawn(fig.axes[0], "from")) == 2 and not drawn(fig.axes[1], "from")
+    fig = plots.chess_board(BOARD, residuals=[0.5, 0.1], loop=1)
+    assert fig.axes[0].get_title("left") == "loop 1" and fig.axes[1].get_yscale() == "log"
+
+
+def test_a_map_shows_its_values_and_frames_the_cell():
+    values = torch.rand(3, 64)
+    fig = plots.square_map(values, ["a", "b", "c"], cell=27, label="attention")
+    for ax, one in zip(fig.axes[:3], values, strict=True):
+        assert np.allclose(ax.collections[0].get_array().ravel(), one)
+        assert [square_of(frame) for frame in drawn(ax, "cell")] == [27]
+    assert fig.axes[3].get_ylabel() == "attention"
+    assert len(plots.square_map(values > 0.5, ["a", "b", "c"]).axes) == 3  # yes or no needs no scale
+
+
+@pytest.mark.parametrize(
+    "draw, words",
+    [
+        (lambda: plots.chess_board([0] * 63), r"64 squares, got .*\(1, 63\)"),
+        (lambda: plots.chess_board([[0] * 64] * 2), "one board of shape"),
+        (lambda: plots.chess_board([13] * 64), "0 .empty. to 12, got 13"),
+        (lambda: plots.chess_board([0.5] * 64), "whole numbers"),
+        (lambda: plots.chess_board(BOARD, HEAT[0]), r"shape \(2, 64\)"),
+        (lambda: plots.chess_board(BOARD, 3 * HEAT), "probabilities from 0 to 1, got 0 to 3"),
+        (lambda: plots.chess_board(BOARD, math.nan * HEAT), "probabilities"),
+        (lambda: plots.chess_board(BOARD, moves=[(0, 64)]), "squares from 0 to 63.*got 0, 64"),
+        (lambda: plots.chess_board(BOARD, moves=[(0, 1, 2.0)]), "weight from 0 to 1, got .*2.0"),
+        (lambda: plots.chess_board(BOARD, residuals=[0.1], loop=2), "between 0 and 1"),
+        (lambda: plots.chess_strip([BOARD, BOARD], titles=["one"]), "titles must be 2.*got 1"),
+        (lambda: plots.chess_strip([BOARD, BOARD], HEAT[None]), "heat must be 2"),
+        (lambda: plots.chess_strip(torch.zeros(0, 64)), r"got .*\(0, 64\)"),
+        (lambda: plots.square_map(torch.rand(2, 63), ["a", "b"]), r"shape \(2, 64\).*got \(2, 63\)"),
+        (lambda: plots.square_map(torch.rand(2, 64), ["a"]), "one map for each title"),
+        (lambda: plots.square_map(torch.rand(1, 64), ["a"], cell=64), "0 to 63, got 64"),
+    ],
+)
+def test_what_is_no_chess_board_is_refused(draw, words):
+    with pytest.raises(ValueError, match=words):
+        draw()
 
 
 # ---------------------------------------------------------------- planes and maps

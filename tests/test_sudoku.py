@@ -200,6 +200,8 @@ def test_only_what_breaks_a_rule_is_tried_again_and_from_noise():
     answers, solved = try_again(model, one_hot(puzzles[:4], 6), 7, 4, generator)
     assert solved.tolist() == [1, 3, 3, 0] and torch.equal(answers[:3], solutions[:3])
     assert model.asked == [(4, 7, "input"), (3, 7, "noise"), (3, 7, "noise"), (1, 7, "noise")]
+    model = Guesser([2])
+    assert try_again(model, one_hot(puzzles[:2], 6), 7, 4, generator)[1].tolist() == [1, 1], "all done: no second try"
     with pytest.raises(ValueError, match="tries must be at least 1, got 7 and 0"):
         try_again(model, one_hot(puzzles[:4], 6), 7, 0, generator)
 

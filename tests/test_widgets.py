@@ -1,5 +1,6 @@
 """Widgets without a browser: moving a slider or typing changes the picture; mistakes become sentences."""
 
+import sys
 from dataclasses import replace
 
 import ipywidgets
@@ -8,6 +9,7 @@ import torch
 
 from looped_lite import plots, widgets
 from looped_lite.pretrained import load_pretrained
+from looped_lite.tasks import chess
 from looped_lite.tasks.sudoku import Sudoku
 
 
@@ -166,3 +168,107 @@ def test_sudoku_player_shows_the_grid_and_counts_broken_rules(untrained):
 def test_sudokus_that_are_none_become_a_sentence(untrained, text, message):
     widget = widgets.solve_sudoku(untrained, text)
     assert message in words(widget) and not parts(widget, ipywidgets.IntSlider)
+
+
+MATE = "6k1/5ppp/8/8/8/8/5PPP/R5K1 w - - 0 1"  # Ra8 mates
+MATED = "R5k1/5ppp/8/8/8/8/5PPP/6K1 b - - 1 1"
+FOR_BLACK = "1k5r/8/8/8/8/8/PPP5/1K6 b - - 0 1"  # Rh1 mates; the model sees this board turned in both ways
+
+
+@pytest.fixture(scope="module")
+def player_of_chess():
+    return chess.Chess().model(seed=0, width=16)
+
+
+def marked(fig, kind):
+    """The squares that a figure marks as from or to."""
+    found = (patch.get_bbox() for patch in fig.axes[0].patches if patch.get_gid() == kind)
+    return [int(box.x0 + 0.5) + 8 * int(box.y0 + 0.5) for box in found]
+
+
+@pytest.mark.parametrize("fen, move, side", [(MATE, "a1a8", "white"), (FOR_BLACK, "h8h1", "black")])
+def test_a_chess_move_is_shown_on_the_board_as_given(player_of_chess, fen, move, side):
+    seen = widgets.watch(player_of_chess, fen, loops=2)
+    assert seen.logits.shape == (3, 2, 64) and seen.residuals.shape == (2,)
+    target = chess.make_positions([fen], [move]).targets  # in squares of the normalized board
+    sure = 20.0 * torch.nn.functional.one_hot(target, 64)
+    draw, describe = widgets.draw_chess(replace(seen, logits=torch.cat([torch.zeros(1, 2, 64), sure, sure])))
+    assert f"{side} to move; likeliest legal moves: {move} 1.00, which mates at once" in describe(1)
+    assert "together have probability 1.00; last step" in describe(1) and "not settled in 2 loops" in describe(1)
+    assert "together have probability 0.00" in describe(0)  # 1 / 64**2 for each
+    squares = chess.read_squares([move])[0].tolist()
+    assert marked(draw(1), "from") == squares[:1] and marked(draw(1), "to") == squares[1:]
+    assert not marked(draw(0), "from"), "nothing stands out where every square is as likely"
+    (arrow,) = [patch for patch in draw(1).axes[0].patches if patch.get_gid() == "move"]
+    tip = arrow.get_xy() - [squares[1] % 8 + 0.5, squares[1] // 8 + 0.5]
+    assert (abs(tip).sum(1) < 1e-6).any()
+    pieces = sum(character.isalpha() for character in fen.split()[0])
+    assert len([patch for patch in draw(1).axes[0].patches if patch.get_gid() == "piece"]) == pieces
+
+
+def test_a_settled_position_says_so(player_of_chess):
+    seen = replace(widgets.watch(player_of_chess, MATE, loops=3), settled=2)
+    _, describe = widgets.draw_chess(seen)
+    assert "not settled yet" in describe(1) and "settled at loop 2" in describe(2)
+
+
+def test_chess_player_moves_and_stops_at_64_loops(player_of_chess):
+    player = widgets.chess_player(player_of_chess, MATE)
+    (slider,) = parts(player, ipywidgets.IntSlider)
+    assert slider.max <= 64
+    before = words(player)
+    slider.value = slider.max
+    assert words(player) != before and f"Loop {slider.max} of {slider.max}" in words(player)
+    assert parts(widgets.chess_player(player_of_chess, MATE, loops=2), ipywidgets.IntSlider)[0].max == 2
+
+
+def test_a_model_without_from_and_to_is_refused():
+    with pytest.raises(ValueError, match=r"\(2, 64\).*got \(64, 2\)"):
+        widgets.chess_player(chess.Chess(target="mask").model(seed=0, width=16), MATE, loops=1)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (MATED, "the side to move is checkmated"),
+        ("7k/5Q2/6K1/8/8/8/8/8 b - - 0 1", "stalemated"),
+        ("", "empty line"),
+        ("knight takes queen", "not a FEN"),
+        ("<b>x</b>", "&lt;b&gt;"),
+        ("8/8/8/8/8/8/8/8 w - - 0 1", "the board is empty"),
+        ("8/8/8/8/8/8/8/K7 w - - 0 1", "black has no king"),
+        (MATE.split()[0], "who is to move"),
+    ],
+)
+def test_positions_that_are_none_become_a_sentence(player_of_chess, text, message):
+    widget = widgets.solve_chess(player_of_chess, text)
+    assert message in words(widget) and 'role="alert"' in words(widget) and "<b>" not in words(widget)
+    assert not parts(widget, ipywidgets.IntSlider)
+    parts(widget, ipywidgets.Text)[0].value = FOR_BLACK
+    assert 'role="alert"' not in words(widget) and "black to move" in words(widget)
+
+
+def test_examples_of_positions_fill_the_field(player_of_chess):
+    widget = widgets.solve_chess(player_of_chess, MATE, {"mate for black": FOR_BLACK})
+    assert "white to move" in words(widget)
+    parts(widget, ipywidgets.Button)[1].click()
+    assert parts(widget, ipywidgets.Text)[0].value == FOR_BLACK and "black to move" in words(widget)
+
+
+def test_a_missing_python_chess_becomes_a_sentence(player_of_chess, monkeypatch):
+    monkeypatch.setitem(sys.modules, "chess", None)
+    widget = widgets.solve_chess(player_of_chess, MATE)
+    assert "looped-lite[chess]" in words(widget) and not parts(widget, ipywidgets.IntSlider)
+
+
+def test_a_sudoku_is_watched_until_the_rules_are_kept():
+    model = load_pretrained("sudoku-6x6")
+    puzzle = "3....1..15.........4.2.......26....3"
+    stopped = widgets.watch(model, puzzle, loops=1, tries=3)
+    assert stopped.begun == (0, 1, 2) and stopped.loops == 3 and len(stopped.logits) == 4
+    seen, found = widgets.watch(model, puzzle, loops=2, tries=16), model.solve(puzzle, loops=2)
+    assert (model.task.decode(puzzle, seen.logits[-1])["answer"], seen.loops) == (found.answer, found.loops)
+    _, describe = widgets.draw_sudoku(stopped, (2, 3))
+    assert "try" not in describe(0) and "Loop 2 of 3, try 2 of 3" in describe(2)
+    once = widgets.watch(model, puzzle, tries=16)
+    assert once.begun == (0,) and model.task.decode(puzzle, once.logits[-1])["solved"]

@@ -223,11 +223,16 @@ def check_spectral_radius(f: Callable) -> None:
             "spectral_radius of a matrix whose leading eigenvalues are a complex pair of modulus 0.9",
             turn,
             0.9,
-            {
-                "here the growth swings for ever: take its geometric mean over many steps, not the last one"
-                + " " * i: last
-                for i, last in enumerate(swing[380:])
-            },
+            [
+                (
+                    "factors multiply, so their mean is the geometric one: the mean of their logarithms, then exp",
+                    sum(swing[200:400]) / 200,
+                ),
+                *(
+                    ("here the growth swings for ever: take its geometric mean over many steps, not the last one", last)
+                    for last in swing[380:]
+                ),
+            ],
             seed=seed,
         )
     slow = torch.tensor([[0.9, 50.0], [0.0, 0.8]], dtype=double)

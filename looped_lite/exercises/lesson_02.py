@@ -152,6 +152,9 @@ def check_rotary_angles(f: Callable) -> None:
             "each axis should have all frequencies from 1 down, within its own share of the pairs": (
                 board.repeat_interleave(4, dim=1) * 10_000.0 ** -(torch.arange(8) / 8)
             ),
+            "the exponent is -i / share with the share of one axis, here 4 pairs; you divide by all 8": (
+                board[:, :, None] * 10_000.0 ** -(torch.arange(4) / 8)
+            ).flatten(1),
             "the second axis is missing: its pairs do not turn": F.pad(board[:, :1] * share, (0, 4)),
         },
     )

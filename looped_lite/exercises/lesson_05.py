@@ -81,6 +81,9 @@ def check_schoop(f: Callable) -> None:
                 t: share_after(t - 1) for t in asked
             },
             "you are one loop late": {t: share_after(t + 1) for t in asked},
+            "count loops from 1, enumerate(..., start=1): the first state of model.states is after 1 loop": {
+                t: share_after(t + 1) for t in asked[:-1]
+            },
             "this is the share of cells; count an instance only if all its cells are right": {
                 t: 1 - (1 - share_after(t)) / 2 for t in asked
             },

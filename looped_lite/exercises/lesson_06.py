@@ -186,6 +186,8 @@ def check_shared_plane(f: Callable) -> None:
         return
     if (along(uncentred[:2]) > 1 - 1e-3).all():
         raise Mistake(f"{what}: subtract the centre before the decomposition; these axes point at the far centre.")
+    if (along(right.T[:2]) > 1 - 1e-3).all():
+        raise Mistake(f"{what}: these are columns of what torch.linalg.svd returns last; the directions are its rows.")
     if (along(right[:2].flip(0)) > 1 - 1e-3).all():
         raise Mistake(f"{what}: the two are in the wrong order; the one with more variance comes first.")
     if (along(right[-2:]) > 1 - 1e-3).all() or (along(right[-2:].flip(0)) > 1 - 1e-3).all():

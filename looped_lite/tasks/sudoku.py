@@ -136,8 +136,10 @@ def try_again(
         raise ValueError(f"loops and tries must be at least 1, got {loops} and {tries}")
     answers, solved = torch.zeros(x.shape[:2], dtype=torch.long), torch.zeros(len(x), dtype=torch.long)
     for number in range(1, tries + 1):
-        open_ones = (solved == 0).nonzero()[:, 0]
-        for rows in open_ones.split(50):  # small batches stay in the processor's cache
+        left = (solved == 0).nonzero()[:, 0]
+        if not len(left):
+            break
+        for rows in left.split(50):  # small batches stay in the processor's cache
             if number == 1:
                 logits = model(x[rows], loops)
             else:
