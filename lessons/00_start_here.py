@@ -17,12 +17,12 @@
 #
 # Most neural networks push an input through a stack of different layers, once. The models of this course have *one* layer, or
 # very few, and apply it again and again, until the answer stops changing. A hard question simply gets more loops. In this lesson
-# you watch one of them at work.
+# you watch two of them at work: one adds up bits, the other solves sudoku.
 #
 # **After this lesson you can** say what a looped transformer does, read the two pictures that the whole course uses (a board that fills in,
 # and a curve that says how much the state still moves), and use the exercises.
 #
-# **Time**: 15 minutes for you, under a minute for the machine. Nothing is trained here: the model comes with the course.
+# **Time**: 20 minutes for you, about a minute for the machine. Nothing is trained here: the models come with the course.
 # **You need**: Python. If you know what a transformer is, good; if not, lesson 02 builds one from its parts.
 
 # %%
@@ -34,6 +34,7 @@ from looped_lite.exercises import report
 from looped_lite.model import count_parameters
 from looped_lite.pretrained import load_pretrained
 from looped_lite.tasks import prefix_sums
+from looped_lite.tasks.sudoku_puzzles import clashes, solve
 from looped_lite.training import accuracy_over_loops
 
 model = load_pretrained("prefix-sums-internal-post-seed0")
@@ -235,6 +236,89 @@ assert all(model.card["scores"][f"exact_{length}"] >= 0.98 for length in (64, 12
 # **What this does not show.** This is one model, from one random seed, on one problem that suits it. Other ways to put the same parts together do worse, and some never
 # settle at all; which ones, and why, is what you find out in lessons 03 to 06, with three seeds for each. And there are problems for which nobody has found a
 # procedure that one block could repeat: chess, in lesson 08, is closer to that end.
+
+# %% [markdown]
+# ## A question without a road
+#
+# Bits can be walked along, from left to right. Sudoku has rules and no road: every row, every column and every box of 3 by 3 holds the digits 1 to 9 once. Can a loop do that, too?
+#
+# Below is a second model. Its cells are the 81 squares; in every loop a cell looks along its row, its column, its box, and over the whole board. Nobody told it the rules: it saw puzzles, each with its solution.
+#
+# > **Predict.** Will the digits come one after the other, as from a pencil, or all at once? And can the loop take a wrong digit back?
+
+# %%
+sudoku = load_pretrained("sudoku-9x9")
+print(f"{count_parameters(sudoku):,} parameters")
+puzzle = "31.7.....4.6.2.3...8...45.......6413...31....7..4..6.........58....6....9..5....."
+thought = widgets.watch(sudoku, puzzle, loops=120)
+givens = torch.tensor([int(digit) for digit in puzzle.replace(".", "0")])
+sure, digits = thought.logits.softmax(-1).max(-1)  # each (loops + 1, 81)
+digits = torch.where(givens > 0, givens, digits + 1)
+
+
+def breaks_a_rule(grid):
+    """Filled-in cells whose digit stands a second time in their row, column or box: (81,) bool."""
+    cells = {cell for _, _, holders in clashes(grid.tolist()) for cell in holders}
+    return torch.tensor([cell in cells for cell in range(81)]) & (givens == 0)
+
+
+broken = torch.stack([breaks_a_rule(grid) for grid in digits])
+solved_at = int((broken.sum(1) == 0).float().argmax())
+picks = sorted({1, 3, solved_at // 4, solved_at // 2, 3 * solved_at // 4, solved_at - 1, solved_at})
+plots.show(
+    plots.sudoku_strip(
+        givens,
+        torch.stack([givens, *digits[picks]]),
+        torch.stack([sure[0], *sure[picks]]),
+        torch.stack([givens < 0, *broken[picks]]),  # on the first board no cell is struck out
+        ["the puzzle"] + [f"loop {loop}" for loop in picks],
+        columns=4,
+    ),
+    alt="Eight 9x9 sudoku boards: the puzzle, then the model's answer after more and more loops. First most cells are struck out in orange, then fewer, and in the last board none.",
+    caption="What to see: grey cells are given, blue ones are the model's, paler where it is less sure; orange and struck out breaks a rule. After one loop every cell holds a digit, and most of them clash. Then groups of cells change their minds until everything fits.",
+)
+print(
+    f"no rule is broken from loop {solved_at} on; after {thought.loops} loops one loop still moves the state by {thought.residuals[-1]:.0%} of its length"
+)
+
+# %%
+# Check the claims
+print(f"cells that break a rule after loop 1: {int(broken[1].sum())} of {int((givens == 0).sum())}")
+print(f"cells that took back a digit at least once: {int((digits[1:solved_at] != digits[-1]).any(0).sum())}")
+assert broken[1].sum() > (givens == 0).sum() / 2, "most of them clash"
+assert (digits[1:solved_at] != digits[-1]).any(0).sum() >= 10, "and many change their minds"
+assert broken[solved_at:].sum() == 0 and (digits[solved_at:] == digits[-1]).all(), "once right, it stays right"
+lowest = int(thought.residuals.argmin()) + 1
+print(f"the residual is lowest at loop {lowest}: {thought.residuals.min():.3f}")
+assert lowest < 60 and thought.residuals[-20:].min() > 4 * thought.residuals.min(), "but it is not still"
+assert solve(givens.tolist())[0] == [digits[-1].tolist()], "a search program finds one solution: this one"
+
+# %% [markdown]
+# All at once, and with second thoughts: a digit is not written down but held, and as long as it does not fit the others it can go. In the end the rules are kept, and no digit changes any more. Here is the same puzzle in your hands, with the residual beside it:
+
+# %%
+widgets.sudoku_player(sudoku, puzzle, loops=120)
+
+# %% [markdown]
+# Did you look at the residual to the end? It falls, and then it rises again. The state still moves, on a way along which every digit stays what it is. Forty ones came to rest on a wrong answer; this is a right answer that does not come to rest. Lesson 07 finds out what goes on there, and brings this very loop to rest.
+#
+# And here is room for yours. Type or paste the 81 cells row by row, with dots or zeros for the empty ones. The buttons hold a puzzle that works and three that do not: you get a sentence, not a guess.
+
+# %%
+one = next(cell for cell, digit in enumerate(puzzle) if digit != ".")
+widgets.solve_sudoku(
+    sudoku,
+    puzzle,
+    examples={
+        "a puzzle": puzzle,
+        "a digit twice": puzzle[: one + 1] + puzzle[one] + puzzle[one + 2 :],
+        "several solutions": puzzle[:one] + "." + puzzle[one + 1 :],
+        "no solution": "12345678." + "." * 8 + "9" + "." * 63,
+    },
+)
+
+# %% [markdown]
+# **What this cannot show.** One solved puzzle proves little, and this one was chosen because it is solved. Lesson 07 counts thousands, says how sure the counts are, and shows puzzles on which the loop never comes to rest. Nor does the model know what it is refused: that a puzzle has several solutions, or none, is found by a small search program that looks at it first.
 
 # %% [markdown]
 # ## What is inside the loop?

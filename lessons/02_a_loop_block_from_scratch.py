@@ -714,8 +714,8 @@ image = ax.imshow(
     felt.log10().where(felt > 0, float("nan")), aspect="auto", cmap="viridis", extent=(-0.5, 40.5, 8.5, 0.5)
 )
 ax.set_facecolor("#E9E9E9")
-ax.plot([20.5 + 2 * t for t in range(10)], [t + 0.5 for t in range(10)], color="#D55E00", linestyle="--")
-ax.plot([19.5 - 2 * t for t in range(10)], [t + 0.5 for t in range(10)], color="#D55E00", linestyle="--")
+ax.plot([20.5 + 2 * t for t in range(10)], [t - 0.5 for t in range(10)], color="#D55E00", linestyle="--")
+ax.plot([19.5 - 2 * t for t in range(10)], [t - 0.5 for t in range(10)], color="#D55E00", linestyle="--")
 ax.set(xlabel="start of cell", ylabel="loops", xlim=(-0.5, 40.5), ylim=(8.5, 0.5))
 ax.grid(False)
 fig.colorbar(image, ax=ax, label="log10 of the effect on cell 20")
@@ -861,7 +861,7 @@ fig = plots.accuracy_curves(
 )
 fig.axes[0].axvline(first_contact, color="#D55E00", linestyle="--", linewidth=1.2)
 fig.axes[0].annotate(
-    "light cone", (first_contact, 0.68), (-4, 0), textcoords="offset points", ha="right", color="#B34700", fontsize=9
+    "light cone", (first_contact, 0.9), (-4, 0), textcoords="offset points", ha="right", color="#B34700", fontsize=9
 )
 plots.show(
     fig,

@@ -548,7 +548,7 @@ heard = {
 }
 
 fig, ax = plt.subplots(figsize=(7.4, 3.4))
-looks = [("#56B4E9", "v", (0, (1, 1))), ("#0072B2", "v", ":"), ("#E69F00", "v", "--"), ("#0072B2", "o", "-")]
+looks = [("#56B4E9", "v", (0, (1, 1))), ("#0072B2", "v", ":"), ("#E69F00", "v", ":"), ("#0072B2", "o", "-")]
 for (name, values), (colour, mark, line) in zip(heard.items(), looks, strict=True):
     ax.plot(
         cell_lengths, [max(value, 1e-13) for value in values], label=name, color=colour, marker=mark, linestyle=line

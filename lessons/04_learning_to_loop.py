@@ -44,7 +44,15 @@ from looped_lite.paths import data_path
 from looped_lite.pretrained import load_pretrained
 from looped_lite.tasks import IGNORE, correct_cells
 from looped_lite.tasks.prefix_sums import PrefixSums, one_hot, prefix_sums
-from looped_lite.training import Run, accuracy_over_loops, cross_entropy, learning_rate, sample_loops, train
+from looped_lite.training import (
+    Run,
+    accuracy_over_loops,
+    cross_entropy,
+    end_of_run,
+    learning_rate,
+    sample_loops,
+    train,
+)
 
 plots.use_style()
 task = PrefixSums()
@@ -319,7 +327,7 @@ ax.minorticks_off()
 ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
 plots.show(
     fig,
-    alt="Gradient length against loops, both axes logarithmic. Pre and peri rise along straight lines. Post falls away, and the trained post model falls fastest, to below one part in ten million at 80 loops.",
+    alt="Gradient length against loops, both axes logarithmic. Pre and peri rise along straight lines. Post falls away, and the trained post model falls fastest, to below 1e-7 at 80 loops.",
     caption="What to see: with pre and peri the gradient grows in proportion to the number of loops (a straight rising line here); with the outer norm it fades, and in the trained model it fades geometrically: where the loop started is forgotten.",
 )
 
@@ -328,7 +336,7 @@ plots.show(
 for norm in ("pre", "peri"):
     assert 2 < fresh[norm][80] / fresh[norm][20] < 5
 assert fresh["post"][80] < 0.2 * fresh["post"][20]
-assert trained_one[80] < 1e-4 * trained_one[10]
+assert trained_one[80] < 1e-4 * trained_one[10] and trained_one[80] < 1e-7
 print({norm: f"{found[20]:.2g} after 20 loops, {found[80]:.2g} after 80" for norm, found in fresh.items()})
 
 # %% [markdown]
@@ -408,7 +416,7 @@ for ax, (name, values) in zip(axes, differ.items(), strict=True):
     )
     ax.set(title=f"48 ones, {name}", xlabel="cell (0 is BOS)", yticks=(5, 10, 15, 20), ylim=(0.5, 20.5))
     ax.grid(False)
-axes[1].plot([0, 41], [0, 20.5], color="white", linestyle="--", linewidth=1.4)
+axes[1].plot([2.5, 42.5], [0.5, 20.5], color="white", linestyle="--", linewidth=1.4)
 axes[0].set_ylabel("loop")
 fig.colorbar(image, ax=axes, label="distance from the last cell, log10")
 plots.show(
@@ -450,10 +458,10 @@ known = (2 * loops + 1).clamp(max=32)  # bit i needs bits 1 to i, the farthest o
 bound = (known + (32 - known) / 2) / 32
 
 fig, ax = plt.subplots(figsize=(6.6, 3.2))
-ax.plot(loops, bound, color=plots.INK, linestyle="--", label="no model can be better on average")
+ax.plot(loops, bound, color=plots.INK, linestyle="--", label="best possible average")
 ax.plot(loops, reachable, color=plots.PALETTE[0], marker="o", markevery=3, label="a trained model")
-ax.axvspan(16, 20, color=plots.PALETTE[1], alpha=0.25, linewidth=0, label="near full depth, for N = 20")
-ax.set(xlabel="loops", ylabel="share of bits right", title="256 strings of 32 bits", ylim=(0.45, 1.03))
+ax.axvspan(16, 20, color=plots.PALETTE[1], alpha=0.25, linewidth=0, label="near full depth")
+ax.set(xlabel="loops", ylabel="share of bits right", title="256 strings of 32 bits, N = 20", ylim=(0.45, 1.03))
 ax.legend(loc="lower right")
 plots.show(
     fig,
@@ -524,19 +532,27 @@ assert curriculum(task, 4, 0.9, 4, 1, 1.0) == (4, 0.9)
 # %% [markdown]
 # ## 5. Train it
 #
-# Here is the whole training loop, made from what you have just written. Everything else in it is what you would use for any network: AdamW, gradients clipped to length 1,
-# a learning rate that warms up, holds, and falls to 0 over the last 40% of the run.
+# Here is the whole training loop, made from what you have just written. Nearly everything else in it is what you would use for any network: AdamW, gradients clipped to length 1,
+# a learning rate that warms up, holds, and in the end falls to 0.
+#
+# But *when* should it fall? The usual answer is a share of the run, say its last 40%. Then you must know how long the run should be, and here you cannot know: one seed comes to 32 bits early, another late, and the late one
+# would have hardly a step left at 32 bits before its learning rate is gone. So the schedule waits, as the curriculum does. From the step at which the strings have 32 bits, the rate falls to 0 over the next `settle` steps, and then the run ends. `steps` is only a
+# cap, for a run that would never arrive. `end_of_run` does this little sum; until the last level is reached it returns the cap.
+#
+# One more number is unusual. AdamW divides every step by a running mean of squared gradients, and `beta2` says how much of that mean a step keeps. The usual 0.999 remembers about a thousand steps, so it still judges strings of 32 bits by the gradients that strings of 8 bits had. With 0.95 it remembers twenty. You will see
+# below what that is good for.
 
 
 # %%
-def train_here(model, task, steps, seed=0, batch=64, lr=3e-3, on_step=lambda run: None):
-    """Train `model` in place. The package's `train` does the same, and can also be interrupted and resumed."""
+def train_here(model, task, steps, settle, seed=0, batch=64, lr=2e-3, beta2=0.95, on_step=lambda run: None):
+    """Train `model` in place for at most `steps` steps. `train(..., settle=...)` of the package does the same, and can also be interrupted and resumed."""
     generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, beta2), weight_decay=0.01)
     run = Run(level=task.first_level)
-    while run.step < steps:
+    while not run.finished:
         began = time.perf_counter()
-        optimizer.param_groups[0]["lr"] = learning_rate(run.step, steps, lr)
+        end = end_of_run(run, task, steps, settle)
+        optimizer.param_groups[0]["lr"] = learning_rate(run.step, end, lr, decay=settle / end)
         drawn = task.draw_level(run.level, generator)
         x, y = task.batch(batch, drawn, generator)
         n, k = sample_loops(task.loops(drawn), generator)
@@ -550,7 +566,7 @@ def train_here(model, task, steps, seed=0, batch=64, lr=3e-3, on_step=lambda run
         run.level, run.running = curriculum(task, run.level, run.running, drawn, n + k, accuracy)
         run.step += 1
         run.seconds += time.perf_counter() - began
-        run.finished = run.step == steps
+        run.finished = run.step == end
         for name, value in (("loss", loss.item()), ("level", run.level), ("running", run.running)):
             run.history[name].append(value)
         on_step(run)
@@ -560,8 +576,8 @@ def train_here(model, task, steps, seed=0, batch=64, lr=3e-3, on_step=lambda run
 # %%
 # Check the claim that the package does the same: 12 steps of each, from the same seed
 ours, theirs = task.model(7, width=16, heads=2), task.model(7, width=16, heads=2)
-a = train_here(ours, task, 12, seed=1, batch=8).history["loss"]
-b = train(theirs, task, 12, seed=1, batch=8, progress=False).history["loss"]
+a = train_here(ours, task, 12, settle=5, seed=1, batch=8).history["loss"]
+b = train(theirs, task, 12, settle=5, seed=1, batch=8, lr=2e-3, beta2=0.95, progress=False).history["loss"]
 assert torch.allclose(torch.tensor(a), torch.tensor(b), rtol=1e-3), "same seed, same losses"
 print("the package's train and yours take the same steps")
 
@@ -571,9 +587,9 @@ print("the package's train and yours take the same steps")
 # Run the next cell and watch. The picture is drawn anew every 50 steps. Once the curriculum has reached 32 bits, the line below it says how many of 128 unseen strings of 32 bits are right *in every bit* after 32 loops.
 
 # %%
-STEPS = 600
-torch.manual_seed(0)
-model = task.model(seed=0)  # random weights; internal recall, outer norm
+SEED = 0  # of the random weights and of the random strings; try another
+STEPS, SETTLE = 1200, 250
+model = task.model(seed=SEED)  # random weights; internal recall, outer norm
 x_watch, y_watch = task.batch(128, 32, torch.Generator().manual_seed(99))
 watched = {}  # step: (exact match, seconds so far)
 picture = plots.live_training(every=50, level="bits")
@@ -582,21 +598,22 @@ began = time.perf_counter()
 
 def watch(run):
     picture(run)
-    if run.level == task.last_level and run.step % 50 == 0:
+    if run.level == task.last_level and (run.step % 50 == 0 or run.finished):
         exact = float(accuracy_over_loops(model, x_watch, y_watch, [32])[32].float().mean())
         watched[run.step] = (exact, time.perf_counter() - began)
         print(f"step {run.step}: {exact:.3f} of 128 unseen strings of 32 bits right in every bit", flush=True)
 
 
-run = train_here(model, task, STEPS, seed=0, on_step=watch)
-print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
+run = train_here(model, task, STEPS, SETTLE, seed=SEED, on_step=watch)
+arrived = run.history["level"].index(task.last_level) + 1
+print(f"at 32 bits after {arrived} steps, done after {run.step}: {time.perf_counter() - began:.0f} s")
 reached = [step for step, (exact, _) in watched.items() if exact == 1.0]
 if reached:
     print(f"first at 1.000 at step {reached[0]}, after {watched[reached[0]][1]:.0f} s")
 
 # %% [markdown]
-# **What to see.** The loss starts at a coin toss. Then it falls, and each time the strings grow (the staircase in the middle) it jumps up a little and falls again, and the running accuracy on the right starts from 0. Once at 32 bits, the
-# exact match is high but restless while the learning rate is high: one step can spoil a bit in every string. The last 40% of the run, in which the learning rate falls to 0, are what makes it reliable.
+# **What to see.** The loss starts at a coin toss. Then it falls, and each time the strings grow (the staircase in the middle) it jumps up a little and falls again, and the running accuracy on the right starts from 0. The loss never falls to 0: a batch that ran for a few loops cannot know most of its answers (section 4), so single batches differ widely to the end. Once at 32 bits, the
+# exact match is high but restless while the learning rate is high: one step can spoil a bit in many strings. The last steps, in which the learning rate falls to 0, are what makes it reliable.
 #
 # Now the examination: 512 fresh strings, and twice as many loops as needed.
 
@@ -605,25 +622,49 @@ x_test, y_test = task.batch(512, 32, torch.Generator().manual_seed(2024))
 right = accuracy_over_loops(model, x_test, y_test, [4, 8, 12, 16, 18, 20, 24, 32, 64])
 plots.show(
     plots.accuracy_curves({("internal", "post"): right}, trained=20, title="512 unseen strings of 32 bits"),
-    alt="Exact match against loops: near 0 up to 12 loops, rising steeply around 16 to 20, and 1 from then on to 64 loops.",
-    caption="What to see: hardly a string is right in every bit before the light cone allows it at 16 loops (some are lucky with their last bits), all are right soon after, and more loops than any in training do no harm.",
+    alt="Exact match against loops: near 0 up to 16 loops, then rising steeply, and 1 from 32 loops on to 64.",
+    caption="What to see: hardly a string is right in every bit before the light cone allows it at 16 loops (some are lucky with their last bits). At 32 loops they are right, and at 64 they still are, though no run in training was longer than 20.",
 )
 print({loops: float(values.float().mean()) for loops, values in right.items()})
 
 # %%
 # Check the claims: solved, and it stays solved; not before the light cone; and so it was for other seeds
 assert run.level == 32
-assert float(right[32].float().mean()) >= 0.998 and float(right[64].float().mean()) >= 0.998
-assert not right[8].any()
-assert watched[STEPS][0] == 1.0
-grid = read_rows(data_path("results", "prefix_sums_grid.csv"))
-same_recipe = [row for row in grid if (row["recall"], row["norm"], row["steps"]) == ("internal", "post", str(STEPS))]
-print("the same recipe, seeds 0 to 2, 256 strings of 32 bits:", [float(row["exact_32"]) for row in same_recipe])
-assert same_recipe and all(float(row["exact_32"]) == 1.0 for row in same_recipe)
-assert run.history["loss"][0] > 0.6 and sum(run.history["loss"][-20:]) / 20 < 0.2
+assert float(right[32].float().mean()) >= 0.98 and float(right[64].float().mean()) >= 0.98
+assert not right[8].any() and right[16].float().mean() < 0.2
+assert watched[run.step][0] >= 0.97
+last = run.history["loss"][-50:]
+print(f"loss of the last 50 batches: {min(last):.2f} to {max(last):.2f}, mean {sum(last) / 50:.2f}")
+assert run.history["loss"][0] > 0.6 and sum(last) / 50 < 0.35 and min(last) < 0.1 and max(last) > 0.3
 
 # %% [markdown]
 # A small network has found an algorithm, from examples alone: carry the parity along, two cells a loop, and leave alone what is done.
+#
+# Was that luck? The same training was run beforehand from six seeds, from three of them again on two threads, and from all six with the usual `beta2`. 512 strings each (`python -m looped_lite.experiments prefix-sums-live`).
+
+# %%
+live = read_rows(data_path("results", "prefix_sums_live.csv"))
+print("beta2  threads  seed  at 32 bits after  steps  exact match at 32 loops")
+for row in sorted(live, key=lambda row: (row["beta2"], row["threads"], row["seed"])):
+    print(
+        f"{row['beta2']:5}  {row['threads']:>7}  {row['seed']:>4}  {row['arrived']:>16}  {row['steps']:>5}  {float(row['exact_32']):.3f}"
+    )
+
+# %%
+# Check the claims
+short = [row for row in live if row["beta2"] == "0.95"]
+usual = [row for row in live if row["beta2"] == "0.999"]
+assert len(short) == 9 and all(float(row["exact_32"]) >= 0.99 and float(row["twice_32"]) >= 0.99 for row in short)
+assert max(int(row["steps"]) for row in short) < 650
+assert sorted(float(row["exact_32"]) for row in usual) == [0, 1, 1, 1, 1, 1]
+assert max(int(row["steps"]) for row in usual) > 900
+by_threads = {n: {r["seed"]: (r["steps"], r["exact_32"]) for r in short if r["threads"] == n} for n in "12"}
+assert len(by_threads["2"]) == 3 and by_threads["2"].items() <= by_threads["1"].items(), "two threads: the same runs"
+assert min(int(row["arrived"]) for row in live) < 220 and max(int(row["arrived"]) for row in live) > 680
+
+# %% [markdown]
+# With `beta2` 0.95, all six seeds come to 0.99 or more, in fewer than 650 steps, and the number of threads makes no difference. With the usual 0.999, five seeds of six are perfect, one of them late; and one reaches 32 bits and then falls apart: at the end it has not one string right. (Its loss, which the table does not show, went back to the coin toss
+# and stayed there.) A guess at the reason: a loop applies each step of the optimizer twenty times over, so a step that is too long hurts more than in a network of separate layers. Six seeds are enough to see that it happens, not enough to say how often.
 #
 # ## 6. The gradient at a fixed point, without the loops
 #
@@ -707,21 +748,21 @@ series_error = [gradient_error((neumann_gradient(model.step, z_star, h1, g, k),)
 bptt_error = [gradient_error((through_all(T),), (whole,))[0] for T in terms]
 
 fig, ax = plt.subplots(figsize=(6.6, 3.3))
-ax.plot(terms, series_error, color=plots.PALETTE[0], marker="o", label="Neumann series at the fixed point, k terms")
+ax.plot(terms, series_error, color=plots.PALETTE[0], marker="o", label="Neumann series, k terms")
 ax.plot(
     terms,
     bptt_error,
     color=plots.PALETTE[1],
     marker="s",
     linestyle="--",
-    label="backpropagation through k loops from the start",
+    label="backpropagation, k loops",
 )
 ax.plot(terms, [rho**k for k in terms], color=plots.INK, linestyle=":", label=f"rho^k, rho = {rho:.2f}")
 ax.set(xlabel="terms, or loops", ylabel="relative error", yscale="log", ylim=(1e-7, 30))
-ax.legend(loc="lower left")
+ax.legend(loc="upper right")
 plots.show(
     fig,
-    alt="Relative error of the gradient against terms on a log axis: the Neumann series falls about parallel to rho to the power k; backpropagation from the start is wrong until the loop has settled and then falls too.",
+    alt="Relative error of the gradient against terms on a log axis: the Neumann series falls about parallel to rho to the power k; backpropagation from the start is quite wrong up to 12 loops and then falls too, as steeply.",
     caption="What to see: after a few terms the error falls about as rho to the power k, the straight dotted line. Backpropagation from the start comes to the same gradient, once the loop has had time to settle.",
 )
 

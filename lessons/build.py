@@ -44,6 +44,7 @@ print(f"looped_lite {looped_lite.__version__}")"""
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n(.*?)^[ \t]*### END HIDDEN TESTS\n?", re.DOTALL | re.MULTILINE)
 STUB = 'raise NotImplementedError("your turn")'
+PROGRESS = re.compile(r"\d+%\|")  # how a progress bar begins, as text
 
 
 def sources(wanted: list[str]) -> list[Path]:
@@ -113,11 +114,16 @@ def execute(notebook: NotebookNode, timeout: int) -> float:
 
 
 def tidy_outputs(cell: NotebookNode) -> None:
-    """Join the pieces of each stream, and keep of a progress line what a terminal would show: its last state."""
+    """Join the pieces of each stream, and keep of a progress line what a terminal would show: its last state.
+
+    A progress bar that is a widget goes: on a page without a kernel it would stand at 0% for ever.
+    """
     if cell.cell_type != "code":
         return
     kept: list[NotebookNode] = []
     for output in cell.outputs:
+        if output.output_type == "display_data" and PROGRESS.search(output.data.get("text/plain", "")):
+            continue
         if (
             output.output_type == "stream"
             and kept
