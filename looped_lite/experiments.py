@@ -159,7 +159,7 @@ def sudoku_row(recall: str, norm: str, seed: int, steps: int = 600, lr: float = 
     return row
 
 
-SUDOKU_SETS = {"test": 1000, "hard": 1000, "extreme": 315, "validation": 500, "hard_validation": 500}
+SUDOKU_SETS = {"test": 1000, "hard": 1000, "extreme": 100}
 QQWING = ("simple", "easy", "intermediate", "expert")
 BEST_LOOPS = (1, 2, 4, 8, 16, 32, 64, 100, 1000)
 SUDOKU_LOOPS = (16, 32, 64, 128, 256, 512, 1024)
