@@ -1046,7 +1046,7 @@ def loops_needed(
         label="not solved",
     )
     names = [
-        f"{low:g}" if high - low <= 0.1 else f"{low:g} to {high:g}" if np.isfinite(high) else f"{low:g} and more"
+        f"{low:g}" if high - low <= 0.1 else f"{low:g} to {high:g}" if np.isfinite(high) else f"≥ {low:g}"
         for low, high in itertools.pairwise(edges)
     ]
     ax.set_xticks(range(len(groups)), [f"{name}\n({len(group)})" for name, group in zip(names, groups, strict=True)])
