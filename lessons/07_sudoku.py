@@ -687,10 +687,10 @@ each = [
 ]
 rating = torch.tensor([float(row["guesses"]) for row in each])
 right_at = torch.tensor([float(row["right_at"] or "nan") for row in each])
-edges = [0, 0.1, 2, 3, 4, 6, 9, 13, float("inf")]
+edges = [0, 0.1, 2, 4, 6, 9, 13, float("inf")]
 plots.show(
     plots.loops_needed(rating, right_at, edges, counted, title="9x9: from which loop on a puzzle is solved"),
-    alt="Stacked bars for eight ranges of guesses: shares of puzzles solved by 16, 32, 64 up to 1,024 loops, and not solved. With more guesses the early shares shrink and the late ones grow.",
+    alt="Stacked bars for seven ranges of guesses: shares of puzzles solved by 16, 32, 64 up to 1,024 loops, and not solved. With more guesses the early shares shrink and the late ones grow.",
     caption="What to see: from left to right the search program guesses more. Where it never guesses, three puzzles in four are solved by 16 loops. Where it guesses 13 times or more hardly any is, and half of them are not solved in one run at all.",
 )
 solved = right_at.isfinite()
