@@ -121,7 +121,7 @@ def prepare(number: str, solved: bool = False) -> str:
     return next(SERVED.glob(f"{number}*.ipynb")).name
 
 
-def open_lesson(browser: Any, address: str, number: str, run: bool = True, seconds: float = 240) -> Any:
+def open_lesson(browser: Any, address: str, number: str, run: bool = True, seconds: float = 540) -> Any:
     """Open a lesson ("00") in a new page, run all its cells and wait until they are done. Returns the page."""
     name = prepare(number)
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
