@@ -338,11 +338,10 @@ def measure_chess_grid(recalls: Any, norms: Any, seeds: list[int], steps: int, l
 def measure_chess_best(count: int = 1000) -> None:
     """Test the long-trained model on ``count`` test positions of each depth and source, with the rules of chess: see `score_moves`."""
     path = data_path("results", "chess_best.csv")
-    for name, (depth, source) in product(("chess",), CHESS_SETS):
-        known = [(row["model"], row["depth"], row["source"]) for row in read_rows(path)]
-        if (name, str(depth), source) in known:
+    model = load_pretrained("chess")
+    for depth, source in CHESS_SETS:
+        if (str(depth), source) in [(row["depth"], row["source"]) for row in read_rows(path)]:
             continue
-        model = load_pretrained(name)
         positions = select(load_positions(depth, "test"), source)
         positions = Positions(*(part[:count] for part in positions))
         x, _ = model.task.tensors(positions.boards, positions.targets)
@@ -353,7 +352,7 @@ def measure_chess_best(count: int = 1000) -> None:
         rows = []
         for t, parts in kept.items():
             scores = {key: int(values.sum()) for key, values in score_moves(positions, torch.cat(parts)).items()}
-            rows.append({"model": name, "depth": depth, "source": source, "loops": t, "count": len(x), **scores})
+            rows.append({"model": "chess", "depth": depth, "source": source, "loops": t, "count": len(x), **scores})
         write_rows(path, [*read_rows(path), *rows])
         print(rows[-1], flush=True)
 

@@ -131,6 +131,20 @@ class LoopedTransformer(nn.Module):
         (last,) = deque(self.states(x, loops, start, generator), maxlen=1)
         return self.read_out(last)
 
+    def attempts(
+        self, x: Tensor, tries: int
+    ) -> Iterator[tuple[Callable[[Tensor], Tensor], Tensor, Callable[[Tensor], Tensor]]]:
+        """Ways to run the loop on ``x``: first from the input, then from noise of a fixed seed on symmetric images of it.
+
+        Yields ``(f, z, back)``: the map, its start state, and what brings logits for the image back to ``x``. Only a task with
+        ``image`` (see `looped_lite.tasks`) has more than one.
+        """
+        generator = torch.Generator().manual_seed(0)
+        for number in range(tries):
+            view, back = self.task.image(x, generator) if number else (x, lambda logits: logits)
+            f, h = self.loop(view)
+            yield f, self.start(h, "noise" if number else "input", generator), back
+
     @torch.no_grad()
     def solve(
         self, instances: str | Sequence[str], loops: int | None = None, tol: float = 1e-4, tries: int = 16
@@ -148,16 +162,13 @@ class LoopedTransformer(nn.Module):
             raise ValueError("solve needs a model that knows its task: use load_pretrained or task.model()")
         if loops is not None and loops < 1:
             raise ValueError(f"loops must be at least 1, got {loops}")
-        if tries < 1:
+        if tries < 1:  # before anything is solved
             raise ValueError(f"tries must be at least 1, got {tries}")
         solutions = []
         for text in instances:  # one by one: they may differ in length
             x = self.task.encode(text).to(self.embed.weight.device)
-            generator, used = torch.Generator().manual_seed(0), 0
-            for number in range(tries):
-                seen, back = self.task.image(x, generator) if number else (x, lambda logits: logits)
-                f, h = self.loop(seen)
-                start = self.start(h, "noise" if number else "input", generator)
+            used = 0
+            for f, start, back in self.attempts(x, tries):
                 end = iterate(f, start, loops or self.task.max_loops(x), tol)
                 extra, used = self.task.decode(text, back(self.read_out(end.z))[0]), used + int(end.loops[0])
                 if extra.get("solved", True):

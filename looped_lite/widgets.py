@@ -212,14 +212,12 @@ def watch(
     """
     if loops is not None and loops < 1:
         raise ValueError(f"loops must be at least 1, got {loops}")
-    x, generator = model.task.encode(text).to(model.embed.weight.device), torch.Generator().manual_seed(0)
+    x = model.task.encode(text).to(model.embed.weight.device)
     logits, residuals, begun = [], [], []
-    for number in range(tries):
+    for f, z, back in model.attempts(x, tries):
         begun.append(len(residuals))
-        view, back = model.task.image(x, generator) if number else (x, lambda logits: logits)
-        f, h = model.loop(view)
-        z, settled = model.start(h, "noise" if number else "input", generator), None
-        if not number:
+        settled = None
+        if not logits:
             logits.append(model.read_out(z)[0].cpu())
         for _ in range(loops or model.task.max_loops(x)):
             after = f(z)
