@@ -19,7 +19,7 @@ from looped_lite.tasks.sudoku import (
     try_again,
     unit_masks,
 )
-from looped_lite.tasks.sudoku_puzzles import is_valid_solution, show, solve
+from looped_lite.tasks.sudoku_puzzles import is_valid_solution, parse, show, solve
 
 SIX = Sudoku(box=(2, 3))
 
@@ -110,6 +110,16 @@ def test_a_bad_puzzle_is_named(change, message):
     puzzle = change(puzzle.replace("5", ".")) if message.startswith("row 1 has") else change(puzzle)
     with pytest.raises(ValueError, match=message):
         Sudoku().encode(puzzle)
+
+
+def test_a_search_that_takes_too_long_is_given_up(monkeypatch):
+    puzzle = show(load_puzzles((3, 3), "extreme")[0][0].tolist())
+    x = Sudoku().encode(puzzle)
+    monkeypatch.setattr("looped_lite.tasks.sudoku.MOST_GUESSES", 3)
+    with pytest.raises(ValueError, match="gave up after 3 guesses"):
+        Sudoku().encode(puzzle)
+    monkeypatch.setattr("looped_lite.tasks.sudoku.MOST_GUESSES", solve(parse(puzzle))[1])
+    assert torch.equal(Sudoku().encode(puzzle), x)
 
 
 def test_the_size_is_read_off_the_puzzle():

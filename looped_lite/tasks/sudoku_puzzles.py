@@ -178,7 +178,15 @@ def _choose(options: int, constraint: tuple, cells: int) -> list[int]:
     return [cell + shift for shift in shifts if options >> cell + shift & 1]
 
 
-def _search(options: int, placed: int, box: Box, limit: int, hidden: bool = True, rng: random.Random | None = None):
+def _search(
+    options: int,
+    placed: int,
+    box: Box,
+    limit: int,
+    hidden: bool = True,
+    rng: random.Random | None = None,
+    most_guesses: int | None = None,
+):
     """Depth-first search: (up to `limit` solutions as integers of placed options, number of guesses)."""
     _, keeps, constraints = _tables(box)
     used = constraints if hidden else constraints[:1]
@@ -189,6 +197,10 @@ def _search(options: int, placed: int, box: Box, limit: int, hidden: bool = True
             solutions.append(options)
         elif options:
             guesses += 1
+            if most_guesses is not None and guesses > most_guesses:
+                raise ValueError(
+                    f"gave up after {most_guesses:,} guesses: a puzzle with exactly one solution takes far fewer"
+                )
             choice = _choose(options, constraints[0], (box[0] * box[1]) ** 2)
             if rng:
                 rng.shuffle(choice)
@@ -223,7 +235,9 @@ def _start(grid: Sequence[int], box: Box) -> tuple[int, int]:
     return _options([(digit - 1) * cells + cell for cell, digit in enumerate(grid) if digit], box)
 
 
-def solve(grid: Sequence[int], box: Box = (3, 3), limit: int = 2, hidden: bool = True) -> tuple[list[list[int]], int]:
+def solve(
+    grid: Sequence[int], box: Box = (3, 3), limit: int = 2, hidden: bool = True, most_guesses: int | None = None
+) -> tuple[list[list[int]], int]:
     """Up to `limit` solutions of the grid, and how many guesses the search made.
 
     The search fills every single, then tries all digits of a cell with the fewest candidates, and so on. A guess is one
@@ -232,8 +246,10 @@ def solve(grid: Sequence[int], box: Box = (3, 3), limit: int = 2, hidden: bool =
     hidden (a digit with one place left in a row, column or box); `hidden=False` allows naked ones only.
 
     One solution: a proper puzzle. None: a contradiction. Two, at limit=2: ambiguous.
+
+    A contradiction that shows late can take minutes to prove. Raises ValueError after `most_guesses`, if given.
     """
-    solutions, guesses = _search(*_start(grid, box), box, limit, hidden)
+    solutions, guesses = _search(*_start(grid, box), box, limit, hidden, most_guesses=most_guesses)
     return [_grid(solution, box) for solution in solutions], guesses
 
 
