@@ -437,10 +437,9 @@ model.eval().requires_grad_(False)
 # %%
 loops = [1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 128]
 exam = {name: task.split(split, 200) for name, split in (("easy", "test"), ("hard", "hard"), ("extreme", "extreme"))}
-right = {}
-for name, (x, y) in exam.items():
-    parts = [accuracy_over_loops(model, *part, loops) for part in zip(x.split(50), y.split(50), strict=True)]
-    right[name] = {t: torch.cat([part[t] for part in parts]) for t in loops}  # small batches are quicker
+right = {
+    name: accuracy_over_loops(model, *both, loops, at_once=50) for name, both in exam.items()
+}  # small batches are quicker
 plots.show(
     plots.accuracy_curves(right, trained=16, title="6x6, never trained on hard or extreme"),
     alt="Exact match against loops. The easy curve rises steeply between 2 and 16 loops to nearly 1, the hard one later, the extreme one last; all of them stay level to 128 loops.",

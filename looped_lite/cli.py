@@ -73,6 +73,9 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     train.add_argument(
         "--horizon", type=at_least_one, default=64, help="most loops of an instance of the pool (default: %(default)s)"
     )
+    train.add_argument(
+        "--bfloat16", action="store_true", help="matrix products in half precision: twice as fast on some processors"
+    )
     train.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     train.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")
     train.add_argument(
@@ -135,6 +138,8 @@ def run_train(args: argparse.Namespace) -> int:
     recipe = {"seed": args.seed, "batch": args.batch, "lr": args.lr, "decay": args.decay, "muon": args.muon}
     if args.pool:
         recipe |= {"pool": args.pool, "horizon": args.horizon}
+    if args.bfloat16:
+        recipe["bfloat16"] = True
     run = train(model, task, args.steps, **recipe, checkpoint=unfinished, progress=not args.quiet)
     if not run.finished:
         return INTERRUPTED

@@ -249,9 +249,9 @@ def test_train_takes_settings_of_the_task_and_the_recipe(cli, tmp_path):
         "no 4x4 puzzles ship"
     )
     words = ("train", "sudoku", "--setting", "box=[2,3]", "--setting", "most_loops=3", "--muon", 0.02, "--decay", 0.5)
-    assert cli(*words, "--steps", 2, "--batch", 2, "--width", 16, "--out", out, "--quiet")[0] == 0
+    assert cli(*words, "--steps", 2, "--batch", 2, "--width", 16, "--bfloat16", "--out", out, "--quiet")[0] == 0
     model = load_pretrained(out)
-    assert (model.task.box, model.task.most_loops) == ((2, 3), 3)
+    assert model.card["bfloat16"] is True and (model.task.box, model.task.most_loops) == ((2, 3), 3)
     assert (model.card["muon"], model.card["decay"]) == (0.02, 0.5)
 
 
@@ -287,9 +287,9 @@ def test_train_stops_at_ctrl_c_and_goes_on(cli, tmp_path):
     program = (
         "import os, signal, sys, torch, looped_lite.training as t, looped_lite.cli as c\n"
         "step = t.train_step\n"
-        "def train_step(model, task, optimizers, run, *rest):\n"
+        "def train_step(model, task, optimizers, run, *rest, **options):\n"
         "    if run.step == 5: os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return step(model, task, optimizers, run, *rest)\n"
+        "    return step(model, task, optimizers, run, *rest, **options)\n"
         "t.train_step = train_step\n"
         "sys.exit(c.main())\n"
     )

@@ -96,6 +96,27 @@ def test_gradient_flows_through_the_last_loops_only():
     assert silent.embed.weight.grad.abs().sum() > 0
 
 
+def test_half_precision_loses_digits_but_no_gradient():
+    """Copies of weights that loops without gradient made must not serve the loops with gradient."""
+    x, y = TASK.batch(16, 6, generator())
+    model, gradients = small(), {}
+    for on in (False, True):
+        model.zero_grad()
+        with training.half_precision(model, on):
+            logits = progressive_logits(model, x, 2, 3)
+        cross_entropy(logits.float(), y).backward()
+        gradients[on] = [p.grad for p in model.parameters()]
+    for exact, rough in zip(gradients[False], gradients[True], strict=True):
+        assert rough.dtype == torch.float32 and not torch.equal(rough, exact)
+        assert (rough - exact).norm() < 0.1 * exact.norm()
+
+
+def test_training_in_half_precision_repeats_and_differs(whole):
+    (a, _), (b, _) = run(bfloat16=True), run(bfloat16=True)
+    assert same(a, b) and not same(a, whole[0])
+    assert all(p.dtype == torch.float32 for p in a.parameters())
+
+
 def test_cross_entropy_scores_the_wanted_cells_only():
     logits = torch.randn(2, 3, 2, generator=generator())
     targets = torch.tensor([[IGNORE, 0, 1], [IGNORE, 1, 1]])
@@ -307,6 +328,7 @@ def test_accuracy_over_loops_agrees_with_the_forward_pass():
     assert all(torch.equal(right[t], exact_match(model(x, t), y)) for t in (1, 4))
     noisy = [accuracy_over_loops(model, x, y, [4], "noise", generator(s))[4] for s in (0, 0)]
     assert torch.equal(*noisy)
+    assert all(torch.equal(right[t], part) for t, part in accuracy_over_loops(model, x, y, [1, 4], at_once=2).items())
 
 
 # ---------------------------------------------------------------- the same bits

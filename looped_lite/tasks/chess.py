@@ -331,7 +331,8 @@ class MoveTransformer(LoopedTransformer):
 @dataclass(frozen=True)
 class Chess:
     """The task. ``level`` is the longest mate, in moves, among the training positions; a curriculum goes through ``depths``, and
-    without one all depths come from the start. The depths up to the level, and the ``sources``, have equal shares of a batch.
+    without one all depths come from the start. With ``shares="groups"`` the depths up to the level, and the ``sources``, have equal shares of a
+    batch; with ``"positions"`` all positions have, so that a group of few is not seen more often than others.
 
     ``attention="pieces"`` gives the four heads rook lines, diagonals, knight's and king's steps, and the whole board, with a
     learned bias for each difference of rank and file and a learned vector for each square; ``"full"`` gives every head the
@@ -348,6 +349,7 @@ class Chess:
     target: str = "squares"
     mirrored: float = 0.0
     curriculum: bool = True
+    shares: str = "groups"
     most_loops: int = 16  # N of the progressive loss
 
     name = "chess"
@@ -361,6 +363,8 @@ class Chess:
             raise ValueError(f"sources must be some of {', '.join(SOURCES)}, got {self.sources}")
         if self.attention not in ("pieces", "full"):
             raise ValueError(f"unknown attention {self.attention!r}: expected pieces or full")
+        if self.shares not in ("groups", "positions"):
+            raise ValueError(f"unknown shares {self.shares!r}: expected groups or positions")
         if self.target not in ("squares", "mask"):
             raise ValueError(f"unknown target {self.target!r}: expected squares or mask")
 
@@ -377,9 +381,13 @@ class Chess:
         return planes(boards), targets if self.target == "squares" else move_mask(targets)
 
     def batch(self, size: int, level: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Random training positions, from each depth up to ``level`` and each source alike."""
+        """Random training positions of all depths up to ``level`` and all sources."""
         groups = training_groups(tuple(depth for depth in self.depths if depth <= level), self.sources)
-        group = torch.randint(len(groups), (size,), generator=generator)
+        if self.shares == "groups":
+            group = torch.randint(len(groups), (size,), generator=generator)
+        else:
+            sizes = torch.tensor([float(len(boards)) for boards, _ in groups])
+            group = torch.multinomial(sizes, size, replacement=True, generator=generator)
         share = torch.rand(size, generator=generator)
         mirror = torch.rand(size, generator=generator) < self.mirrored
         boards, targets = torch.empty(size, 64, dtype=torch.uint8), torch.empty(size, 2, dtype=torch.long)
