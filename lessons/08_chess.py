@@ -269,7 +269,7 @@ plots.show(
 #
 # > **Predict.** Take the likeliest square from and the likeliest square to. Is this a legal move? When not?
 #
-# A model that comes with the course was trained for longer than you will want to wait. Its two distributions, for a position where it has two good ideas:
+# A model that comes with the course was trained for longer than you will want to wait. Its two distributions, for a mate in two where it has two ideas:
 
 # %%
 long_model = load_pretrained("chess").requires_grad_(False)
@@ -281,20 +281,20 @@ positions = {
     (depth, source): select(load_positions(depth, "test"), source)
     for depth, source in [(1, "random"), (1, "engine"), (2, "random"), (2, "engine"), (3, "engine"), (4, "engine")]
 }
-some = positions[1, "random"]
+some = positions[2, "random"]
 with torch.no_grad():
-    logits = long_model(long_model.task.split(1, "test", "random", 400)[0], 16)
+    logits = long_model(long_model.task.split(2, "test", "random", 200)[0], 16)
 alone = logits.argmax(-1)
 broken = ~masks[:3].any(0)[alone[:, 0], alone[:, 1]]  # no piece moves like that
 number = int(broken.nonzero()[0, 0])
 heat = logits[number].softmax(-1)
 pair, answer = tuple(alone[number].tolist()), tuple(some.targets[number].tolist())
 plots.show(
-    plots.chess_board(some.boards[number], heat, [answer], title="as the model sees it; the arrow is the mate"),
-    alt="A chess board on which two squares are framed in orange and two are filled in blue. A green arrow is the mating move.",
+    plots.chess_board(some.boards[number], heat, [answer], title="as the model sees it; the arrow mates in two"),
+    alt="A chess board on which two squares are framed in orange and two are filled in blue. A green arrow is the right move.",
     caption="Orange frames: from where. Blue squares: where to. The stronger, the likelier. What to see: two plans at once. The strongest frame and the strongest blue belong to different ones.",
 )
-print("each likeliest:", *map(square_name, pair), "  the mate:", *map(square_name, answer))
+print("each likeliest:", *map(square_name, pair), "  the right move:", *map(square_name, answer))
 print(
     f"in {int(broken.sum())} of {len(alone)} positions no piece at all moves from the one likeliest square to the other"
 )
@@ -407,16 +407,11 @@ assert abs(run.history["loss"][0] - 4.16) < 0.3, "a guess among 64 squares costs
 loops = [1, 2, 3, 4, 5, 6]
 
 
-@torch.no_grad()
-def curve(model, x, y, loops, **start):
-    """Exact match after each number of loops, {loops: (n,) bool}; small batches stay in the processor's cache."""
-    parts = [accuracy_over_loops(model, *part, loops, **start) for part in zip(x.split(50), y.split(50), strict=True)]
-    return {t: torch.cat([part[t] for part in parts]) for t in loops}
-
-
 names = {"random": "random play", "engine": "game-like"}
 exam = {name: task.split(1, "test", source, 1000) for source, name in names.items()}
-right = {name: curve(model, *both, loops) for name, both in exam.items()}
+right = {
+    name: accuracy_over_loops(model, *both, loops, at_once=50) for name, both in exam.items()
+}  # small batches are quicker
 plots.show(
     plots.accuracy_curves(right, trained=4, log=False, title="mate in one, trained on random play"),
     alt="Exact match against loops from 1 to 6, for random play and for game-like positions. Both rise until 4 loops; the game-like curve lies above the other.",
@@ -539,11 +534,11 @@ assert all(by_rank[True, name] > by_rank[False, name] + 0.08 for name in names.v
 #
 # ## 6. Watch it think
 #
-# Back to the long-trained model. It has seen mates in one and in two, of both kinds, in runs of at most 16 loops. Here is a mate in two from the test set. Its two distributions, loop by loop:
+# Back to the long-trained model. It has seen mates in one and in two, of both kinds, in runs of at most 12 loops. Here is a mate in two from the test set. Its two distributions, loop by loop:
 
 # %%
 x, y = long_model.task.split(2, "test", "engine", 200)
-solved = curve(long_model, x, y, [1, 2, 4, 8, 16, 32])
+solved = accuracy_over_loops(long_model, x, y, [1, 2, 4, 8, 16, 32], at_once=50)
 late = (solved[16] & solved[32] & ~solved[4]).nonzero()[:, 0].tolist()
 chosen = 72 if 72 in late else late[0]
 board, target = positions[2, "engine"].boards[chosen], y[chosen]
@@ -663,10 +658,10 @@ with torch.no_grad():
         watched[t] = float((watching * near_king).sum(1).mean())
         z = long_model.step(z, h)
 print(f"everywhere alike: {near_king.mean():.2f};", "  ".join(f"loop {t}: {share:.2f}" for t, share in watched.items()))
-assert watched[1] < 2 * near_king.mean() and watched[2] > 2 * near_king.mean() and watched[8] > 2.5 * near_king.mean()
+assert watched[2] > 1.5 * watched[1] and min(watched[t] for t in range(2, 9)) > 3 * near_king.mean()
 
 # %% [markdown]
-# In the first loop a square does not know yet where the kings are. From the second on it does, and looks there.
+# In the first loop attention reads the bare board: the king's own square can say that a king stands there, its neighbours cannot know it yet. From the second loop on they do, and are looked at.
 #
 # ## 7. Too few loops in training
 #
@@ -676,7 +671,7 @@ assert watched[1] < 2 * near_king.mean() and watched[2] > 2 * near_king.mean() a
 
 # %%
 beyond = [1, 2, 4, 8, 16, 32, 64, 128]
-own = curve(model, *task.split(1, "test", "random", 300), beyond)
+own = accuracy_over_loops(model, *task.split(1, "test", "random", 300), beyond, at_once=50)
 plots.show(
     plots.accuracy_curves({"your model of section 5": own}, trained=4, title="mate in one, random play"),
     alt="Exact match against loops: it rises to 4 loops and falls beyond 8, to much less at 128.",
@@ -763,7 +758,7 @@ print("horizons: trained to 4 loops", horizon(short), "  trained to 16 loops", h
 steps = {}
 x_few = task.split(1, "test", "random", 40)[0]
 with torch.no_grad():
-    for name, one in (("your model, trained to 4 loops", model), ("the long model, trained to 16", long_model)):
+    for name, one in (("your model, trained to 4 loops", model), ("the long model, trained to 12", long_model)):
         z, moved = one.encode(x_few), []
         for after in one.states(x_few, 64):
             moved.append((after - z).flatten(1).norm(dim=1) / after.flatten(1).norm(dim=1))
@@ -778,7 +773,7 @@ end = {name: moved[-1] for name, moved in steps.items()}
 median = {name: float(values.median()) for name, values in end.items()}
 print("median relative step at loop 64:", {name: f"{value:.1e}" for name, value in median.items()})
 print(
-    f"the slowest tenth of the long model's positions: {float(end['the long model, trained to 16'].quantile(0.9)):.1e}"
+    f"the slowest tenth of the long model's positions: {float(end['the long model, trained to 12'].quantile(0.9)):.1e}"
 )
 
 # %%
@@ -794,7 +789,7 @@ assert (
     and accuracy["usual"][8] > accuracy["usual"][4] + 0.03
 )
 assert accuracy["short"][1] > accuracy["usual"][1] + 0.1 and accuracy["usual"][128] > accuracy["short"][128] + 0.1
-assert median["your model, trained to 4 loops"] > 3 * median["the long model, trained to 16"]
+assert median["your model, trained to 4 loops"] > 3 * median["the long model, trained to 12"]
 
 # %% [markdown]
 # Two findings, and they do not say the same.
@@ -827,7 +822,7 @@ def counted_right(loops, depth, source="engine", model="chess", column="squares"
 plots.show(
     plots.accuracy_curves(
         {f"mate in {depth}": {t: counted_right(t, depth) for t in long_loops} for depth in (1, 2, 3, 4)},
-        trained=16,
+        trained=long_model.task.most_loops,
         title="trained on mate in one and two; game-like positions",
     ),
     alt="Exact match against loops from 1 to 1,000 for mates in one to four. All four curves rise steeply until about 8 loops and are flat from 16 on: mate in one near 1, the other three close together between two thirds and three quarters.",
@@ -902,7 +897,9 @@ watched_loops = list(range(1, 17))
 needed, solved_share = {}, {}
 for depth in (1, 2, 3, 4):
     count = 600 if depth in (2, 3) else 300  # quiet moves are rare
-    found = curve(long_model, *long_model.task.split(depth, "test", "engine", count), watched_loops)
+    found = accuracy_over_loops(
+        long_model, *long_model.task.split(depth, "test", "engine", count), watched_loops, at_once=50
+    )
     history = torch.stack([found[t] for t in watched_loops])  # (16, count)
     needed[depth] = (len(history) + 1 - history.flip(0).long().cumprod(0).sum(0)).float()  # 17: not right at the end
 rows = ["| game-like | positions | right at 16 loops | median loop | nine in ten by loop |", "|---" * 5 + "|"]
@@ -945,13 +942,25 @@ if rules_known:
 #
 # ### Is it the loops, or the examples?
 #
-# Two questions can be told apart by training twice. **(a)** A model that has seen mates in one only, asked for mates in two, three and four: can loops beyond training make up for what it was never shown? **(b)** A model that has seen mates in one and two, asked for three and four. Width 64, 600 steps each, 300 test positions for each number, one seed of each; (a) has spent all its steps on mates in one.
+# Two questions can be told apart by training twice. **(a)** A model that has seen mates in one only, asked for mates in two, three and four: can loops beyond training make up for what it was never shown? **(b)** A model that has seen mates in one and two, asked for three and four. Width 64, 600 steps each, three seeds of each; (a) has spent all its steps on mates in one. 300 test positions for each number.
 
 
 # %%
-def in_words(hits):
-    low, high = wilson(int(hits.sum()), len(hits))
-    return f"{hits.float().mean():.2f} ({low:.2f} to {high:.2f})"
+seeds = (0, 1, 2)
+
+
+def over_seeds(loops, depth, **which):
+    """The share of right answers of each seed, (3,)."""
+    return torch.tensor([float(right_after(loops, depth, seed=seed, **which).double().mean()) for seed in seeds])
+
+
+def half_width(values):
+    """Half of Student's 95% interval for the mean over three seeds (t = 4.303 for two degrees of freedom)."""
+    return 4.303 * float(values.std()) / len(values) ** 0.5
+
+
+def with_interval(values):
+    return f"{values.mean():.3f} ± {half_width(values):.3f}"
 
 
 rows = [
@@ -960,16 +969,10 @@ rows = [
 ]
 gain, gap = {}, {}
 for depth in (1, 2, 3, 4):
-    a16, a128, b16, b128 = (right_after(t, depth, label=label) for label in ("mate1", "") for t in (16, 128))
-    gain[depth] = [
-        float(after.double().mean() - before.double().mean()) for before, after in ((a16, a128), (b16, b128))
-    ]
-    p, q = float(b128.double().mean()), float(a128.double().mean())
-    half = 1.96 * ((p * (1 - p) + q * (1 - q)) / 300) ** 0.5  # as if the two had different positions: a little too wide
-    gap[depth] = p - q, half
-    rows.append(
-        f"| mate in {depth} | " + " | ".join(map(in_words, (a16, a128, b16, b128))) + f" | {p - q:+.2f} ± {half:.2f} |"
-    )
+    a16, a128, b16, b128 = (over_seeds(t, depth, label=label) for label in ("mate1", "") for t in (16, 128))
+    gain[depth] = [float((after - before).mean()) for before, after in ((a16, a128), (b16, b128))]
+    gap[depth] = b128 - a128
+    rows.append(f"| mate in {depth} | " + " | ".join(map(with_interval, (a16, a128, b16, b128, gap[depth]))) + " |")
 display(Markdown("\n".join(rows)))
 
 # %%
@@ -977,11 +980,50 @@ display(Markdown("\n".join(rows)))
 assert all(abs(change) <= 0.02 for changes in gain.values() for change in changes), (
     "128 loops are worth no more than 16"
 )
-assert all(gap[depth][0] > gap[depth][1] for depth in (2, 4)), "clearly above zero"
-assert 0 < gap[3][0] < gap[3][1] and gap[1][0] < 0, "in three, more by the mean, but 0 is in the interval"
+for depth in (2, 3, 4):
+    assert (gap[depth] > 0).all() and 0.05 < gap[depth].mean() < half_width(gap[depth]), (
+        "in every seed; yet 0 is within"
+    )
+assert gap[1].mean() < 0 < gap[1].max(), "on mates in one (a) is ahead by the mean, not in every seed"
 
 # %% [markdown]
-# Question (a) is answered by the two columns of loops: from the 16 loops of training to 128 nothing is gained, at no depth. Loops do not make up for what was never shown. Question (b): more loops do not help there, either. But the last column shows what does: some mates in two among the examples raise the model on mates in two and on mates in four, *which it still has not seen*; in three the gain is smaller, and its interval holds 0. It pays with mates in one, if at all, for which only half of each batch was left. What travels from two to four is not a number of loops. Our reading, which one seed does not prove: it is a kind of move, the check that does not mate yet.
+# Question (a) is answered by the columns of loops: from the 16 loops of training to 128 nothing is gained, at no depth. Loops do not make up for what was never shown. Question (b): more loops do not help there, either. What does help is in the last column: some mates in two among the examples, and the model is ahead on mates in two, three *and* four in each of three seeds, though it has seen none of the latter two. By how much, three seeds cannot say: each interval still holds 0. It pays with mates in one, if at all, for which only half of each batch was left.
+#
+# Perhaps 600 steps are too few for anything to show. The course ships one model of each kind that was trained for an hour and more: `chess-mate1` for (a), and `chess`, which you know, for (b). 1,000 game-like positions each, the best legal move.
+#
+# > **Predict.** (a) is now nearly perfect on mates in one. Does that help it with longer ones? Do loops?
+
+
+# %%
+def in_words(hits):
+    low, high = wilson(int(hits.sum()), len(hits))
+    return f"{hits.float().mean():.3f} ({low:.3f} to {high:.3f})"
+
+
+rows = ["| game-like | (a) 1 loop | (a) 16 | (a) 1,000 | (b) 1 loop | (b) 16 | (b) 1,000 |", "|---" * 7 + "|"]
+moves = {}
+for depth in (1, 2, 3, 4):
+    for name in ("chess-mate1", "chess"):
+        for t in (1, 16, 1000):
+            moves[name, depth, t] = counted_right(t, depth, model=name, column="move")
+    cells = [in_words(moves[name, depth, t]) for name in ("chess-mate1", "chess") for t in (1, 16, 1000)]
+    rows.append(f"| mate in {depth} | " + " | ".join(cells) + " |")
+display(Markdown("\n".join(rows)))
+
+# %%
+# Check the claims
+share_right = {key: float(hits.double().mean()) for key, hits in moves.items()}
+assert share_right["chess-mate1", 1, 16] > 0.98 and share_right["chess", 1, 16] > 0.98
+for depth in (2, 3, 4):
+    alone, both = ([share_right[name, depth, t] for t in (1, 16, 1000)] for name in ("chess-mate1", "chess"))
+    assert max(alone[1:]) < alone[0] - 0.02 and min(alone) > 0.38 and max(alone) < 0.47, "(a): one loop is best"
+    assert abs(alone[2] - alone[1]) < 0.02 and abs(both[2] - both[1]) < 0.02
+    assert both[1] > both[0] + 0.2 and both[1] > alone[1] + 0.25
+
+# %% [markdown]
+# Training for long has made (a) nearly perfect on what it was shown, and no better at anything else. On longer mates it begins at a little less than a half, more than a random check gets, and then *thinking makes it worse*: at every depth it is best after its very first loop, and a few in a hundred worse after 16 or 1,000. It knows what a mating move looks like, and where there is none, more loops only make it surer of one. (b), with mates in two among its examples, gains more than 0.2 from its loops at every depth, those that it has never seen included.
+#
+# So the same block, the same loops: what they are worth was decided by the examples. (The two differ in width and steps, too: 128 and 14,000 for (a), 160 and 15,000 for (b). That is what the table above is for, where they do not.)
 #
 # ### The paper, and what can be compared
 #
@@ -996,20 +1038,6 @@ assert 0 < gap[3][0] < gap[3][1] and gap[1][0] < 0, "in three, more by the mean,
 # > **Predict.** In sudoku a model without recall could hold its answer, since a solved grid explains itself (lesson 07). Does a chess position with its move marked explain itself? Then: what will a model without recall do after 128 loops?
 
 # %%
-seeds = (0, 1, 2)
-
-
-def over_seeds(loops, depth, **which):
-    """The share of right answers of each seed, (3,)."""
-    return torch.tensor([float(right_after(loops, depth, seed=seed, **which).double().mean()) for seed in seeds])
-
-
-def with_interval(values):
-    """The mean over three seeds, and Student's 95% interval (t = 4.303 for two degrees of freedom) as text."""
-    half = 4.303 * float(values.std()) / len(values) ** 0.5
-    return f"{values.mean():.3f} ± {half:.3f}"
-
-
 variants = [("internal", "post"), ("external", "post"), ("none", "post"), ("internal", "peri")]
 columns = [
     ("mate in 1, 4 loops", 4, 1, "input"),
@@ -1049,7 +1077,7 @@ def mean(recall, norm, name):
 signs = {}
 for name in ("mate in 1, 16", "mate in 2, 16", "mate in 3, 16", "mate in 4, 16"):
     ahead = share["internal", "post", name] - share["external", "post", name]
-    half = 4.303 * float(ahead.std()) / 3**0.5
+    half = half_width(ahead)
     signs[name] = int((ahead > 0).sum())
     print(f"{name}: internal minus external {ahead.mean():+.3f} ± {half:.3f}, ahead in {signs[name]} of 3 seeds")
     assert abs(float(ahead.mean())) < 0.05

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from looped_lite import experiments
+from looped_lite import experiments, training
 from looped_lite.experiments import lengths_row, main, measure_prefix_sums, prefix_sums_row, read_rows, write_rows
 from looped_lite.paths import data_path
 from looped_lite.pretrained import load_pretrained, save_pretrained
@@ -51,6 +51,27 @@ def test_the_grid_keeps_rows_that_exist(data, monkeypatch):
     monkeypatch.setattr(experiments, "prefix_sums_row", lambda *a: pytest.fail("a row that exists was trained again"))
     main()
     assert path.read_text() == before
+
+
+def test_live_runs_are_counted_and_kept(data, monkeypatch):
+    asked = []
+
+    def stub(model, task, steps, **settings):
+        asked.append((task.last_loops, settings["settle"], settings["seed"], settings["beta2"]))
+        return training.Run(step=7, level=32, history={"loss": [], "level": [27, 32], "running": []})
+
+    monkeypatch.setattr(experiments, "train", stub)
+    monkeypatch.setattr(
+        experiments, "accuracy_over_loops", lambda *a, **k: {32: torch.ones(4096) > 0, 64: torch.zeros(4096) > 0}
+    )
+    experiments.measure_live()
+    rows = read_rows(data / "results" / "prefix_sums_live.csv")
+    assert len(rows) == len(asked) == 28 and asked[0] == (24, 200, 0, 0.95) and asked[6] == (32, 180, 0, 0.95)
+    assert {(row["arrived"], row["steps"], row["right_32"], row["right_64"]) for row in rows} == {
+        ("2", "7", "4096", "0")
+    }
+    experiments.measure_live()
+    assert len(asked) == 28, "what is known is not trained again"
 
 
 def test_lengths_are_measured_from_input_and_noise(data):
@@ -159,15 +180,20 @@ def test_chess_models_are_trained_measured_and_kept(data, monkeypatch):
     assert (data / "results" / "chess.csv").read_text() == before
 
 
-def test_the_long_chess_model_is_scored_by_the_rules(data, monkeypatch):
+def test_the_long_chess_models_are_scored_by_the_rules(data, monkeypatch):
     monkeypatch.setattr(experiments, "BEST_LOOPS", (1, 2))
     for file in SHIPPED.glob("chess_mate*.csv.gz"):
         (data / "results").mkdir(parents=True, exist_ok=True)
         (data / file.name).symlink_to(file)
-    save_pretrained(Chess().model(width=16), "chess", {"model": {"width": 16}})
+    for name in experiments.BEST_CHESS:
+        save_pretrained(Chess().model(width=16), name, {"model": {"width": 16}})
     experiments.measure_chess_best(3)
     rows = read_rows(data / "results" / "chess_best.csv")
-    assert len(rows) == 6 * 2 and {row["count"] for row in rows} == {"3"}
+    assert (
+        len(rows) == 2 * 6 * 2
+        and {row["model"] for row in rows} == set(experiments.BEST_CHESS)
+        and {row["count"] for row in rows} == {"3"}
+    )
     assert all(int(row["squares"]) <= int(row["move"]) <= 3 for row in rows), "a right pair of squares is a legal move"
     assert all(int(row["move"]) <= int(row["mate"]) for row in rows if row["depth"] == "1")
 
