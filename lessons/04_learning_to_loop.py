@@ -34,6 +34,7 @@ import time
 
 import matplotlib.pyplot as plt
 import torch
+from IPython.display import Markdown, display
 
 from looped_lite import plots
 from looped_lite.exercises import lesson_04 as ex
@@ -504,7 +505,7 @@ assert reachable[4] < 0.7 and reachable[31] > 0.999
 #
 # <details><summary>Hint 2</summary>
 #
-# `running += 0.3 * (accuracy - running)`. $N$ at 32 bits is 20, not 32: ask `task.loops(level)`.
+# `running += 0.3 * (accuracy - running)`. $N$ is not always the length, at 32 bits it may be 20: ask `task.loops(level)`.
 #
 # </details>
 
@@ -541,6 +542,8 @@ assert curriculum(task, 4, 0.9, 4, 1, 1.0) == (4, 0.9)
 #
 # One more number is unusual. AdamW divides every step by a running mean of squared gradients, and `beta2` says how much of that mean a step keeps. The usual 0.999 remembers about a thousand steps, so it still judges strings of 32 bits by the gradients that strings of 8 bits had. With 0.95 it remembers twenty. You will see
 # below what that is good for.
+#
+# And one choice is left: $N$. Section 4 says that 32 bits need 16 loops, so $N = 20$ leaves four to spare. It is what the course's other models were trained with, and here it serves on the way to 32 bits, too. But once the strings have 32 bits, runs may be a little longer: $N = 24$. What that changes you will see, too.
 
 
 # %%
@@ -588,8 +591,9 @@ print("the package's train and yours take the same steps")
 
 # %%
 SEED = 0  # of the random weights and of the random strings; try another
-STEPS, SETTLE = 1200, 250
-model = task.model(seed=SEED)  # random weights; internal recall, outer norm
+STEPS, SETTLE = 1200, 200
+deep = PrefixSums(last_loops=24)  # N = 24 at 32 bits
+model = deep.model(seed=SEED)  # random weights; internal recall, outer norm
 x_watch, y_watch = task.batch(128, 32, torch.Generator().manual_seed(99))
 watched = {}  # step: (exact match, seconds so far)
 picture = plots.live_training(every=50, level="bits")
@@ -604,7 +608,7 @@ def watch(run):
         print(f"step {run.step}: {exact:.3f} of 128 unseen strings of 32 bits right in every bit", flush=True)
 
 
-run = train_here(model, task, STEPS, SETTLE, seed=SEED, on_step=watch)
+run = train_here(model, deep, STEPS, SETTLE, seed=SEED, on_step=watch)
 arrived = run.history["level"].index(task.last_level) + 1
 print(f"at 32 bits after {arrived} steps, done after {run.step}: {time.perf_counter() - began:.0f} s")
 reached = [step for step, (exact, _) in watched.items() if exact == 1.0]
@@ -613,7 +617,7 @@ if reached:
 
 # %% [markdown]
 # **What to see.** The loss starts at a coin toss. Then it falls, and each time the strings grow (the staircase in the middle) it jumps up a little and falls again, and the running accuracy on the right starts from 0. The loss never falls to 0: a batch that ran for a few loops cannot know most of its answers (section 4), so single batches differ widely to the end. Once at 32 bits, the
-# exact match is high but restless while the learning rate is high: one step can spoil a bit in many strings. The last steps, in which the learning rate falls to 0, are what makes it reliable.
+# exact match comes up within some dozens of steps. While the learning rate is high it may fall again, since one step can spoil a bit in many strings. The last steps, in which the learning rate falls to 0, are what makes it reliable.
 #
 # Now the examination: 512 fresh strings, and twice as many loops as needed.
 
@@ -621,16 +625,16 @@ if reached:
 x_test, y_test = task.batch(512, 32, torch.Generator().manual_seed(2024))
 right = accuracy_over_loops(model, x_test, y_test, [4, 8, 12, 16, 18, 20, 24, 32, 64])
 plots.show(
-    plots.accuracy_curves({("internal", "post"): right}, trained=20, title="512 unseen strings of 32 bits"),
+    plots.accuracy_curves({("internal", "post"): right}, trained=24, title="512 unseen strings of 32 bits"),
     alt="Exact match against loops: near 0 up to 16 loops, then rising steeply, and 1 from 32 loops on to 64.",
-    caption="What to see: hardly a string is right in every bit before the light cone allows it at 16 loops (some are lucky with their last bits). At 32 loops they are right, and at 64 they still are, though no run in training was longer than 20.",
+    caption="What to see: hardly a string is right in every bit before the light cone allows it at 16 loops (some are lucky with their last bits). At 32 loops they are right, and at 64 they still are, though no run in training was longer than 24.",
 )
 print({loops: float(values.float().mean()) for loops, values in right.items()})
 
 # %%
 # Check the claims: solved, and it stays solved; not before the light cone; and so it was for other seeds
 assert run.level == 32
-assert float(right[32].float().mean()) >= 0.98 and float(right[64].float().mean()) >= 0.98
+assert float(right[32].float().mean()) >= 0.99 and float(right[64].float().mean()) >= 0.99
 assert not right[8].any() and right[16].float().mean() < 0.2
 assert watched[run.step][0] >= 0.97
 last = run.history["loss"][-50:]
@@ -640,31 +644,58 @@ assert run.history["loss"][0] > 0.6 and sum(last) / 50 < 0.35 and min(last) < 0.
 # %% [markdown]
 # A small network has found an algorithm, from examples alone: carry the parity along, two cells a loop, and leave alone what is done.
 #
-# Was that luck? The same training was run beforehand from six seeds, from three of them again on two threads, and from all six with the usual `beta2`. 512 strings each (`python -m looped_lite.experiments prefix-sums-live`).
+# Was that luck? The same training was run beforehand from six seeds. Then, from the same six seeds, with deeper runs at 32 bits, $N = 32$ (180 steps there instead of 200; three of them on two threads, too); with runs no deeper than before, $N = 20$ (and 250 steps); and that with the usual `beta2`. Each model had to do 4,096 strings of 32 bits (`python -m looped_lite.experiments prefix-sums-live`).
+#
+# > **Predict.** Which of the two choices, the deeper runs or the shorter memory, decides whether a training succeeds at all? Which one about the last string in a thousand?
 
 # %%
 live = read_rows(data_path("results", "prefix_sums_live.csv"))
-print("beta2  threads  seed  at 32 bits after  steps  exact match at 32 loops")
-for row in sorted(live, key=lambda row: (row["beta2"], row["threads"], row["seed"])):
-    print(
-        f"{row['beta2']:5}  {row['threads']:>7}  {row['seed']:>4}  {row['arrived']:>16}  {row['steps']:>5}  {float(row['exact_32']):.3f}"
-    )
+ways = {
+    "this recipe, N = 24": ("0.95", "24", "200", "1"),
+    "N = 32": ("0.95", "32", "180", "1"),
+    "N = 32, two threads": ("0.95", "32", "180", "2"),
+    "N = 20": ("0.95", "20", "250", "1"),
+    "N = 20 and beta2 = 0.999": ("0.999", "20", "250", "1"),
+}
+keys = ("beta2", "last_loops", "settle", "threads")
+of_way = {
+    way: sorted((row for row in live if tuple(row[key] for key in keys) == wanted), key=lambda row: row["seed"])
+    for way, wanted in ways.items()
+}
+table = [
+    "| each number one seed | at 32 bits after | steps in all | strings of 4,096 wrong after 32 loops | after 64 |",
+    "|---" * 5 + "|",
+]
+wrong = {}
+for way, rows in of_way.items():
+    wrong[way] = {loops: [4096 - int(row[f"right_{loops}"]) for row in rows] for loops in (32, 64)}
+    cells = [[int(row["arrived"]) for row in rows], [int(row["steps"]) for row in rows], *wrong[way].values()]
+    table.append(f"| {way} | " + " | ".join(", ".join(f"{number:,}" for number in cell) for cell in cells) + " |")
+display(Markdown("\n".join(table)))
+(once_more,) = (row for row in live if tuple(row[key] for key in keys) == ("0.95", "32", "200", "1"))
+print(f"N = 32 once more, seed 0, 200 steps at 32 bits instead of 180: {once_more['right_64']} of 4,096 right")
 
 # %%
 # Check the claims
-short = [row for row in live if row["beta2"] == "0.95"]
-usual = [row for row in live if row["beta2"] == "0.999"]
-assert len(short) == 9 and all(float(row["exact_32"]) >= 0.99 and float(row["twice_32"]) >= 0.99 for row in short)
-assert max(int(row["steps"]) for row in short) < 650
-assert sorted(float(row["exact_32"]) for row in usual) == [0, 1, 1, 1, 1, 1]
-assert max(int(row["steps"]) for row in usual) > 900
-by_threads = {n: {r["seed"]: (r["steps"], r["exact_32"]) for r in short if r["threads"] == n} for n in "12"}
-assert len(by_threads["2"]) == 3 and by_threads["2"].items() <= by_threads["1"].items(), "two threads: the same runs"
-assert min(int(row["arrived"]) for row in live) < 220 and max(int(row["arrived"]) for row in live) > 680
+this, deeper, two, shallow, long_memory = ways
+assert [len(rows) for rows in of_way.values()] == [6, 6, 3, 6, 6] and {row["strings"] for row in live} == {"4096"}
+assert wrong[this] == {32: [0] * 6, 64: [0] * 6}, "every string, six seeds of six"
+assert max(int(row["steps"]) for row in of_way[this]) <= 540
+assert max(wrong[deeper][32]) <= 2 and max(wrong[deeper][64]) == 0
+assert wrong[two] == {loops: wrong[deeper][loops][:3] for loops in (32, 64)}, "two threads: the same strings"
+assert sorted(wrong[shallow][64])[:5] == [0] * 5 and 20 <= max(wrong[shallow][64]) < 41, "one seed of six, under 1%"
+assert sum(count == 4096 for count in wrong[long_memory][64]) == 1, "one seed of six: not one string right"
+assert max(int(row["steps"]) for row in of_way[long_memory]) > 900 > max(int(row["steps"]) for row in of_way[shallow])
+assert int(once_more["right_64"]) < 41
 
 # %% [markdown]
-# With `beta2` 0.95, all six seeds come to 0.99 or more, in fewer than 650 steps, and the number of threads makes no difference. With the usual 0.999, five seeds of six are perfect, one of them late; and one reaches 32 bits and then falls apart: at the end it has not one string right. (Its loss, which the table does not show, went back to the coin toss
-# and stayed there.) A guess at the reason: a loop applies each step of the optimizer twenty times over, so a step that is too long hurts more than in a network of separate layers. Six seeds are enough to see that it happens, not enough to say how often.
+# With this recipe not one of 4,096 strings is wrong, in six seeds of six, after at most 540 steps. (And the number of threads makes no difference.)
+#
+# - **Deeper runs decide about the last strings.** With $N = 20$ five seeds of six are perfect, too. The sixth is left with a few strings in a thousand that 64 loops do not mend. A guess at the reason: a run then goes at most four loops beyond the sixteen that 32 bits need, so training hardly shows the block what it does to an answer that is finished.
+# - **Deeper still is not better.** With $N = 32$ six seeds of six are as good; and one more run of the first of them, which differs in nothing but 20 steps, fell apart when the runs became longer.
+# - **The short memory decides whether it works at all.** With the usual `beta2`, one seed comes late, and one reaches 32 bits and then falls apart: at the end it has not one string right. (Its loss, which the table does not show, went back to the coin toss and stayed there.) A guess at the reason: a loop applies each step of the optimizer many times over, so a step that is too long hurts more than in a network of separate layers.
+#
+# Six seeds are enough to see that all this happens, not enough to say how often.
 #
 # ## 6. The gradient at a fixed point, without the loops
 #

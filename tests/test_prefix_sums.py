@@ -63,6 +63,7 @@ def test_curriculum():
         assert levels[-2] < levels[-1] <= TASK.last_level
     assert levels[0] == 4 and levels[-1] == 32 == TASK.harder(32) and len(levels) < 15
     assert [TASK.loops(level) for level in (4, 20, 32)] == [4, 20, 20]
+    assert [PrefixSums(last_loops=32).loops(level) for level in (4, 27, 32)] == [4, 20, 32]
     assert TASK.loops(32) >= 32 / (TASK.window // 2)  # enough loops for news to cross the string
     rng = generator()
     drawn = [TASK.draw_level(16, rng) for _ in range(2000)]

@@ -39,6 +39,7 @@ class PrefixSums:
     last_level: int = 32
     window: int = 5
     most_loops: int = 20  # N of the progressive loss; 32 bits need 16 loops at window 5
+    last_loops: int | None = None  # the same at the last level, if it differs there
     shorter: float = 0.3  # the share of batches drawn at a random shorter length
 
     features = 3
@@ -58,7 +59,8 @@ class PrefixSums:
         return min(level + max(2, level // 4), self.last_level)
 
     def loops(self, level: int) -> int:
-        return min(self.most_loops, level)
+        most = self.last_loops if level == self.last_level and self.last_loops else self.most_loops
+        return min(most, level)
 
     def positions(self, cells: int) -> Tensor:
         return torch.arange(cells)[:, None]
