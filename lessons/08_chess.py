@@ -1021,7 +1021,7 @@ for depth in (2, 3, 4):
     assert both[1] > both[0] + 0.2 and both[1] > alone[1] + 0.25
 
 # %% [markdown]
-# Training for long has made (a) nearly perfect on what it was shown, and no better at anything else. On longer mates it begins at a little less than a half, more than a random check gets, and then *thinking makes it worse*: at every depth it is best after its very first loop, and a few in a hundred worse after 16 or 1,000. It knows what a mating move looks like, and where there is none, more loops only make it surer of one. (b), with mates in two among its examples, gains more than 0.2 from its loops at every depth, those that it has never seen included.
+# Training for long has made (a) nearly perfect on what it was shown, and no better at anything else. On longer mates it begins at a little less than a half, more than a random check gets, and then *thinking makes it worse*: at every depth it is best after its very first loop, and a few in a hundred worse after 16 or 1,000. Our reading: it knows what a mating move looks like, and where there is none, more loops settle on something that resembles one. (b), with mates in two among its examples, gains more than 0.2 from its loops at every depth, those that it has never seen included.
 #
 # So the same block, the same loops: what they are worth was decided by the examples. (The two differ in width and steps, too: 128 and 14,000 for (a), 160 and 15,000 for (b). That is what the table above is for, where they do not.)
 #
