@@ -341,10 +341,10 @@ def measure_chess_grid(recalls: Any, norms: Any, seeds: list[int], steps: int, l
 def measure_chess_best(count: int = 1000) -> None:
     """Test the long-trained models on ``count`` test positions of each depth and source, with the rules of chess: see `score_moves`."""
     path = data_path("results", "chess_best.csv")
-    for name, (depth, source) in product(BEST_CHESS, CHESS_SETS):
+    models = {name: load_pretrained(name) for name in BEST_CHESS}
+    for (name, model), (depth, source) in product(models.items(), CHESS_SETS):
         if (name, str(depth), source) in [(row["model"], row["depth"], row["source"]) for row in read_rows(path)]:
             continue
-        model = load_pretrained(name)
         positions = select(load_positions(depth, "test"), source)
         positions = Positions(*(part[:count] for part in positions))
         x, _ = model.task.tensors(positions.boards, positions.targets)

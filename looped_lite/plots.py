@@ -792,6 +792,17 @@ def _residual_panel(ax: Any, residuals: np.ndarray, loop: int, tol: float | None
     ax.set_title("how much it still moves")
 
 
+def _board_beside_residuals(height: float, residuals: Any, loop: int, tol: float | None) -> tuple[Figure, Any]:
+    """A figure of so many inches and the axes for a board; beside it the residuals, if there are any."""
+    if residuals is None:
+        fig = Figure(figsize=(4.3, height))
+        return fig, fig.subplots()
+    fig = Figure(figsize=(7.8, height))
+    board, curve = fig.subplots(1, 2, width_ratios=(1.35, 1))
+    _residual_panel(curve, _array(residuals).astype(float), loop, tol)
+    return fig, board
+
+
 @styled
 def prefix_sum_board(
     bits: Any, ones: Any, residuals: Any, loop: int, tol: float | None = 1e-4, per_row: int = 16
@@ -906,12 +917,7 @@ def sudoku_board(
         )
     sure = np.ones(side * side) if sure is None else _array(sure).astype(float).ravel()
     wrong = np.zeros(side * side, bool) if wrong is None else _array(wrong).astype(bool).ravel()
-    fig = Figure(figsize=(4.3 if residuals is None else 7.8, 4.2))
-    if residuals is None:
-        board = fig.subplots()
-    else:
-        board, curve = fig.subplots(1, 2, width_ratios=(1.35, 1))
-        _residual_panel(curve, _array(residuals).astype(float), loop, tol)
+    fig, board = _board_beside_residuals(4.2, residuals, loop, tol)
     _grid(board, givens, digits, sure, wrong, box)
     board.set_title(f"loop {loop}" if title is None else title)
     return fig
@@ -1173,12 +1179,7 @@ def chess_board(
     boards = _boards(board)
     if len(boards) != 1:
         raise ValueError(f"expected one board of shape (64,), got {boards.shape}: chess_strip draws several")
-    fig = Figure(figsize=(4.3 if residuals is None else 7.8, 4.3))
-    if residuals is None:
-        ax = fig.subplots()
-    else:
-        ax, curve = fig.subplots(1, 2, width_ratios=(1.35, 1))
-        _residual_panel(curve, _array(residuals).astype(float), loop, tol)
+    fig, ax = _board_beside_residuals(4.3, residuals, loop, tol)
     _chess(ax, boards[0], _heat(heat, 1)[0], moves, 4.0)
     ax.set_title(f"loop {loop}" if title is None and residuals is not None else title or "")
     return fig
