@@ -62,6 +62,7 @@ class Recipe:
     advance: float = option(0.9, "running accuracy at which the curriculum moves on", 0.0, 1.0)
     pool: int | None = option(None, "train on so many instances that keep their states from step to step", 1, 10**7)
     horizon: int = option(64, "most loops of an instance of the pool", 1, 10**6)
+    noise: float = option(0.0, "share of the pool's instances that begin from noise", 0.0, 1.0)
     bfloat16: bool = option(False, "matrix products in half precision: faster on some processors")
     compiled: bool = option(False, "compile the block first: faster steps, but it needs a C++ compiler")
     begin: str = option("", "begin with the weights of this model, a pretrained one or a file")

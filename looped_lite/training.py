@@ -200,6 +200,9 @@ def pool_step(
     with half_precision(model, recipe.bfloat16):
         loop = model.loop(x)
         z = torch.where(fresh[:, None, None], loop.h, pool["z"][rows])
+        if recipe.noise:
+            noisy = fresh & (torch.rand(len(rows), generator=generator) < recipe.noise).to(device)
+            z = torch.where(noisy[:, None, None], torch.randn(z.shape, generator=generator).to(z), z)
         for _ in range(k):
             z = loop(z)
         logits = loop.read_out(z).float()
