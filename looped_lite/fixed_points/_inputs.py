@@ -64,8 +64,11 @@ def agreement(ends: Tensor, tol: float) -> tuple[Tensor, Tensor]:
 def input_product(f: InputMap, z: Tensor, x: Tensor, dx: Tensor) -> Tensor:
     """``J_x dx``: how the next state moves when the input moves by ``dx`` and the state is held."""
     check_state(z, real=True, finite=True)
-    check_tensor(dx, "dx", real=True, finite=True)
-    return products(lambda x: apply(lambda state: f(state, x), z), x, where="x")[0](dx, "dx")
+    for name, part in (("x", x), ("dx", dx)):
+        check_tensor(part, name, real=True, finite=True)
+    if dx.shape != x.shape:
+        raise ValueError(f"dx has shape {tuple(dx.shape)}, expected the input's {tuple(x.shape)}")
+    return products(lambda x: apply(lambda state: f(state, x), z), x, where="x")[0](dx)
 
 
 def input_sensitivity(f: InputMap, z: Tensor, x: Tensor, dx: Tensor, tol: float = 1e-4, size: int = 40) -> Tensor:

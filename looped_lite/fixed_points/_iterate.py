@@ -20,7 +20,7 @@ def residual(f: Map, z: Tensor, relative: bool = False) -> Tensor:
     refuse_nan(lengths(after)[None], lengths(z))
     moved = lengths(after - z)
     moved = moved / lengths(after).clamp_min(1e-12) if relative else moved
-    return moved.nan_to_num(nan=float("inf"))
+    return moved.nan_to_num(nan=torch.inf, posinf=torch.inf)
 
 
 @dataclass(frozen=True)

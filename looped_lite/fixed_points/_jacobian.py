@@ -66,10 +66,9 @@ def products(f: Map, z: Tensor, strict: bool = True, where: str = "z") -> tuple[
     if nothing:
         refuse_cut(f, point, after)
 
-    def product(outputs: Tensor, by: Tensor, like: Tensor, v: Tensor, name: str) -> Tensor:
-        check_tensor(v, name, real=True)
-        if v.shape != like.shape:
-            raise ValueError(f"{name} has shape {tuple(v.shape)}, expected {tuple(like.shape)}")
+    def pull(outputs: Tensor, by: Tensor, like: Tensor, v: Tensor) -> Tensor:
+        if not isinstance(v, Tensor) or v.shape != like.shape or v.dtype != like.dtype:
+            raise ValueError(f"the vector must be like the state: expected {like.dtype} of shape {tuple(like.shape)}")
         if nothing:
             return torch.zeros_like(by)
         with differentiable():
@@ -79,9 +78,7 @@ def products(f: Map, z: Tensor, strict: bool = True, where: str = "z") -> tuple[
             raise ValueError(f"the derivative of the map is NaN or infinite at {where}")
         return moved
 
-    return (lambda v, name="v": product(pulled, u, z, v, name)), (
-        lambda u, name="u": product(after, point, after, u, name)
-    )
+    return (lambda v: pull(pulled, u, z, v)), (lambda v: pull(after, point, after, v))
 
 
 def jacobian_product(f: Map, z: Tensor) -> Linear:
@@ -173,7 +170,7 @@ def whole_spectrum(J: Tensor, rounding: float) -> tuple[Tensor, Tensor]:
     errors = rounding * torch.linalg.matrix_norm(J)[:, None] * right.norm(dim=1) * left.norm(dim=2) / values.abs()
     triangular = ~others.any(2).any(1)  # in some order of the numbers: the eigenvalues stand on the diagonal
     values = torch.where(triangular[:, None], J.diagonal(dim1=1, dim2=2), values)
-    errors = errors.nan_to_num(nan=float("inf")).masked_fill(triangular[:, None], 0.0)
+    errors = errors.nan_to_num(nan=torch.inf, posinf=torch.inf).masked_fill(triangular[:, None], 0.0)
     order = values.abs().argsort(dim=1, descending=True)
     return values.gather(1, order), errors.gather(1, order)
 
@@ -242,7 +239,9 @@ def leading_eigenvalues(
         gap = (others - values[:, :1]).abs() / values[:, :1].abs().clamp_min(1e-30)
         condition = (right.norm(dim=1) * left.norm(dim=1) / (right * left).sum(1).abs()).cpu().double()
         condition[torch.maximum(gap, unsure)[:, 0] > 0.1] = float("inf")
-        errors[:, 0] = (errors[:, 0].clamp_min(torch.finfo(z.dtype).eps) * condition).nan_to_num(nan=float("inf"))
+        errors[:, 0] = (errors[:, 0].clamp_min(torch.finfo(z.dtype).eps) * condition).nan_to_num(
+            nan=torch.inf, posinf=torch.inf
+        )
     return Spectrum(values.to(z.device), errors.to(z.device), (errors[:, 0] <= tol).to(z.device))
 
 

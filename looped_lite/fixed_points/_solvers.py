@@ -42,7 +42,7 @@ class Ledger:
         after = apply(self.f, z)
         size = lengths(after)
         refuse_nan(size[None], lengths(z))
-        moved = (lengths(after - z) / size.clamp_min(1e-12)).nan_to_num(nan=float("inf"))
+        moved = (lengths(after - z) / size.clamp_min(1e-12)).nan_to_num(nan=torch.inf, posinf=torch.inf)
         self.spent += 1
         better, open_ = moved < self.residual, self.residual > self.tol
         self.used = torch.where(open_, self.spent, self.used)
