@@ -57,13 +57,14 @@ def products(f: Map, z: Tensor, strict: bool = True, where: str = "z") -> tuple[
         point = point_of(z)
         after = f(point)
         u = torch.zeros_like(after, requires_grad=True)
-        constant = not after.requires_grad
         # u -> J^T u is linear in u, so its derivative by u, again a product from the left, is v -> J v
-        pulled = u if constant else torch.autograd.grad(after, point, u, create_graph=True, materialize_grads=True)[0]
+        pulled = None
+        if after.requires_grad:
+            pulled = torch.autograd.grad(after, point, u, create_graph=True, allow_unused=True)[0]
     if strict and not after.isfinite().all():
         raise ValueError(f"the map returned NaN or infinity at {where}: it has no derivative there")
-    nothing = constant or not pulled.requires_grad
-    if nothing:
+    nothing = pulled is None or not pulled.requires_grad
+    if nothing:  # f does not depend on z, or only by steps
         refuse_cut(f, point, after)
 
     def pull(outputs: Tensor, by: Tensor, like: Tensor, v: Tensor) -> Tensor:

@@ -57,7 +57,8 @@ class Ledger:
         return self.spent < self.budget and bool((self.residual > self.tol).any())
 
     def result(self) -> Solved:
-        settled, trace = self.residual <= self.tol, torch.stack(self.trace)
+        settled = self.residual <= self.tol
+        trace = torch.stack(self.trace) if self.trace else self.residual.new_empty(0, len(settled))
         used = torch.where(settled, self.used, self.spent)
         return Solved(self.best, self.residual, settled, used, trace, torch.tensor(self.costs))
 
