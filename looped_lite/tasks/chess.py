@@ -353,6 +353,7 @@ class Chess:
     most_loops: int = 16  # N of the progressive loss
 
     name = "chess"
+    board = "looped_lite.boards.chess:draw"
     features = 12
     classes = 2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -44,6 +45,10 @@ class PrefixSums:
 
     features = 3
     classes = 2
+    board = "looped_lite.boards.prefix_sums:draw"
+    examples = MappingProxyType(
+        {"all ones": "1" * 16, "one 1, then zeros": "1" + "0" * 31, "64 bits": "01101" * 12 + "0110"}
+    )
 
     def batch(self, size: int, level: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``size`` random strings of ``level`` bits: inputs (size, 1 + level, 3), targets (size, 1 + level)."""

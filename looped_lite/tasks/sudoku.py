@@ -167,6 +167,8 @@ class Sudoku:
     stride: float = 0.04
     most_loops: int = 16  # N of the progressive loss
 
+    board = "looped_lite.boards.sudoku:draw"
+
     @property
     def side(self) -> int:
         return self.box[0] * self.box[1]
