@@ -873,10 +873,10 @@ if rules_known:
     for depth in (1, 2, 3, 4):
         some = positions[depth, "engine"]
         answers_given = [chess.Move.from_uci(move) for move in some.moves[:600]]
-        boards = [chess.Board(text) for text in some.fens[:600]]
-        checking[depth] = torch.tensor([one.gives_check(move) for one, move in zip(boards, answers_given, strict=True)])
-        legal = [one.legal_moves.count() for one in boards[:300]]
-        checks = [sum(one.gives_check(move) for move in one.legal_moves) for one in boards[:300]]
+        played = [chess.Board(text) for text in some.fens[:600]]
+        checking[depth] = torch.tensor([one.gives_check(move) for one, move in zip(played, answers_given, strict=True)])
+        legal = [one.legal_moves.count() for one in played[:300]]
+        checks = [sum(one.gives_check(move) for move in one.legal_moves) for one in played[:300]]
         gives = checking[depth][:300].tolist()
         by_chance = sum(1 / number for number, right_kind in zip(checks, gives, strict=True) if right_kind) / 300
         rows.append(
