@@ -12,7 +12,6 @@ import base64
 import functools
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ipywidgets as widgets
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 
 from . import plots
 from .boards import Describe, Draw, board_of
+from .solving import watch
 
 SCALE = 1.5  # pixels to a CSS pixel in widgets: a frame should be drawn and sent quickly
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -251,78 +251,10 @@ def trajectory_player(
     return player(lambda loop: plots.trajectories(states, groups, plane, loop, names), frames, describe)
 
 
-# ---------------------------------------------------------------- moves to solving.py: from here ...
-
-
-@dataclass(frozen=True)
-class Watched:
-    """One instance, loop by loop. ``logits[t]`` (cells, classes) is read off after t loops, ``residuals[t]`` is the
-    relative step of loop t + 1.
-    """
-
-    text: str
-    logits: torch.Tensor  # (loops + 1, cells, classes)
-    residuals: torch.Tensor  # (loops,)
-    settled: int | None  # the loop of the last try that first moved the state by less than tol of its length
-    begun: tuple[int, ...] = (0,)  # after how many loops each try began
-
-    @property
-    def loops(self) -> int:
-        return len(self.residuals)
-
-    def progress(self, loop: int) -> str:
-        """In words, how far the state moved in this loop and whether it has settled."""
-        step = f"last step {self.residuals[loop - 1]:.1e} of the state's length; " if loop else ""
-        if self.settled is None:
-            return f"{step}not settled in {self.loops} loops"
-        return step + (f"settled at loop {self.settled}" if loop >= self.settled else "not settled yet")
-
-
-@torch.no_grad()
-def watch(
-    model: Any, text: str, loops: int | None = None, tol: float = 1e-4, extra: int = 4, tries: int = 1
-) -> Watched:
-    """Run ``model`` on an instance written as text and keep what it would answer after every loop.
-
-    Stops ``extra`` loops after the state settled, or after ``loops`` (the task's own limit if left out). With more
-    ``tries`` an answer that breaks the task's own rules is tried again, as in ``model.solve``. ValueError says what is
-    wrong with the text.
-    """
-    if loops is not None and loops < 1:
-        raise ValueError(f"loops must be at least 1, got {loops}")
-    x = model.task.encode(text).to(model.embed.weight.device)
-    logits, residuals, begun = [], [], []
-    for f, z, back in model.attempts(x, tries):
-        begun.append(len(residuals))
-        settled = None
-        if not logits:
-            logits.append(model.read_out(z)[0].cpu())
-        for _ in range(loops or model.task.max_loops(x)):
-            after = f(z)
-            residuals.append(float((after - z).norm() / after.norm()))
-            logits.append(back(model.read_out(after))[0].cpu())
-            z = after
-            if settled is None and residuals[-1] < tol:
-                settled = len(residuals)
-            if settled is not None and len(residuals) >= settled + extra:
-                break
-        if tries == 1 or model.task.decode(text, logits[-1]).get("solved", True):
-            break
-    return Watched(text, torch.stack(logits), torch.tensor(residuals), settled, tuple(begun))
-
-
-# ---------------------------------------------------------------- ... to here
-
-
 # ---------------------------------------------------------------- watching a model solve, whatever its task
 
 
 MOST_CELLS = 1024  # more do not fit on a board, and each loop would take its time
-
-
-def task_of(model: Any) -> Any:
-    """The task of a model that came from a recipe or a shipped file."""
-    return model.recipe.task if hasattr(model, "recipe") else model.task
 
 
 def watch_player(model: Any, text: str, loops: int | None = None, tries: int = 1) -> Panel:
@@ -332,7 +264,7 @@ def watch_player(model: Any, text: str, loops: int | None = None, tries: int = 1
     ``loops`` and ``tries`` as in `watch`. ValueError says what is wrong with the text.
     """
     seen = watch(model, text, loops, tries=tries)
-    draw, describe = board_of(task_of(model))(seen, task_of(model))
+    draw, describe = board_of(model.recipe.task)(seen, model.recipe.task)
     return player(draw, seen.loops + 1, describe, still=seen.settled)
 
 
@@ -347,10 +279,10 @@ def solver(
     """Type or paste your own instance and watch the loop solve it; with ``tries``, again where it breaks the task's own
     rules.
 
-    ``examples`` (name -> text) become buttons; if left out they are those of the task, if it has ``examples``. What is
+    ``examples`` (name -> text) become buttons; if left out they are those of the task. What is
     no instance is refused in words.
     """
-    task = task_of(model)
+    task = model.recipe.task
 
     def open_instance(text: str) -> Panel:
         cells = task.encode(text).shape[1]
@@ -358,8 +290,7 @@ def solver(
             raise ValueError(f"{cells} cells do not fit on a board: expected at most {MOST_CELLS}")
         return watch_player(model, text, loops, tries)
 
-    examples = getattr(task, "examples", None) if examples is None else examples
-    return typed(open_instance, value, label, examples=examples, wide="820px")
+    return typed(open_instance, value, label, examples=task.examples if examples is None else examples, wide="820px")
 
 
 def typed(

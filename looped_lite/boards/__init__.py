@@ -13,12 +13,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ..solving import Watched
+
 Draw = Callable[[int], Figure]
 Describe = Callable[[int], str]
 PLAIN = "looped_lite.boards.plain:draw"
 
 
-def board_of(task: Any) -> Callable[[Any, Any], tuple[Draw, Describe]]:
+def board_of(task: Any) -> Callable[[Watched, Any], tuple[Draw, Describe]]:
     """The function ``draw(seen, task)`` that ``task.board`` names as "module:function", or the plain board's.
 
     ValueError where the name leads nowhere.

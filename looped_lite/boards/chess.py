@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -18,12 +18,10 @@ from matplotlib.transforms import Affine2D
 
 from ..plots.curves import beside_residuals
 from ..plots.style import INK, RIGHT, array, panels, styled
+from ..solving import Watched
 from ..tasks import chess
 from . import Describe, Draw
 from .plain import place_in_time
-
-if TYPE_CHECKING:
-    from ..solving import Watched
 
 FROM, TO, MOVE = "#D55E00", "#0072B2", "#009E73"  # a frame, a filled square, an arrow: told apart in grey, too
 

@@ -5,7 +5,7 @@ square that other boards are made of, and the words for a place in time, are her
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,10 +14,8 @@ from matplotlib.patches import Rectangle
 
 from ..plots.curves import beside_residuals
 from ..plots.style import INK, PALETTE, RIGHT, WRONG, array, styled
+from ..solving import Watched
 from . import Describe, Draw
-
-if TYPE_CHECKING:
-    from ..solving import Watched
 
 PER_ROW = 16  # cells of a line before it goes on below
 
@@ -115,7 +113,7 @@ def draw(seen: Watched, task: Any) -> tuple[Draw, Describe]:
     """
     sure, classes = seen.logits.softmax(-1).max(-1)  # (loops + 1, cells)
     cells = classes.shape[1]
-    positions = task.positions(cells) if hasattr(task, "positions") else None
+    positions = task.positions(cells)
     x = task.encode(seen.text)[0]
     one_hot = len(x) == cells and bool(((x == 0) | (x == 1)).all() and (x.sum(-1) == 1).all())
     inputs = x.argmax(-1) if one_hot else None

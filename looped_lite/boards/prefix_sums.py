@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from matplotlib.figure import Figure
 
 from ..plots.curves import residual_panel
 from ..plots.style import RIGHT, WRONG, array, styled
+from ..solving import Watched
 from . import Describe, Draw
 from .plain import draw_cell
-
-if TYPE_CHECKING:
-    from ..solving import Watched
 
 
 @styled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,12 +12,10 @@ from matplotlib.patches import Rectangle
 
 from ..plots.curves import beside_residuals
 from ..plots.style import INK, RIGHT, WRONG, array, panels, styled
+from ..solving import Watched
 from ..tasks import sudoku_puzzles
 from . import Describe, Draw
 from .plain import draw_cell, place_in_time
-
-if TYPE_CHECKING:
-    from ..solving import Watched
 
 
 def _lines(ax: Any, box: tuple[int, int], thick: float = 2.0) -> None:
