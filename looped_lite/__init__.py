@@ -3,8 +3,8 @@
 The floors, from the ground up; a file imports only from floors below its own:
 
 1. `blocks`, `fixed_points`, `checkpoints`, `intervals`, `paths`, `checks`
-2. `model`, `plots`
-3. `recipe`, `tasks`
+2. `model`, `tasks`, `plots`
+3. `recipe`
 4. `training`, `solving`, `evaluation`, `pretrained`
 5. `boards`
 6. `widgets`, `cli`

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 
@@ -28,3 +29,11 @@ def number(name: str, value: Any, low: float, high: float, kind: str = "a number
     if not fits or not math.isfinite(value) or (kind == "a whole number" and value != int(value)):
         raise ValueError(f"{name} must be {kind} from {low:,} to {high:,}, got {short(value)}")
     return value
+
+
+def keep(setting_of: Any, check: Callable[..., Any], low: float, high: float, *names: str) -> None:
+    """Check these settings of a frozen dataclass with `whole` or `number`, and keep them as plain int or float: 3.0 from a file, or a numpy
+    number, is the same setting as 3."""
+    kind = int if check is whole else float
+    for name in names:
+        object.__setattr__(setting_of, name, kind(check(name, getattr(setting_of, name), low, high)))

@@ -192,8 +192,9 @@ def task_class(kind: str) -> type:
         raise ValueError(f"unknown task {short(kind)}: {hint}")
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise ValueError(f"no task {short(kind)}: {str(error).splitlines()[0][:200]}") from error
+    except Exception as error:  # a learner's file may raise anything
+        reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        raise ValueError(f"no task {short(kind)}: {reason}") from error
     if not isinstance(found, type) or Task not in found.__mro__:
         raise ValueError(f"{short(kind)} is not a task: expected a class derived from looped_lite.tasks.Task")
     return found

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import number, whole
+from ..checks import keep, number, whole
 from ..paths import data_path
 from . import Task, TestSet, exact_match
 
@@ -362,8 +362,10 @@ class Chess(Task):
             raise ValueError(f"unknown target {self.target!r}: expected squares or mask")
         if not isinstance(self.curriculum, bool):
             raise ValueError(f"curriculum must be true or false, got {self.curriculum!r}")
-        number("mirrored", self.mirrored, 0, 1)
-        whole("most_loops", self.most_loops, 1, 10**6)
+        object.__setattr__(self, "depths", tuple(map(int, self.depths)))
+        object.__setattr__(self, "sources", tuple(self.sources))
+        keep(self, number, 0, 1, "mirrored")
+        keep(self, whole, 1, 10**6, "most_loops")
 
     @property
     def first_level(self) -> int:

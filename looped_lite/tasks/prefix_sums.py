@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import number, short, whole
+from ..checks import keep, number, short, whole
 from . import IGNORE, Task, TestSet
 
 BOS = 2
@@ -72,15 +72,20 @@ class PrefixSums(Task):
     examples = {"all ones": "1" * 16, "one 1, then zeros": "1" + "0" * 31, "64 bits": "01101" * 12 + "0110"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
-        whole("first_level", self.first_level, 1, 10**6)
-        whole("last_level", self.last_level, self.first_level, 10**6)
-        if whole("window", self.window, 1, 10**6) % 2 == 0:
+        keep(
+            self,
+            whole,
+            1,
+            10**6,
+            "first_level",
+            "window",
+            "most_loops",
+            *["last_loops"] * (self.last_loops is not None),
+        )
+        keep(self, whole, self.first_level, 10**6, "last_level")
+        keep(self, number, 0, 1, "shorter", "uniform", "biased")
+        if self.window % 2 == 0:
             raise ValueError(f"window must be an odd number of cells, got {self.window}")
-        for name in ("most_loops", "last_loops"):
-            if name == "most_loops" or self.last_loops is not None:
-                whole(name, getattr(self, name), 1, 10**6)
-        for name in ("shorter", "uniform", "biased"):
-            number(name, getattr(self, name), 0, 1)
         if self.uniform + self.biased > 1:
             raise ValueError(f"uniform and biased are shares of a batch, got {self.uniform} and {self.biased}")
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import number, whole
+from ..checks import keep, number, whole
 from ..paths import data_path
 from . import IGNORE, Task, TestSet
 from .sudoku_puzzles import Box, apply_symmetry, clash_messages, is_valid_solution, parse, random_symmetry, show, solve
@@ -146,10 +146,10 @@ class Sudoku(Task):
             raise ValueError(f"box must be rows and columns of one box, such as (3, 3), got {self.box}")
         if self.attention not in ("units", "full"):
             raise ValueError(f"unknown attention {self.attention!r}: expected units or full")
-        for name in ("first_level", "last_level"):
-            number(name, getattr(self, name), 0, 1)
-        number("stride", self.stride, 1e-6, 1)
-        whole("most_loops", self.most_loops, 1, 10**6)
+        object.__setattr__(self, "box", tuple(map(int, self.box)))
+        keep(self, number, 0, 1, "first_level", "last_level")
+        keep(self, number, 1e-6, 1, "stride")
+        keep(self, whole, 1, 10**6, "most_loops")
 
     @property
     def side(self) -> int:
