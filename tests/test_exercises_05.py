@@ -77,7 +77,8 @@ def curve(
 
 
 def curve_by_hand(model, x, targets, loops):
-    f, z = model.loop(x)
+    f = model.loop(x)
+    z = f.h
     found = {}
     for t in range(1, max(loops) + 1):
         z = f(z)
@@ -87,7 +88,8 @@ def curve_by_hand(model, x, targets, loops):
 
 
 def curve_early(model, x, targets, loops):
-    f, z = model.loop(x)
+    f = model.loop(x)
+    z = f.h
     found = {}
     for t in range(1, max(loops) + 1):
         if t in loops:
