@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..evaluation import accuracy_over_loops
 from ..model import LoopedTransformer
 from ..recipe import Recipe
 from ..tasks import IGNORE, correct_cells, exact_match
 from ..tasks.prefix_sums import PrefixSums
-from ..evaluation import accuracy_over_loops
 from . import Exercise, Mistake, expect, unchanged
 
 # ---------------------------------------------------------------- 05.1
