@@ -181,7 +181,7 @@ def install(kind: str) -> None:
     make_environment()
     install_torch(torch_pin(constraints))
     say("Fetching the rest: the course's package, JupyterLab and what they need, at the versions in constraints.txt.")
-    if not pip("install", "--quiet", "-c", "constraints.txt", "-e", f".[{EXTRAS[kind]}]"):
+    if not pip("install", "-qq", "-c", "constraints.txt", "-e", f".[{EXTRAS[kind]}]"):
         sys.exit(
             "The packages could not be installed; the lines above say why. Run the same command again once that is mended."
         )
