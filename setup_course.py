@@ -159,7 +159,7 @@ def install_torch(pin: str) -> None:
         sys.exit(f"TORCH_BUILD is {build!r}: expected cpu or usual")
     for sentence, words in torch_attempts(pin, platform.system(), build, lambda: answers(CPU_INDEX)):
         say(sentence)
-        if pip("install", *words):
+        if pip("install", "-c", "constraints.txt", *words):
             return
     sys.exit(
         f"PyTorch {pin} could not be installed; the lines above say why. Is there a network? Is Python {platform.python_version()} "
