@@ -72,7 +72,7 @@ def torch_attempts(pin: str, system: str, build: str, index_answers: Callable[[]
         return
     # without dependencies: they come with the rest, from pip's usual places and in the pinned versions
     small = ["--no-deps", f"torch=={pin}+cpu"]
-    quick = ["-qqq", "--retries", "1", "--timeout", "10"]
+    quick = ["--quiet", "--retries", "1", "--timeout", "10"]
     yield "There is no NVIDIA driver: asking pip's own settings for PyTorch's small CPU build.", [*quick, *small]
     why = "The CPU build did not come through"
     if index_answers():
@@ -133,7 +133,8 @@ def run(*words: object, quiet: bool = False, environment: dict[str, str] | None 
 
 
 def pip(*words: str) -> bool:
-    return run(tool("python"), "-m", "pip", "--disable-pip-version-check", *words) == 0
+    """Whether pip did it. With --quiet among the words its errors are not shown either: there is another way."""
+    return run(tool("python"), "-m", "pip", "--disable-pip-version-check", *words, quiet="--quiet" in words) == 0
 
 
 def make_environment() -> None:
