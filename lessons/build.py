@@ -14,6 +14,7 @@ under it, and no hidden tests; the solved form has both.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import re
 import sys
@@ -174,6 +175,21 @@ def tidy_outputs(cell: NotebookNode) -> None:
     cell.outputs = kept
 
 
+def record(number: str, seconds: float) -> None:
+    """Write into data/lessons.csv how long a lesson took, and how fast this machine is; `looped-lite doctor` scales with it."""
+    from looped_lite.doctor import lessons, speed
+
+    rows = [row for row in lessons() if row["lesson"] != number]
+    row = next((row for row in lessons() if row["lesson"] == number), {"you_minutes": "60", "after": ""})
+    rows.append(row | {"lesson": number, "machine_seconds": f"{seconds:.0f}", "speed": f"{speed():.0f}"})
+    with open(ROOT / "data" / "lessons.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(
+            file, ["lesson", "you_minutes", "machine_seconds", "speed", "after"], lineterminator="\n"
+        )
+        table.writeheader()
+        table.writerows(sorted(rows, key=lambda row: row["lesson"]))
+
+
 def drift(source: Path) -> str | None:
     """Why the shipped notebook of a lesson is not what its source builds, or None."""
     path = NOTEBOOKS / f"{source.stem}.ipynb"
@@ -202,6 +218,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=NOTEBOOKS)
     parser.add_argument("--no-execute", action="store_true", help="write the cells without outputs")
     parser.add_argument("--timeout", type=int, default=400, help="seconds for one cell")
+    parser.add_argument("--record", action="store_true", help="note the seconds in data/lessons.csv")
     parser.add_argument("--repository", help="the course's address, if it is another than pyproject.toml says")
     parser.add_argument("--readdress", action="store_true", help="write title and set-up cells anew, keep all else")
     parser.add_argument("--check", action="store_true", help="only compare notebooks/ with the sources")
@@ -222,6 +239,8 @@ def main() -> None:
     for source in chosen:
         notebook = build(source, arguments.solved, arguments.repository)
         took = 0.0 if arguments.no_execute else execute(notebook, arguments.timeout)
+        if arguments.record and took:
+            record(source.stem[:2], took)
         path = arguments.out / f"{source.stem}.ipynb"
         nbformat.write(notebook, path)
         print(f"{path.name}: {len(notebook.cells)} cells, {took:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)
