@@ -28,7 +28,7 @@ from looped_exercises.plain import Case
 from looped_lite.checkpoints import write_atomic
 
 from . import feedback, sandbox
-from .problems import Assignment, Problem, function_name, hidden_seed, personal
+from .problems import PRELUDE, Assignment, Problem, function_name, hidden_seed, personal
 from .sandbox import Limits, Sandbox, Stopped
 from .submissions import OUTCOMES, Submission, collect, notes_about, read
 
@@ -62,10 +62,11 @@ class Run:
         while self.worker is None:
             if time.monotonic() > self.ends:
                 raise Stopped("time")
-            worker = self.start()
+            worker = self.begin()
             running = None
             try:
                 worker.ask(do="set", names=self.names)
+                worker.ask(do="run", source=PRELUDE, whole=True, place="cell 0")
                 for running, whole in list(self.cells):
                     said = worker.ask(do="run", source=running.source, whole=whole, place=f"cell {running.place}")
                     self.notes[running.place] = [str(text)[:300] for text in said] if type(said) is list else []
@@ -76,6 +77,16 @@ class Run:
                 self.notes[running.place] = [f"cell {running.place} {STOPS[stopped.reason]}"]
                 self.cells = [pair for pair in self.cells if pair[0] is not running]
         return self.worker
+
+    def begin(self) -> Sandbox:
+        """A new worker. One that does not start has nothing to do with the submission: on a busy machine the third may."""
+        for again in (True, True, False):
+            try:
+                return self.start()
+            except RuntimeError:
+                if not again:
+                    raise
+        raise AssertionError
 
     def call(self, function: str, cases: Sequence[Case]) -> Any:
         """What came of a function on the cases: outcomes, or a word about why there are none. Raises `Stopped`."""
@@ -242,7 +253,7 @@ def run_grade(
     """`grade` for the command line: says where everything is; 0, or 2 and one line for bad input."""
     try:
         results = grade(assignment, Path(submissions), Path(out), secret, workers, dask, isolation, progress=not quiet)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         print(f"looped-lite: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2
     if isolation == "limits":

@@ -17,6 +17,7 @@ from typing import Any
 
 from looped_exercises import Exercise
 
+PRELUDE = "import math\n\nimport torch"  # what the notebook's own set-up imports for all problems
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 

@@ -87,7 +87,7 @@ def prepare(folder: Path, closed: tuple[str, ...]) -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in closed]
         for node in found:
-            node.body = ast.parse(f"raise NotImplementedError('closed: {node.name}')").body
+            node.body = ast.parse(f"raise RuntimeError('{node.name} of the course is not there while you are graded: write it yourself')").body
         missing -= {node.name for node in found}
         target.write_text(ast.unparse(tree) if found else path.read_text(encoding="utf-8"), encoding="utf-8")
     if missing:
