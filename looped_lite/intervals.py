@@ -55,7 +55,7 @@ def wilson(successes: Any, n: Any, z: float = 1.96) -> tuple[np.ndarray, np.ndar
     half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     # at 0 and at n one end is the share itself, which rounding must not move
     low, high = np.where(successes == 0, 0.0, middle - half), np.where(successes == n, 1.0, middle + half)
-    return np.clip(low, 0.0, share), np.clip(high, share, 1.0)
+    return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
 
 def band(values: Any, share: float = 0.8, axis: int = -1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

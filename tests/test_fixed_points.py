@@ -287,6 +287,8 @@ def test_gmres_solves_and_says_when_it_does_not():
     )
     x, left = fp.gmres(linear(A), b, size=30)
     assert (left < 1e-6).all() and torch.allclose(x @ A.mT, b, atol=1e-4)
+    x, left = fp.gmres(linear(A), b, size=12, restarts=200, tol=1e-8)
+    assert (left <= 1e-8).all() and torch.allclose(x @ A.mT, b)
     x, left = fp.gmres(lambda v: 0 * v, b)
     assert torch.equal(x, torch.zeros_like(b)) and left.tolist() == [1, 1]
 
@@ -380,6 +382,19 @@ def test_a_pseudo_eigenvector_does_not_fool_arnoldi():
     """J of a long shift moves (1, a, a^2, ...) almost along its own line for every a below 1. Its left partner gives it away."""
     spectrum = fp.leading_eigenvalues(linear(shift(300)), torch.zeros(1, 300).double(), exact=0, restarts=40, size=60)
     assert spectrum.radius > 0.9 and not spectrum.known.any()
+    loose = fp.leading_eigenvalues(linear(shift(300)), torch.zeros(1, 300).double(), exact=0, size=150, tol=0.05)
+    assert loose.radius > 0.9 and loose.errors[0, 0] > 0.05 and not loose.known.any()
+    block = turned(torch.block_diag(shift(10, 0.9), 0.3 * torch.eye(50, dtype=torch.float64)))
+    defective = fp.leading_eigenvalues(linear(block), torch.zeros(1, 60).double(), exact=0)
+    assert (defective.radius - 0.9).abs() > 1e-3 and not defective.known.any()
+
+
+def test_a_spectrum_without_gaps_is_known_after_some_restarts():
+    A = torch.randn(600, 600, generator=seeded(), dtype=torch.float64) / 600**0.5
+    found = fp.leading_eigenvalues(linear(A), torch.zeros(1, 600, dtype=torch.float64))
+    assert found.known.all() and found.radius.item() == pytest.approx(torch.linalg.eigvals(A).abs().max().item(), 1e-3)
+    once = fp.leading_eigenvalues(linear(A), torch.zeros(1, 600, dtype=torch.float64), restarts=1)
+    assert not once.known.any() and once.errors[0, 0] > 1e-3
 
 
 def test_power_iteration_warns_about_three_eigenvalues_of_one_modulus():
@@ -560,6 +575,13 @@ def test_ends_of_a_batch_and_bad_input():
     z = column(0.2, 0.5, 0.0)
     ends = fp.classify_end(lambda z: 3.2 * z * (1 - z), z)
     assert [str(end) for end in ends] == ["cycle of period 2", "cycle of period 2", "fixed point"]
+    around, start = (lambda z: z.roll(1, 1)), torch.randn(1, 16, generator=seeded())
+    assert [str(fp.classify_end(around, start, longest_period=p)[0]) for p in (16, 15)] == [
+        "cycle of period 16",
+        "wandering",
+    ]
+    swells = lambda z: -(z + 0.3 * (1 - z.abs()).clamp_min(0) ** 3 * z.sign())  # towards 1 and -1, as 1 / sqrt t
+    assert str(fp.classify_end(swells, column(0.3), 1000)[0]) == "cycle of period 2"
     with pytest.raises(ValueError, match="loops must be at least 30"):
         fp.classify_end(torch.cos, z, 0)
     with pytest.raises(ValueError, match="longest_period"):
@@ -574,7 +596,8 @@ def test_basins_of_a_double_well():
         f, torch.zeros(2, dtype=torch.float64), axes[0], axes[1], 1.5, resolution=21, loops=600, chunk=100
     )
     a = found.points[..., 0]
-    assert found.ends.shape == (3, 2)
+    assert found.ends.shape == (3, 2) and found.ends[2, 0].abs() < 1e-3  # the line comes last
+    assert (found.labels.flatten().bincount().diff() <= 0).all()
     for sign in (-1, 0, 1):
         labels = found.labels[(a.sign() == sign) & (a.abs() > 1e-9) if sign else a.abs() < 1e-9]
         assert labels.unique().numel() == 1
@@ -653,6 +676,8 @@ def test_gradients_of_a_scalar_loop_are_the_closed_form():
     for k in (1, 5, 30):  # k loops give the first k terms of the geometric series
         found = fp.unrolled_gradient(f, star, torch.sum, (a, b), 40, last=k)
         assert [float(part) for part in found] == pytest.approx([e * (1 - 0.8**k) for e in exact], rel=1e-6)
+    found = fp.unrolled_gradient(f, column(0.0), torch.sum, (a, b), 5, last=2)  # z3 = 7.32 and z4 = 8.856
+    assert [float(part) for part in found] == pytest.approx([8.856 + 0.8 * 7.32, 1.8])
 
 
 @pytest.mark.parametrize("recall", ["internal", "external"])
@@ -805,6 +830,33 @@ def test_one_that_overflows_leaves_the_others_alone():
     assert fp.residual(f, column(1e200, 1.0), relative=True).tolist() == [math.inf, 0]
     score, distance = fp.agreement(torch.tensor([[[1.0], [math.inf]], [[1.0], [1.0]], [[1.0], [1.0]]]), 1e-3)
     assert score.tolist() == pytest.approx([1, 1 / 3]) and distance.tolist() == [0, math.inf]
+    score, distance = fp.agreement(torch.tensor([[[1.0]], [[1.0015]], [[math.nan]]]), 1.6e-3)  # NaN came of an overflow
+    assert score.tolist() == pytest.approx([1 / 3]) and distance.tolist() == [math.inf]
+    jump = lambda z: torch.where(z < 0, -6 - z, torch.where(z < 2, 1.0009 * z, z**2))
+    late = fp.iterate(jump, column(1.999, -1.0), 100, 1e-3)  # the first seems to settle, and escapes afterwards
+    assert late.diverged.tolist() == [True, False] and not late.settled.any()
+    leap = lambda z: torch.where(z > 100, z.exp(), z.cos())
+    for solver in SOLVERS:
+        found = solver(leap, column(1000.0, 0.5), 60)
+        assert found.settled.tolist() == [False, True] and found.z[0] == 1000 and found.residual[0].isinf()
+
+
+def test_long_states_are_no_overflow():
+    z = torch.full((1, 16), 3e4, dtype=torch.float16)  # longer than the largest number of its type
+    assert not fp.iterate(lambda z: 1 * z, z, 3).diverged.any() and fp.lengths(z).item() == pytest.approx(
+        1.2e5, rel=1e-3
+    )
+    found = fp.anderson(lambda z: z / 1e50 + 1, column(1e200), 40)  # the squares of its steps overflow
+    assert found.settled.all() and found.z.item() == 1
+
+
+def test_newtons_method_falls_back_where_it_would_go_in_circles():
+    flow = lambda z: z - 0.1 * (z**3 - 2 * z + 2)  # Newton's steps from 0 lead to 1, and back to 0
+    found = fp.newton_krylov(flow, column(0.0), 400, tol=1e-10)
+    assert found.settled.all() and found.z.item() == pytest.approx(-1.7692923542)
+    assert fp.newton_krylov(lambda z: 0.5 * z + 1, column(0.0), 50).spent.tolist() == [1, 6]  # 2 products, each for 2
+    A = 0.5 * torch.eye(3, dtype=torch.float64)
+    assert fp.newton_krylov(linear(A, 1.0), column(0, 0, 0).T, 50, krylov=2).spent.tolist() == [1, 8]
 
 
 def test_basins_of_the_square_are_inside_the_circle_and_the_rest_escapes():
@@ -961,7 +1013,7 @@ def test_maps_of_every_kind(name):
         with pytest.raises(ValueError, match="in place"):
             run(in_place, Z.clone())
     if name in DERIVES and name not in ("basins", "unrolled_gradient", "implicit_gradient"):
-        for f in (lambda z: z / 0, lambda z: (z - z).sqrt() + z):
+        for f in (lambda z: z / 0, lambda z: (z - z).sqrt() + z, lambda z: z + math.inf):
             with pytest.raises(ValueError, match="NaN or inf"):
                 run(f, Z)
 

@@ -29,6 +29,9 @@ def test_wilson_always_has_a_width_and_holds_the_share(n):
         low, high = wilson(successes, n)
         assert 0 <= low <= successes / n <= high <= 1 and low < high
         assert (low == 0) == (successes == 0) and (high == 1) == (successes == n)
+    n = np.arange(1, 3000)
+    for z in (1.0, 1.96, 3.3):  # not even rounding moves the end that is certain
+        assert (wilson(0 * n, n, z)[0] == 0).all() and (wilson(n, n, z)[1] == 1).all()
 
 
 def test_wilson_takes_numbers_arrays_and_tensors():
@@ -162,7 +165,8 @@ def test_spearmans_interval_holds_the_truth_and_never_vanishes():
 
 
 def test_auc_counts_pairs():
-    scores, labels = rng.integers(0, 8, 60), rng.integers(0, 2, 60)
+    labels = rng.integers(0, 2, 60)
+    scores = rng.integers(0, 8, 60) + 3 * labels
     pairs = [(a > b) + (a == b) / 2 for a in scores[labels == 1] for b in scores[labels == 0]]
     found, low, high = auc(scores, labels)
     assert found == pytest.approx(np.mean(pairs)) and low < found < high

@@ -73,7 +73,6 @@ def products(f: Map, z: Tensor, strict: bool = True, where: str = "z") -> tuple[
         if nothing:
             return torch.zeros_like(by)
         with differentiable():
-            v = v.clone() if v.is_inference() else v
             moved = torch.autograd.grad(outputs, by, v, retain_graph=True, materialize_grads=True)[0]
         if strict and not moved.isfinite().all():
             raise ValueError(f"the derivative of the map is NaN or infinite at {where}")
@@ -170,7 +169,6 @@ def whole_spectrum(J: Tensor, rounding: float) -> tuple[Tensor, Tensor]:
     left = torch.linalg.inv_ex(right)[0]
     errors = rounding * torch.linalg.matrix_norm(J)[:, None] * right.norm(dim=1) * left.norm(dim=2) / values.abs()
     triangular = ~others.any(2).any(1)  # in some order of the numbers: the eigenvalues stand on the diagonal
-    values = torch.where(triangular[:, None], J.diagonal(dim1=1, dim2=2), values)
     errors = errors.nan_to_num(nan=torch.inf, posinf=torch.inf).masked_fill(triangular[:, None], 0.0)
     order = values.abs().argsort(dim=1, descending=True)
     return values.gather(1, order), errors.gather(1, order)
@@ -216,13 +214,9 @@ def leading_eigenvalues(
     found, at most ``restarts`` times. The same method on ``J^T`` then tells how sensitive the first value is. Look at ``known``.
     """
     check_state(z, real=True, finite=True)
-    count, size, restarts = (
-        check_count(count, "count", 1),
-        check_count(size, "size", 1),
-        check_count(restarts, "restarts", 1),
-    )
     tol, exact, numbers = check_number(tol, "tol"), check_count(exact, "exact"), flat(z).shape[1]
-    count, whole = min(count, numbers), numbers <= max(size, exact)
+    count, size = min(check_count(count, "count", 1), numbers), check_count(size, "size", 1)
+    restarts, whole = check_count(restarts, "restarts", 1), numbers <= max(size, exact)
     if not whole and size <= count:
         raise ValueError(f"count must be less than size, got count {count} and size {size}")
     if whole:
@@ -235,14 +229,11 @@ def leading_eigenvalues(
         leading = lambda values: values.abs().argsort(dim=1, descending=True)[:, :count]
         values, errors, right = ritz(product, start, size, restarts, tight, leading)
         nearest = lambda others: (others - values[:, :1]).abs().argsort(dim=1)[:, :1]
-        others, unsure, left = ritz(back, start, size, restarts, tight, nearest)
-        # the vector of J^T must belong to the same eigenvalue before it says anything
-        gap = (others - values[:, :1]).abs() / values[:, :1].abs().clamp_min(1e-30)
+        _, unsure, left = ritz(back, start, size, restarts, tight, nearest)
+        # vectors of J and J^T that belong to different eigenvalues are at right angles: then this is infinite, too
         condition = (right.norm(dim=1) * left.norm(dim=1) / (right * left).sum(1).abs()).cpu().double()
-        condition[torch.maximum(gap, unsure)[:, 0] > 0.1] = float("inf")
-        errors[:, 0] = (errors[:, 0].clamp_min(torch.finfo(z.dtype).eps) * condition).nan_to_num(
-            nan=torch.inf, posinf=torch.inf
-        )
+        condition[~(unsure[:, 0] <= 0.1) | condition.isnan()] = torch.inf
+        errors[:, 0] = errors[:, 0].clamp_min(torch.finfo(z.dtype).eps) * condition
     return Spectrum(values.to(z.device), errors.to(z.device), (errors[:, 0] <= tol).to(z.device))
 
 
