@@ -112,9 +112,8 @@ def noise(model, x, generator, scale=1.0):
 def noise_in_steps(model, x, loops, scale, generator):
     h = model.encode(x)
     z = torch.empty_like(h).normal_(generator=generator).mul_(scale)
-    angles = model.angles(h)
     for _ in range(loops):
-        z = model.step(z, h, angles)
+        z = model.step(z, h)
     return model.read_out(z)
 
 

@@ -112,7 +112,7 @@ class Half(LoopedTransformer):
     """
 
     def __init__(self, task: PrefixSums) -> None:
-        super().__init__(3, 2, width=8, heads=2, window=5, task=task)
+        super().__init__(3, 2, width=8, heads=2, window=5)
         self.loops_run = 0
 
     def encode(self, x: Tensor) -> Tensor:
