@@ -25,7 +25,7 @@ from looped_lite.training import train
 
 
 def small(**changes):
-    return PrefixSums().model(0, **{"width": 16, "heads": 2, **changes})
+    return Recipe(PrefixSums(), **{"width": 16, "heads": 2, **changes}).build()
 
 
 def full(*args, **kwargs):
