@@ -28,7 +28,7 @@
 # %%
 import torch
 
-from looped_lite import plots, widgets
+from looped_lite import boards, plots, widgets
 from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_00 as ex
 from looped_lite.exercises import report
@@ -117,7 +117,7 @@ assert ex.running_parity.state == "solved"
 # %%
 text = "1011010011100101"
 seen = watch(model, text)
-draw, describe = widgets.draw_prefix_sums(seen)
+draw, describe = boards.prefix_sums.draw(seen, model.recipe.task)
 plots.show(
     plots.gif([draw(loop) for loop in range(15)], seconds=7),
     alt="A row of 16 input bits and the model's answers below. Over 14 loops wrong answers, struck out, "
@@ -130,7 +130,7 @@ plots.show(
 # The picture above is a recording. Below is the same thing in your hands: press play, or drag the slider to any loop.
 
 # %%
-widgets.prefix_sums_player(model, text)
+widgets.watch_player(model, text)
 
 # %%
 # Check the claims: 16 bits need news from 16 cells away (the start counts as a cell), so 8 loops at least
@@ -159,7 +159,7 @@ assert seen.settled is not None and first_right < seen.settled
 # Any bits, up to 96 of them. Try to find a string that it gets wrong. Try letters, too: you get a sentence, not a crash.
 
 # %%
-widgets.solve_prefix_sums(model)
+widgets.solver(model, "0110100110", label="your bits")
 
 # %% [markdown]
 # ## Still is not the same as right
@@ -207,7 +207,7 @@ long = watch(model, "".join(map(str, bits.tolist())), tol=1e-4)
 truth = torch.tensor(running_parity(bits.tolist()))
 chances = long.logits[:, 1:].softmax(-1).gather(-1, truth.expand(len(long.logits), -1)[..., None])[..., 0]
 plots.show(
-    plots.answers_over_loops(chances, first=0, reach=2, title="One string of 128 bits"),
+    plots.answers_over_loops(chances, 0, 2, "One string of 128 bits", "probability of the right bit", "cell (bit)"),
     alt="Heat map of 128 cells against loops. Right answers fill it from the left along a straight front, "
     "a little slower than the dashed line at two cells a loop.",
     caption="What to see: each row is one loop, each column one bit; yellow is right and sure, dark is wrong and sure. "
@@ -266,7 +266,7 @@ broken = torch.stack([breaks_a_rule(grid) for grid in digits])
 solved_at = int((broken.sum(1) == 0).float().argmax())
 picks = sorted({1, 3, solved_at // 4, solved_at // 2, 3 * solved_at // 4, solved_at - 1, solved_at})
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         givens,
         torch.stack([givens, *digits[picks]]),
         torch.stack([sure[0], *sure[picks]]),
@@ -297,7 +297,7 @@ assert solve(givens.tolist())[0] == [digits[-1].tolist()], "a search program fin
 # All at once, and with second thoughts: a digit is not written down but held, and as long as it does not fit the others it can go. In the end the rules are kept, and no digit changes any more. Here is the same puzzle in your hands, with the residual beside it:
 
 # %%
-widgets.sudoku_player(sudoku, puzzle, loops=120)
+widgets.watch_player(sudoku, puzzle, loops=120)
 
 # %% [markdown]
 # Did you look at the residual to the end? It falls, and then it rises again. The state still moves, on a way along which every digit stays what it is. Forty ones came to rest on a wrong answer; this is a right answer that does not come to rest. Lesson 07 finds out what goes on there, and brings this very loop to rest.
@@ -306,7 +306,7 @@ widgets.sudoku_player(sudoku, puzzle, loops=120)
 
 # %%
 one = next(cell for cell, digit in enumerate(puzzle) if digit != ".")
-widgets.solve_sudoku(
+widgets.solver(
     sudoku,
     puzzle,
     examples={
@@ -315,6 +315,7 @@ widgets.solve_sudoku(
         "several solutions": puzzle[:one] + "." + puzzle[one + 1 :],
         "no solution": "12345678." + "." * 8 + "9" + "." * 63,
     },
+    label="your puzzle",
 )
 
 # %% [markdown]

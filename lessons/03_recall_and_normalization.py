@@ -377,7 +377,7 @@ print(
 fig, axes = plt.subplots(1, 3, figsize=(9.4, 3.3), sharey=True)
 for ax, recall in zip(axes, RECALLS, strict=True):
     for norm in NORMS:
-        style = {**plots.line_style(recall, norm), "label": norm}
+        style = {**plots.line_style(recall, norm, by="norm"), "label": norm}
         loops = torch.arange(1, 1001)
         shown = [t - 1 for t in (1, 3, 10, 30, 100, 300, 1000)]
         ax.plot(loops, runs[recall, norm].norms.mean(1), markevery=shown, **style)
@@ -432,7 +432,7 @@ fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.2))
 for norm in ("pre", "peri", "post"):
     run = runs["internal", norm]
     shown = [t - 1 for t in (1, 3, 10, 30, 100, 300, 1000)]
-    style = {**plots.line_style("internal", norm), "markevery": shown}
+    style = {**plots.line_style("internal", norm, by="norm"), "markevery": shown}
     axes[0].plot(torch.arange(1, 1001), run.steps.median(1).values, **style)
     axes[1].plot(torch.arange(1, 1001), (run.steps / run.norms).median(1).values, **style)
 axes[1].plot([2, 1000], [1 / 2, 1 / 1000], color="#999999", linewidth=1, label="1/t")
@@ -552,7 +552,7 @@ heard = {
 }
 
 fig, ax = plt.subplots(figsize=(7.4, 3.4))
-looks = [("#56B4E9", "v", (0, (1, 1))), ("#0072B2", "v", ":"), ("#E69F00", "v", ":"), ("#0072B2", "o", "-")]
+looks = [("#009E73", "D", (0, (1, 1))), ("#D55E00", "v", ":"), ("#C88600", "s", "--"), ("#0072B2", "o", "-")]
 for (name, values), (colour, mark, line) in zip(heard.items(), looks, strict=True):
     ax.plot(
         cell_lengths, [max(value, 1e-13) for value in values], label=name, color=colour, marker=mark, linestyle=line

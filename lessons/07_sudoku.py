@@ -36,7 +36,7 @@ import time
 import torch
 from IPython.display import Markdown, display
 
-from looped_lite import plots, widgets
+from looped_lite import boards, plots, widgets
 from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_07 as ex
 from looped_lite.exercises import report
@@ -64,7 +64,7 @@ SIX, NINE = (2, 3), (3, 3)  # a box is 2 rows high and 3 columns wide, or 3 by 3
 puzzles, solutions, guesses = load_puzzles(SIX, "hard")
 text = show(puzzles[3].tolist())
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         puzzles[3], torch.stack([puzzles[3], solutions[3]]), titles=["the puzzle", "its one solution"], box=SIX
     ),
     alt="Two 6x6 sudoku boards side by side: a puzzle with a few grey given digits, and its solution with all cells filled.",
@@ -269,7 +269,7 @@ assert solve(image.flatten().tolist(), SIX)[0] == [answer.flatten().tolist()]
 # %%
 images = [augment(puzzles[3].view(6, 6), solutions[3].view(6, 6), SIX, random.Random(seed)) for seed in range(4)]
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         torch.stack([image.flatten() for image, _ in images]),
         torch.stack([answer.flatten() for _, answer in images]),
         titles=[f"rng {seed}" for seed in range(4)],
@@ -328,7 +328,7 @@ assert unit_masks((2, 2)).shape == (4, 16, 16) and int(unit_masks((2, 2))[:3].su
 # %%
 masks = torch.stack(list(unit_masks(SIX)))
 plots.show(
-    plots.who_sees_whom(masks, 15, ["row", "column", "box", "everybody"], SIX),
+    boards.sudoku.who_sees_whom(masks, 15, ["row", "column", "box", "everybody"], SIX),
     alt="Four small 6x6 boards. One cell is dark; in blue, the cells that it sees: its row, its column, its box, the whole board.",
     caption="The mask says which cells have to do with each other. That no two of them may be equal, it does not say: that is left to learn.",
 )
@@ -538,7 +538,7 @@ solved_at = torch.stack([right["hard"][t] for t in loops])
 late = [int(i) for i in range(200) if solved_at[-1, i] and not solved_at[loops.index(8), i]]
 chosen = show(puzzles[late[0]].tolist())
 seen = watch(model, chosen, loops=40)
-draw, describe = widgets.draw_sudoku(seen, SIX)
+draw, describe = boards.sudoku.draw(seen, model.recipe.task)
 frames = [t for t in (*range(11), 12, 14, 16, 18, 20, 24, 28, 32, 36) if t <= seen.loops]
 plots.show(
     plots.gif([draw(loop) for loop in frames], seconds=10),
@@ -548,7 +548,7 @@ plots.show(
 print(describe(frames[-1]))
 
 # %%
-widgets.sudoku_player(model, chosen, loops=40)
+widgets.watch_player(model, chosen, loops=40)
 
 # %% [markdown]
 # > **Predict.** How many cells break a rule after one loop? Does the number fall loop by loop, or all at once? Draw the curve for 200 puzzles in your mind: its middle, and where most of them lie.
@@ -578,7 +578,7 @@ for z in model.states(x_hard, 64):
 counts, steps = torch.stack(counts), torch.stack(steps)
 plots.show(
     plots.cells_over_loops(
-        {("internal", "post"): counts}, title="200 hard 6x6 puzzles: median and middle 80%", first=1
+        {("internal", "post"): counts}, "cells that break a rule", "200 hard 6x6 puzzles: median and middle 80%", 1
     ),
     alt="Cells that break a rule against loops: the median starts high, falls to 0 within about ten loops; the upper edge of the band comes down later.",
     caption="What to see: half of the hard puzzles break no rule any more after a few loops; the slowest tenth takes a good deal longer.",
@@ -692,7 +692,9 @@ rating = torch.tensor([float(row["guesses"]) for row in each])
 right_at = torch.tensor([float(row["right_at"] or "nan") for row in each])
 edges = [0, 0.1, 2, 4, 6, 9, 13, float("inf")]
 plots.show(
-    plots.loops_needed(rating, right_at, edges, counted, title="9x9: from which loop on a puzzle is solved"),
+    plots.loops_needed(
+        rating, right_at, edges, counted, "guesses", "9x9: from which loop on a puzzle is solved", "puzzles"
+    ),
     alt="Stacked bars for seven ranges of guesses: shares of puzzles solved by 16, 32, 64 up to 1,024 loops, and not solved. With more guesses the early shares shrink and the late ones grow.",
     caption="What to see: from left to right the search program guesses more. Where it never guesses, three puzzles in four are solved by 16 loops. Where it guesses 13 times or more hardly any is, and half of them are not solved in one run at all.",
 )
@@ -735,7 +737,7 @@ sees_nine = torch.stack(list(unit_masks(NINE)))[:3].any(0) & ~torch.eye(81, dtyp
 clash = ((digits[:, :, None] == digits[:, None, :]) & sees_nine).any(-1) & (given == 0)
 picks = [t for t in picks if t <= seen.loops]
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         given, digits[picks], likeliest.values[picks], clash[picks], [f"loop {t}" for t in picks], columns=4
     ),
     alt="Eight 9x9 boards of one puzzle after 1 to 128 loops. At first most filled cells are orange and struck out; islands of consistent blue cells grow; at the end all cells are blue.",
@@ -744,7 +746,7 @@ plots.show(
 when = (digits == digits[-1]).flip(0).long().cumprod(0).sum(0)
 when = (len(digits) - when).clamp_min(0)
 plots.show(
-    plots.settling_board(
+    boards.sudoku.settling(
         given, digits[-1], when, title="from which loop on a cell keeps its digit", colour_label="loop"
     ),
     alt="The solved 9x9 board; the colour of each filled cell, and a small number in it, say from which loop on it keeps its digit.",
@@ -753,7 +755,7 @@ plots.show(
 assert clash_messages(digits[-1].tolist()) == [] and torch.equal(digits[-1], hard_solutions[index])
 
 # %%
-widgets.sudoku_player(nine, show(hard_puzzles[index].tolist()), loops=160)
+widgets.watch_player(nine, show(hard_puzzles[index].tolist()), loops=160)
 
 # %% [markdown]
 # ### Right, but not still
@@ -1040,7 +1042,7 @@ written, lost = ends[(*variant, seed)]
 i = int(lost.float().argmax())
 known = ends["internal", "post", 0][0][i]
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         torch.stack([givens[i], givens[i], torch.zeros_like(givens[i])]),
         torch.stack([givens[i], known, written[i]]),
         wrong=torch.stack(
@@ -1111,7 +1113,7 @@ print(f"last relative step from the puzzle, median: {step.median():.1e}")
 i = int(differ.float().argmax())
 other_digit = 0.2 + 0.8 * (from_input[i] != from_noise[i])  # how dark a cell is drawn
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         torch.tensor(ambiguous[i]),
         torch.stack([torch.tensor(ambiguous[i]), from_input[i], from_noise[i]]),
         sure=torch.stack([other_digit, other_digit, other_digit]),
@@ -1187,7 +1189,7 @@ sure = nine.read_out(end.z)[stuck].softmax(-1).max(-1).values
 clash = ((answer[:, None] == answer) & sees_nine).any(-1)
 stuck_givens = x_extreme[stuck].argmax(-1)
 plots.show(
-    plots.sudoku_board(stuck_givens, answer, sure, relative[:, stuck], 192, NINE, clash & (stuck_givens == 0)),
+    boards.sudoku.board(stuck_givens, answer, sure, relative[:, stuck], 192, NINE, clash & (stuck_givens == 0)),
     alt="A 9x9 board after 192 loops with some cells struck out, and the residual beside it, which stays at a few hundredths.",
     caption="What to see: most of the board fits together, and a few cells do not. The residual says the same without knowing any rule.",
 )
@@ -1207,7 +1209,7 @@ first = valid.index(next(character for character in valid if character != "."))
 clashing = valid[: first + 1] + valid[first] + valid[first + 2 :]
 several = valid[:first] + "." + valid[first + 1 :]
 none_left = "12345678." + "." * 8 + "9" + "." * 63
-widgets.solve_sudoku(
+widgets.solver(
     nine,
     valid,
     examples={
@@ -1216,6 +1218,7 @@ widgets.solve_sudoku(
         "a given taken away": several,
         "no place for the 9": none_left,
     },
+    label="your puzzle",
 )
 
 # %%

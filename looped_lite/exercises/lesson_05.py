@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from ..evaluation import accuracy_over_loops
 from ..model import LoopedTransformer
+from ..recipe import Recipe
 from ..tasks import IGNORE, correct_cells, exact_match
 from ..tasks.prefix_sums import PrefixSums
-from ..training import accuracy_over_loops
 from . import Exercise, Mistake, expect, unchanged
 
 # ---------------------------------------------------------------- 05.1
@@ -66,7 +67,7 @@ def schoop(model: LoopedTransformer, x: Tensor, targets: Tensor, loops: Sequence
 
 
 def check_schoop(f: Callable) -> None:
-    task = PrefixSums()
+    task = PrefixSums(uniform=1, biased=0, last_loops=None)
     model = Half(task)
     x, y = task.batch(8, 6, torch.Generator().manual_seed(0))
     asked = [1, 3, 6, 9]
@@ -111,7 +112,7 @@ class Half(LoopedTransformer):
     """
 
     def __init__(self, task: PrefixSums) -> None:
-        super().__init__(3, 2, width=8, heads=2, window=5, task=task)
+        super().__init__(3, 2, width=8, heads=2, window=5)
         self.loops_run = 0
 
     def encode(self, x: Tensor) -> Tensor:
@@ -140,8 +141,8 @@ def from_noise(model: LoopedTransformer, x: Tensor, loops: int, scale: float, ge
 
 
 def check_from_noise(f: Callable) -> None:
-    task = PrefixSums()
-    model = task.model(4, width=16, heads=2)
+    task = PrefixSums(uniform=1, biased=0, last_loops=None)
+    model = Recipe(task, seed=4, width=16, heads=2).build()
     x, _ = task.batch(2, 5, torch.Generator().manual_seed(0))
     seeded = lambda: torch.Generator().manual_seed(11)
     with torch.no_grad():
