@@ -28,14 +28,14 @@
 # %%
 import torch
 
-from looped_lite import plots, widgets
+from looped_lite import boards, plots, widgets
+from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_00 as ex
 from looped_lite.exercises import report
 from looped_lite.model import count_parameters
 from looped_lite.pretrained import load_pretrained
-from looped_lite.tasks import prefix_sums
+from looped_lite.solving import solve_one, watch
 from looped_lite.tasks.sudoku_puzzles import clashes, solve
-from looped_lite.training import accuracy_over_loops
 
 model = load_pretrained("prefix-sums-internal-post-seed0")
 print(
@@ -116,8 +116,8 @@ assert ex.running_parity.state == "solved"
 
 # %%
 text = "1011010011100101"
-seen = widgets.watch(model, text)
-draw, describe = widgets.draw_prefix_sums(seen)
+seen = watch(model, text)
+draw, describe = boards.prefix_sums.draw(seen, model.recipe.task)
 plots.show(
     plots.gif([draw(loop) for loop in range(15)], seconds=7),
     alt="A row of 16 input bits and the model's answers below. Over 14 loops wrong answers, struck out, "
@@ -130,7 +130,7 @@ plots.show(
 # The picture above is a recording. Below is the same thing in your hands: press play, or drag the slider to any loop.
 
 # %%
-widgets.prefix_sums_player(model, text)
+widgets.watch_player(model, text)
 
 # %%
 # Check the claims: 16 bits need news from 16 cells away (the start counts as a cell), so 8 loops at least
@@ -159,7 +159,7 @@ assert seen.settled is not None and first_right < seen.settled
 # Any bits, up to 96 of them. Try to find a string that it gets wrong. Try letters, too: you get a sentence, not a crash.
 
 # %%
-widgets.solve_prefix_sums(model)
+widgets.solver(model, "0110100110", label="your bits")
 
 # %% [markdown]
 # ## Still is not the same as right
@@ -171,20 +171,20 @@ widgets.solve_prefix_sums(model)
 # %%
 for count in (16, 40):
     ones = "1" * count
-    solution = model.solve(ones)
+    solution = solve_one(model, ones)
     right = "".join(str(bit) for bit in running_parity([1] * count))
     wrong = sum(a != b for a, b in zip(solution.answer, right, strict=True))
     print(f"{count} ones: {solution.answer}\n         settled after {solution.loops} loops, {wrong} answers wrong")
-    assert solution.settled
+    assert solution.status == "settled"
     assert (wrong == 0) == (count == 16)
 
 assert solution.answer[:20] == right[:20], "the first twenty are right"
 
-sibling = load_pretrained("prefix-sums-internal-post-seed1").solve(ones)
+sibling = solve_one(load_pretrained("prefix-sums-internal-post-seed1"), ones)
 print(
     f"\nThe same model trained from another random seed: {'right' if sibling.answer == right else 'wrong'} on 40 ones"
 )
-assert sibling.settled and sibling.answer == right
+assert sibling.status == "settled" and sibling.answer == right
 
 # %% [markdown]
 # With 40 ones this model settles, calmly, on a wrong answer: past the twentieth bit the alternation breaks. The model that was trained from the next random
@@ -203,11 +203,11 @@ assert sibling.settled and sibling.answer == right
 # %%
 generator = torch.Generator().manual_seed(7)
 bits = torch.randint(2, (128,), generator=generator)
-long = widgets.watch(model, "".join(map(str, bits.tolist())), tol=1e-4)
+long = watch(model, "".join(map(str, bits.tolist())), tol=1e-4)
 truth = torch.tensor(running_parity(bits.tolist()))
 chances = long.logits[:, 1:].softmax(-1).gather(-1, truth.expand(len(long.logits), -1)[..., None])[..., 0]
 plots.show(
-    plots.answers_over_loops(chances, first=0, reach=2, title="One string of 128 bits"),
+    plots.answers_over_loops(chances, 0, 2, "One string of 128 bits", "probability of the right bit", "cell (bit)"),
     alt="Heat map of 128 cells against loops. Right answers fill it from the left along a straight front, "
     "a little slower than the dashed line at two cells a loop.",
     caption="What to see: each row is one loop, each column one bit; yellow is right and sure, dark is wrong and sure. "
@@ -219,13 +219,13 @@ print(f"all 128 answers are right after loop {long_right}, and the state settles
 
 # %%
 # Check the claims, on 32 fresh strings
-x, y = prefix_sums.PrefixSums().batch(32, 128, torch.Generator().manual_seed(8))
+x, y = model.recipe.task.batch(32, 128, torch.Generator().manual_seed(8))
 exact = {loops: float(right.float().mean()) for loops, right in accuracy_over_loops(model, x, y, [20, 128]).items()}
 print("share of 32 strings of 128 bits with all 128 answers right, by loops:", exact)
 assert exact[20] == 0 and exact[128] >= 0.95
 assert 6 <= long_right / first_right <= 10, "8 times as many bits, about 8 times as many loops"
 assert (long.logits[-1, 1:].argmax(-1) == truth).all() and long.settled is not None
-assert model.task.last_level == 32 and model.task.most_loops == 20
+assert model.recipe.task.last_level == 32 and model.recipe.task.most_loops == 20
 assert all(model.card["scores"][f"exact_{length}"] >= 0.98 for length in (64, 128, 256, 512))
 
 # %% [markdown]
@@ -250,7 +250,7 @@ assert all(model.card["scores"][f"exact_{length}"] >= 0.98 for length in (64, 12
 sudoku = load_pretrained("sudoku-9x9")
 print(f"{count_parameters(sudoku):,} parameters")
 puzzle = "31.7.....4.6.2.3...8...45.......6413...31....7..4..6.........58....6....9..5....."
-thought = widgets.watch(sudoku, puzzle, loops=120)
+thought = watch(sudoku, puzzle, loops=120)
 givens = torch.tensor([int(digit) for digit in puzzle.replace(".", "0")])
 sure, digits = thought.logits.softmax(-1).max(-1)  # each (loops + 1, 81)
 digits = torch.where(givens > 0, givens, digits + 1)
@@ -266,7 +266,7 @@ broken = torch.stack([breaks_a_rule(grid) for grid in digits])
 solved_at = int((broken.sum(1) == 0).float().argmax())
 picks = sorted({1, 3, solved_at // 4, solved_at // 2, 3 * solved_at // 4, solved_at - 1, solved_at})
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         givens,
         torch.stack([givens, *digits[picks]]),
         torch.stack([sure[0], *sure[picks]]),
@@ -297,7 +297,7 @@ assert solve(givens.tolist())[0] == [digits[-1].tolist()], "a search program fin
 # All at once, and with second thoughts: a digit is not written down but held, and as long as it does not fit the others it can go. In the end the rules are kept, and no digit changes any more. Here is the same puzzle in your hands, with the residual beside it:
 
 # %%
-widgets.sudoku_player(sudoku, puzzle, loops=120)
+widgets.watch_player(sudoku, puzzle, loops=120)
 
 # %% [markdown]
 # Did you look at the residual to the end? It falls, and then it rises again. The state still moves, on a way along which every digit stays what it is. Forty ones came to rest on a wrong answer; this is a right answer that does not come to rest. Lesson 07 finds out what goes on there, and brings this very loop to rest.
@@ -306,7 +306,7 @@ widgets.sudoku_player(sudoku, puzzle, loops=120)
 
 # %%
 one = next(cell for cell, digit in enumerate(puzzle) if digit != ".")
-widgets.solve_sudoku(
+widgets.solver(
     sudoku,
     puzzle,
     examples={
@@ -315,6 +315,7 @@ widgets.solve_sudoku(
         "several solutions": puzzle[:one] + "." + puzzle[one + 1 :],
         "no solution": "12345678." + "." * 8 + "9" + "." * 63,
     },
+    label="your puzzle",
 )
 
 # %% [markdown]

@@ -36,18 +36,20 @@ import time
 import torch
 from IPython.display import Markdown, display
 
-from looped_lite import plots, widgets
+from looped_lite import boards, plots, widgets
+from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_07 as ex
 from looped_lite.exercises import report
-from looped_lite.experiments import read_rows
 from looped_lite.fixed_points import iterate, leading_eigenvalues
 from looped_lite.model import count_parameters
-from looped_lite.paths import data_path
+from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
+from looped_lite.recipe import Recipe
+from looped_lite.solving import solve_one, watch
 from looped_lite.tasks import exact_match
 from looped_lite.tasks.sudoku import SPLITS, Sudoku, load_puzzles, one_hot
 from looped_lite.tasks.sudoku_puzzles import clash_messages, parse, show, solve
-from looped_lite.training import accuracy_over_loops, train
+from looped_lite.training import train
 
 plots.use_style()
 torch.set_num_threads(1)  # these tensors are small: a second thread would only get in the way
@@ -62,7 +64,7 @@ SIX, NINE = (2, 3), (3, 3)  # a box is 2 rows high and 3 columns wide, or 3 by 3
 puzzles, solutions, guesses = load_puzzles(SIX, "hard")
 text = show(puzzles[3].tolist())
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         puzzles[3], torch.stack([puzzles[3], solutions[3]]), titles=["the puzzle", "its one solution"], box=SIX
     ),
     alt="Two 6x6 sudoku boards side by side: a puzzle with a few grey given digits, and its solution with all cells filled.",
@@ -267,7 +269,7 @@ assert solve(image.flatten().tolist(), SIX)[0] == [answer.flatten().tolist()]
 # %%
 images = [augment(puzzles[3].view(6, 6), solutions[3].view(6, 6), SIX, random.Random(seed)) for seed in range(4)]
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         torch.stack([image.flatten() for image, _ in images]),
         torch.stack([answer.flatten() for _, answer in images]),
         titles=[f"rng {seed}" for seed in range(4)],
@@ -326,7 +328,7 @@ assert unit_masks((2, 2)).shape == (4, 16, 16) and int(unit_masks((2, 2))[:3].su
 # %%
 masks = torch.stack(list(unit_masks(SIX)))
 plots.show(
-    plots.who_sees_whom(masks, 15, ["row", "column", "box", "everybody"], SIX),
+    boards.sudoku.who_sees_whom(masks, 15, ["row", "column", "box", "everybody"], SIX),
     alt="Four small 6x6 boards. One cell is dark; in blue, the cells that it sees: its row, its column, its box, the whole board.",
     caption="The mask says which cells have to do with each other. That no two of them may be equal, it does not say: that is left to learn.",
 )
@@ -424,10 +426,12 @@ assert 0.18 < above / sum(sizes.values()) < 0.22 and 0.005 < sizes["extreme"] / 
 
 # %%
 task = Sudoku(SIX)
-model = task.model(seed=0, mask=masks)  # internal recall, outer norm
+recipe = Recipe(task, steps=600, seed=0)
+model = recipe.build()
+model.blocks[0].attention.mask = masks[None]  # yours  # internal recall, outer norm
 print(f"{count_parameters(model):,} parameters")
 began = time.perf_counter()
-run = train(model, task, steps=600, seed=0, on_step=plots.live_training(every=50, level="share shown"))
+_, run = train(recipe, model=model, on_step=plots.live_training(every=50, level="share shown"))
 print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 model.eval().requires_grad_(False)
 
@@ -533,8 +537,8 @@ assert scores["easy_256"] >= 0.99 and scores["hard_256"] >= 0.97 and patient.car
 solved_at = torch.stack([right["hard"][t] for t in loops])
 late = [int(i) for i in range(200) if solved_at[-1, i] and not solved_at[loops.index(8), i]]
 chosen = show(puzzles[late[0]].tolist())
-seen = widgets.watch(model, chosen, loops=40)
-draw, describe = widgets.draw_sudoku(seen, SIX)
+seen = watch(model, chosen, loops=40)
+draw, describe = boards.sudoku.draw(seen, model.recipe.task)
 frames = [t for t in (*range(11), 12, 14, 16, 18, 20, 24, 28, 32, 36) if t <= seen.loops]
 plots.show(
     plots.gif([draw(loop) for loop in frames], seconds=10),
@@ -544,7 +548,7 @@ plots.show(
 print(describe(frames[-1]))
 
 # %%
-widgets.sudoku_player(model, chosen, loops=40)
+widgets.watch_player(model, chosen, loops=40)
 
 # %% [markdown]
 # > **Predict.** How many cells break a rule after one loop? Does the number fall loop by loop, or all at once? Draw the curve for 200 puzzles in your mind: its middle, and where most of them lie.
@@ -574,7 +578,7 @@ for z in model.states(x_hard, 64):
 counts, steps = torch.stack(counts), torch.stack(steps)
 plots.show(
     plots.cells_over_loops(
-        {("internal", "post"): counts}, title="200 hard 6x6 puzzles: median and middle 80%", first=1
+        {("internal", "post"): counts}, "cells that break a rule", "200 hard 6x6 puzzles: median and middle 80%", 1
     ),
     alt="Cells that break a rule against loops: the median starts high, falls to 0 within about ten loops; the upper edge of the band comes down later.",
     caption="What to see: half of the hard puzzles break no rule any more after a few loops; the slowest tenth takes a good deal longer.",
@@ -649,7 +653,7 @@ tries = read_rows(data_path("results", "sudoku_9x9_tries.csv"))
 again = {(row["split"], int(row["tries"])): row for row in tries}
 most, each_try = max(number for _, number in again), int(tries[0]["loops"])
 assert (most, each_try) == (16, 64) and most * each_try == max(counted) == 1024, "the same number of loops"
-assert nine.task.max_loops(None) == each_try
+assert nine.recipe.task.restart_every == each_try and nine.recipe.task.max_loops(None) == 1024
 names = {"test": "easy", "hard": "hard", "extreme": "extreme"}
 names |= {f"qqwing-{word}": f"qqwing, {word}" for word in ("simple", "easy", "intermediate", "expert")}
 table = [
@@ -688,7 +692,9 @@ rating = torch.tensor([float(row["guesses"]) for row in each])
 right_at = torch.tensor([float(row["right_at"] or "nan") for row in each])
 edges = [0, 0.1, 2, 4, 6, 9, 13, float("inf")]
 plots.show(
-    plots.loops_needed(rating, right_at, edges, counted, title="9x9: from which loop on a puzzle is solved"),
+    plots.loops_needed(
+        rating, right_at, edges, counted, "guesses", "9x9: from which loop on a puzzle is solved", "puzzles"
+    ),
     alt="Stacked bars for seven ranges of guesses: shares of puzzles solved by 16, 32, 64 up to 1,024 loops, and not solved. With more guesses the early shares shrink and the late ones grow.",
     caption="What to see: from left to right the search program guesses more. Where it never guesses, three puzzles in four are solved by 16 loops. Where it guesses 13 times or more hardly any is, and half of them are not solved in one run at all.",
 )
@@ -722,7 +728,7 @@ assert 0.4 < everybody < 0.65
 hard_puzzles, hard_solutions, _ = load_puzzles(NINE, "hard")
 slow = [row for row in read_rows(data_path("results", "sudoku_9x9_each.csv")) if row["split"] == "hard"]
 index = next(int(row["index"]) for row in slow if row["right_at"] == "128")
-seen = widgets.watch(nine, show(hard_puzzles[index].tolist()), loops=160)
+seen = watch(nine, show(hard_puzzles[index].tolist()), loops=160)
 picks = [1, 4, 16, 32, 48, 64, 96, 128]
 given = hard_puzzles[index]
 likeliest = seen.logits.softmax(-1).max(-1)
@@ -731,7 +737,7 @@ sees_nine = torch.stack(list(unit_masks(NINE)))[:3].any(0) & ~torch.eye(81, dtyp
 clash = ((digits[:, :, None] == digits[:, None, :]) & sees_nine).any(-1) & (given == 0)
 picks = [t for t in picks if t <= seen.loops]
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         given, digits[picks], likeliest.values[picks], clash[picks], [f"loop {t}" for t in picks], columns=4
     ),
     alt="Eight 9x9 boards of one puzzle after 1 to 128 loops. At first most filled cells are orange and struck out; islands of consistent blue cells grow; at the end all cells are blue.",
@@ -740,7 +746,7 @@ plots.show(
 when = (digits == digits[-1]).flip(0).long().cumprod(0).sum(0)
 when = (len(digits) - when).clamp_min(0)
 plots.show(
-    plots.settling_board(
+    boards.sudoku.settling(
         given, digits[-1], when, title="from which loop on a cell keeps its digit", colour_label="loop"
     ),
     alt="The solved 9x9 board; the colour of each filled cell, and a small number in it, say from which loop on it keeps its digit.",
@@ -749,7 +755,7 @@ plots.show(
 assert clash_messages(digits[-1].tolist()) == [] and torch.equal(digits[-1], hard_solutions[index])
 
 # %%
-widgets.sudoku_player(nine, show(hard_puzzles[index].tolist()), loops=160)
+widgets.watch_player(nine, show(hard_puzzles[index].tolist()), loops=160)
 
 # %% [markdown]
 # ### Right, but not still
@@ -759,8 +765,9 @@ widgets.sudoku_player(nine, show(hard_puzzles[index].tolist()), loops=160)
 # > **Predict.** Take 24 hard puzzles and 128 loops. Which ones move more in the end, the solved ones or the others? And what if the state goes only 0.7 of the way in each loop, $z \leftarrow 0.3\,z + 0.7\,f(z)$? A fixed point of one map is a fixed point of the other.
 
 # %%
-x_nine, y_nine = nine.task.split("hard", 24)
-f, h = nine.loop(x_nine)
+x_nine, y_nine = nine.recipe.task.split("hard", 24)
+f = nine.loop(x_nine)
+h = f.h
 runs, rights = {}, {}
 for share in (1.0, 0.7):
     end = iterate(lambda z, share=share: (1 - share) * z + share * f(z), h, 128)
@@ -795,7 +802,7 @@ assert rights[0.7].sum() >= rights[1.0].sum() - 1
 
 # %%
 calm = rights[0.7].nonzero()[:6, 0]
-f, _ = nine.loop(x_nine[calm])
+f = nine.loop(x_nine[calm])
 spectrum = leading_eigenvalues(f, at_rest[calm], count=2, size=40).values
 smaller = 0.3 + 0.7 * spectrum
 plots.show(
@@ -958,7 +965,8 @@ x_some, y_some = task.split("hard", 40)
 moves, stays = {}, {}
 for variant, name in memory.items():
     other = load_pretrained(f"sudoku-6x6-{name}-seed0").requires_grad_(False)
-    f, h = other.loop(x_some)
+    f = other.loop(x_some)
+    h = f.h
     end = iterate(f, h, 256)
     moves[variant] = end.steps / end.norms
     z, before = end.z, other.read_out(end.z).argmax(-1)
@@ -1034,7 +1042,7 @@ written, lost = ends[(*variant, seed)]
 i = int(lost.float().argmax())
 known = ends["internal", "post", 0][0][i]
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         torch.stack([givens[i], givens[i], torch.zeros_like(givens[i])]),
         torch.stack([givens[i], known, written[i]]),
         wrong=torch.stack(
@@ -1105,7 +1113,7 @@ print(f"last relative step from the puzzle, median: {step.median():.1e}")
 i = int(differ.float().argmax())
 other_digit = 0.2 + 0.8 * (from_input[i] != from_noise[i])  # how dark a cell is drawn
 plots.show(
-    plots.sudoku_strip(
+    boards.sudoku.strip(
         torch.tensor(ambiguous[i]),
         torch.stack([torch.tensor(ambiguous[i]), from_input[i], from_noise[i]]),
         sure=torch.stack([other_digit, other_digit, other_digit]),
@@ -1166,8 +1174,9 @@ assert len(set(early[0].tolist())) == 1 and not solved.any()
 # And the 9x9 model on extreme puzzles? Take 24 of them, 192 loops, and steps of 0.7, so that the residual means something.
 
 # %%
-x_extreme, y_extreme = nine.task.split("extreme", 24)
-f, h = nine.loop(x_extreme)
+x_extreme, y_extreme = nine.recipe.task.split("extreme", 24)
+f = nine.loop(x_extreme)
+h = f.h
 end = iterate(lambda z: 0.3 * z + 0.7 * f(z), h, 192)
 relative = end.steps / end.norms / 0.7
 still, right_now = relative[-1] < 1e-3, exact_match(nine.read_out(end.z), y_extreme)
@@ -1180,7 +1189,7 @@ sure = nine.read_out(end.z)[stuck].softmax(-1).max(-1).values
 clash = ((answer[:, None] == answer) & sees_nine).any(-1)
 stuck_givens = x_extreme[stuck].argmax(-1)
 plots.show(
-    plots.sudoku_board(stuck_givens, answer, sure, relative[:, stuck], 192, NINE, clash & (stuck_givens == 0)),
+    boards.sudoku.board(stuck_givens, answer, sure, relative[:, stuck], 192, NINE, clash & (stuck_givens == 0)),
     alt="A 9x9 board after 192 loops with some cells struck out, and the residual beside it, which stays at a few hundredths.",
     caption="What to see: most of the board fits together, and a few cells do not. The residual says the same without knowing any rule.",
 )
@@ -1200,7 +1209,7 @@ first = valid.index(next(character for character in valid if character != "."))
 clashing = valid[: first + 1] + valid[first] + valid[first + 2 :]
 several = valid[:first] + "." + valid[first + 1 :]
 none_left = "12345678." + "." * 8 + "9" + "." * 63
-widgets.solve_sudoku(
+widgets.solver(
     nine,
     valid,
     examples={
@@ -1209,6 +1218,7 @@ widgets.solve_sudoku(
         "a given taken away": several,
         "no place for the 9": none_left,
     },
+    label="your puzzle",
 )
 
 # %%
@@ -1220,12 +1230,12 @@ for text, words in (
     (valid[1:], "81 characters"),
 ):
     try:
-        nine.task.encode(text)
+        nine.recipe.task.encode(text)
         raise AssertionError("should have been refused")
     except ValueError as error:
         print(error)
         assert words in str(error)
-solution = nine.solve(valid)
+solution = solve_one(nine, valid)
 print(f"and the hard one: solved {solution.extra['solved']}, after {solution.loops} loops in all tries")
 assert solution.extra["solved"]
 

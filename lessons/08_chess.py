@@ -38,16 +38,17 @@ from itertools import pairwise
 import torch
 from IPython.display import Markdown, display
 
-from looped_lite import plots, widgets
+from looped_lite import boards, plots, widgets
+from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_08 as ex
 from looped_lite.exercises import report
-from looped_lite.experiments import read_rows
 from looped_lite.intervals import wilson
 from looped_lite.model import count_parameters
-from looped_lite.paths import data_path
+from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
+from looped_lite.recipe import Recipe
 from looped_lite.tasks.chess import Chess, load_positions, moves_by_squares, read_fen, rules, select
-from looped_lite.training import accuracy_over_loops, train
+from looped_lite.training import train
 
 plots.use_style()
 torch.set_num_threads(1)  # these tensors are small: a second thread would only get in the way
@@ -127,12 +128,14 @@ def codes(planes):
 board = fen_to_planes(fen)
 kinds = ["pawns", "knights", "bishops", "rooks", "queens", "king"]
 plots.show(
-    plots.chess_board(codes(board), title="black to move, and mates at once"),
+    boards.chess.board(codes(board), title="black to move, and mates at once"),
     alt="A chess board. White: king h1, knight f1, rook c3, pawns. Black: king b8, rooks b6 and d1, bishops e7 and f5, pawns, one of them on g3.",
     caption="Black's rook takes the knight on f1: mate, since the pawn on g3 guards h2.",
 )
 plots.show(
-    plots.square_map(board.T.bool(), [f"{side} {kind}" for side in ("white", "black") for kind in kinds], columns=6),
+    boards.chess.square_map(
+        board.T.bool(), [f"{side} {kind}" for side in ("white", "black") for kind in kinds], columns=6
+    ),
     alt="Twelve small boards, one for each kind of piece of each colour, with the squares marked on which such pieces stand.",
     caption="What to see: the same position as twelve boards of zeros and ones. This is all that the model sees.",
 )
@@ -197,7 +200,7 @@ origin = torch.as_tensor(origin)
 move = torch.tensor([3, 5])  # d1 to f1, the mate
 normal = torch.stack([(origin == square).nonzero()[0, 0] for square in move])
 plots.show(
-    plots.chess_strip(
+    boards.chess.strip(
         torch.stack([codes(board), codes(view)]),
         moves=[[tuple(move.tolist())], [tuple(normal.tolist())]],
         titles=["as it came, black to move", "as the model sees it"],
@@ -255,7 +258,7 @@ assert [int(mask.sum()) for mask in piece_masks()] == [64 * 15, 560 + 64, 336 + 
 # %%
 masks = torch.stack(list(piece_masks()))
 plots.show(
-    plots.square_map(masks[:, 27], ["rook lines", "diagonals", "knight and king", "everybody"], cell=27),
+    boards.chess.square_map(masks[:, 27], ["rook lines", "diagonals", "knight and king", "everybody"], cell=27),
     alt="Four small boards with the square d4 framed. Marked are its rank and file, its two diagonals, the squares around it with the knight's jumps, and the whole board.",
     caption="What to see: a queen on d4 could go wherever the first two heads look. Whether something stands in between is not in the mask: that is left to learn.",
 )
@@ -283,14 +286,14 @@ positions = {
 }
 some = positions[2, "random"]
 with torch.no_grad():
-    logits = long_model(long_model.task.split(2, "test", "random", 200)[0], 16)
+    logits = long_model(long_model.recipe.task.split(2, "test", "random", 200)[0], 16)
 alone = logits.argmax(-1)
 broken = ~masks[:3].any(0)[alone[:, 0], alone[:, 1]]  # no piece moves like that
 number = int(broken.nonzero()[0, 0])
 heat = logits[number].softmax(-1)
 pair, answer = tuple(alone[number].tolist()), tuple(some.targets[number].tolist())
 plots.show(
-    plots.chess_board(some.boards[number], heat, [answer], title="as the model sees it; the arrow mates in two"),
+    boards.chess.board(some.boards[number], heat, [answer], title="as the model sees it; the arrow mates in two"),
     alt="A chess board on which two squares are framed in orange and two are filled in blue. A green arrow is the right move.",
     caption="Orange frames: from where. Blue squares: where to. The stronger, the likelier. What to see: two plans at once. The strongest frame and the strongest blue belong to different ones.",
 )
@@ -389,11 +392,13 @@ def work(most):
 assert 2.8 < work(16) / work(4) < 3.4
 
 task = Chess(depths=(1,), sources=("random",), mirrored=0.5, most_loops=4)
-model = task.model(seed=0, mask=masks)  # internal recall, outer norm, width 64
+recipe = Recipe(task, steps=900, decay=0.5, beta2=0.95, seed=0)
+model = recipe.build()
+model.blocks[0].attention.mask = masks[None]  # yours  # internal recall, outer norm, width 64
 training_set = select(load_positions(1, "train"), "random")
 print(f"{count_parameters(model):,} parameters, {len(training_set.fens):,} positions to train on")
 began = time.perf_counter()
-run = train(model, task, steps=900, lr=3e-3, decay=0.5, beta2=0.95, seed=0, on_step=plots.live_training(every=100))
+_, run = train(recipe, model=model, on_step=plots.live_training(every=100))
 print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 model.eval().requires_grad_(False)
 assert abs(run.history["loss"][0] - 4.16) < 0.3, "a guess among 64 squares costs ln 64 = 4.16"
@@ -496,7 +501,7 @@ kings = {
     for source, name in names.items()
 }
 plots.show(
-    plots.square_map(torch.stack(list(kings.values())), list(kings), label="share of positions"),
+    boards.chess.square_map(torch.stack(list(kings.values())), list(kings), label="share of positions"),
     alt="Two heat maps of the square of the mated king. In random play it is spread over the upper half of the board, in game-like positions it is concentrated on the last rank, most of all in its middle and on the castled side.",
     caption="Where the king stands that is about to be mated (it plays down the board). What to see: in random games kings wander; in real ones they stay at home.",
 )
@@ -537,7 +542,7 @@ assert all(by_rank[True, name] > by_rank[False, name] + 0.08 for name in names.v
 # Back to the long-trained model. It has seen mates in one and in two, of both kinds, in runs of at most 12 loops. Here is a mate in two from the test set. Its two distributions, loop by loop:
 
 # %%
-x, y = long_model.task.split(2, "test", "engine", 200)
+x, y = long_model.recipe.task.split(2, "test", "engine", 200)
 solved = accuracy_over_loops(long_model, x, y, [1, 2, 4, 8, 16, 32], at_once=50)
 late = (solved[16] & solved[32] & ~solved[4]).nonzero()[:, 0].tolist()
 chosen = 72 if 72 in late else late[0]
@@ -549,7 +554,7 @@ with torch.no_grad():
 residuals = torch.stack([(after - z).norm() / after.norm() for z, after in pairwise(states)])
 shown = [0, 1, 2, 3, 4, 6, 8, 12]
 plots.show(
-    plots.chess_strip(board, heat[shown], titles=[f"after {t} loops" for t in shown]),
+    boards.chess.strip(board, heat[shown], titles=[f"after {t} loops" for t in shown]),
     alt="Eight boards of one position after 0 to 12 loops. At first many squares are faintly marked; then one or two pieces and a few target squares remain, which change from loop to loop; in the end one move stands out.",
     caption="What to see: before the first loop, habits: pieces and squares that are often right. After one loop only a few pieces are left, after some more a short list of moves, and within that list the favourite changes.",
 )
@@ -588,7 +593,7 @@ frames = range(17)
 plots.show(
     plots.gif(
         [
-            plots.chess_board(board, heat[t], [tuple(heat[t].argmax(-1).tolist())] if t else (), None, residuals, t)
+            boards.chess.board(board, heat[t], [tuple(heat[t].argmax(-1).tolist())] if t else (), None, residuals, t)
             for t in frames
         ],
         seconds=9,
@@ -600,7 +605,7 @@ assert all(torch.equal(heat[t].argmax(-1), target) for t in range(12, 25)) and r
 
 # %%
 if rules_known:
-    display(widgets.chess_player(long_model, positions[2, "engine"].fens[chosen], loops=32))
+    display(widgets.watch_player(long_model, positions[2, "engine"].fens[chosen], loops=32))
 else:
     print("the player names legal moves and needs python-chess: %pip install chess")
 
@@ -618,7 +623,11 @@ def attention_maps(model, z, h):
     """Who looks at whom in the loop that begins with the state z: (batch, heads, 64, 64), each row a distribution."""
     block = model.blocks[0]
     attention, angles = block.attention, model.angles(h)
-    q, k, _ = attention.qkv(block.branch_input(z, h, 0)).view(len(z), 64, 3, attention.heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, _ = (
+        attention.qkv(block.branch_input(z, block.recalled(h), 0))
+        .view(len(z), 64, 3, attention.heads, -1)
+        .permute(2, 0, 3, 1, 4)
+    )
     q, k = rms_norm(rotate(q, angles)) * attention.temperature, rms_norm(rotate(k, angles))
     return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + attention.score_bias()).softmax(-1)
 
@@ -630,7 +639,7 @@ maps = torch.stack(
     [attention_maps(long_model, states[t - 1], start)[0, head, target[0]] for head in (own_head, 3) for t in looks]
 )
 plots.show(
-    plots.square_map(
+    boards.chess.square_map(
         maps,
         [f"{heads[head]}, loop {t}" for head in (own_head, 3) for t in looks],
         board,
@@ -822,7 +831,7 @@ def counted_right(loops, depth, source="engine", model="chess", column="squares"
 plots.show(
     plots.accuracy_curves(
         {f"mate in {depth}": {t: counted_right(t, depth) for t in long_loops} for depth in (1, 2, 3, 4)},
-        trained=long_model.task.most_loops,
+        trained=long_model.recipe.task.most_loops,
         title="trained on mate in one and two; game-like positions",
     ),
     alt="Exact match against loops from 1 to 1,000 for mates in one to four. All four curves rise steeply until about 8 loops and are flat from 16 on: mate in one near 1, the other three close together between two thirds and three quarters.",
@@ -871,10 +880,10 @@ if rules_known:
     for depth in (1, 2, 3, 4):
         some = positions[depth, "engine"]
         answers_given = [chess.Move.from_uci(move) for move in some.moves[:600]]
-        boards = [chess.Board(text) for text in some.fens[:600]]
-        checking[depth] = torch.tensor([one.gives_check(move) for one, move in zip(boards, answers_given, strict=True)])
-        legal = [one.legal_moves.count() for one in boards[:300]]
-        checks = [sum(one.gives_check(move) for move in one.legal_moves) for one in boards[:300]]
+        played = [chess.Board(text) for text in some.fens[:600]]
+        checking[depth] = torch.tensor([one.gives_check(move) for one, move in zip(played, answers_given, strict=True)])
+        legal = [one.legal_moves.count() for one in played[:300]]
+        checks = [sum(one.gives_check(move) for move in one.legal_moves) for one in played[:300]]
         gives = checking[depth][:300].tolist()
         by_chance = sum(1 / number for number, right_kind in zip(checks, gives, strict=True) if right_kind) / 300
         rows.append(
@@ -898,7 +907,7 @@ needed, solved_share = {}, {}
 for depth in (1, 2, 3, 4):
     count = 600 if depth in (2, 3) else 300  # quiet moves are rare
     found = accuracy_over_loops(
-        long_model, *long_model.task.split(depth, "test", "engine", count), watched_loops, at_once=50
+        long_model, *long_model.recipe.task.split(depth, "test", "engine", count), watched_loops, at_once=50
     )
     history = torch.stack([found[t] for t in watched_loops])  # (16, count)
     needed[depth] = (len(history) + 1 - history.flip(0).long().cumprod(0).sum(0)).float()  # 17: not right at the end
@@ -1108,7 +1117,7 @@ assert peri_gap.min() > 0.05 and peri_lost.mean() > 0.02
 # Paste a FEN: from a game of yours, from a newspaper, or built piece by piece. The model was made for mates; what does it do where there is none?
 
 # %%
-widgets.solve_chess(
+widgets.solver(
     long_model,
     "6k1/5ppp/8/8/8/8/5PPP/3R2K1 w - - 0 1",
     {
@@ -1117,6 +1126,8 @@ widgets.solve_chess(
         "first move of a game": "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
         "a mate in two": positions[2, "engine"].fens[chosen],
     },
+    label="your position (FEN)",
+    loops=64,
 )
 
 # %% [markdown]

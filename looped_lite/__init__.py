@@ -1,20 +1,32 @@
 """Looped transformers from scratch: the helper package of the course. See README.md for where to begin.
 
-The modules, in the order in which one builds on the other: `blocks`, `model`, `fixed_points`, `training`, `tasks`,
-`pretrained`, `experiments`; at the leaves `plots`, `widgets`, `exercises`, `cli`.
+The floors, from the ground up; a file imports only from floors below its own:
+
+1. `blocks`, `fixed_points`, `checkpoints`, `intervals`, `paths`, `checks`
+2. `model`, `tasks`, `plots`
+3. `recipe`
+4. `training`, `solving`, `evaluation`, `pretrained`
+5. `boards`
+6. `widgets`, `cli`
 """
 
 __version__ = "0.1.0"
 
+PLACES = {
+    "LoopedTransformer": "model",
+    "Recipe": "recipe",
+    "train": "training",
+    "solve": "solving",
+    "load_pretrained": "pretrained",
+    "save_pretrained": "pretrained",
+    "pretrained_names": "pretrained",
+}
+
 
 def __getattr__(name: str):
-    """``looped_lite.load_pretrained`` and ``looped_lite.LoopedTransformer``, imported when first asked for."""
-    if name in ("load_pretrained", "save_pretrained", "pretrained_names"):
-        from . import pretrained
+    """``looped_lite.Recipe``, ``looped_lite.train``, ``looped_lite.solve`` and the like, imported when first asked for."""
+    if name not in PLACES:
+        raise AttributeError(f"module 'looped_lite' has no attribute {name!r}")
+    from importlib import import_module
 
-        return getattr(pretrained, name)
-    if name == "LoopedTransformer":
-        from .model import LoopedTransformer
-
-        return LoopedTransformer
-    raise AttributeError(f"module 'looped_lite' has no attribute {name!r}")
+    return getattr(import_module(f".{PLACES[name]}", __name__), name)

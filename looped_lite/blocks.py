@@ -57,13 +57,14 @@ def windowed_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
     """
     cells, head_width = q.shape[-2:]
     reach = window // 2
-    k, v = F.pad(k, (0, 0, reach, reach)), F.pad(v, (0, 0, reach, reach))
-    q = q / head_width**0.5
-    # one shift of the keys for each place in the window: entry o of a row is the score of cell i + o - reach
-    scores = torch.stack([(q * k[..., o : o + cells, :]).sum(-1) for o in range(window)], dim=-1)
-    seen = torch.arange(cells, device=q.device)[:, None] + torch.arange(-reach, reach + 1, device=q.device)
-    weights = scores.masked_fill((seen < 0) | (seen >= cells), float("-inf")).softmax(-1)
-    return sum(weights[..., o, None] * v[..., o : o + cells, :] for o in range(window))
+    # cells go last: then every sum and softmax below runs along whole rows of memory, about twice as fast
+    q, k, v = (q / head_width**0.5).mT.contiguous(), F.pad(k.mT, (reach, reach)), F.pad(v.mT, (reach, reach))
+    shifts = range(window)  # entry o is about cell i + o - reach
+    scores = torch.stack([(q * k[..., o : o + cells]).sum(-2) for o in shifts])
+    seen = torch.arange(cells, device=q.device) + torch.arange(-reach, reach + 1, device=q.device)[:, None]
+    outside = (seen < 0) | (seen >= cells)
+    weights = scores.masked_fill(outside[:, None, None], float("-inf")).softmax(0)
+    return sum(weights[o, :, :, None] * v[..., o : o + cells] for o in shifts).mT
 
 
 class Attention(nn.Module):
@@ -90,8 +91,10 @@ class Attention(nn.Module):
             raise ValueError(f"width {width} must be divisible by heads {heads} into an even number of channels")
         if window is not None and (window < 1 or window % 2 == 0):
             raise ValueError(f"window must be an odd number of cells, got {window}")
-        if mask is not None and mask.shape[0] != heads:
-            raise ValueError(f"mask is for {mask.shape[0]} heads, attention has {heads}")
+        if mask is not None and (mask.dtype != torch.bool or mask.ndim != 3 or mask.shape[0] != heads):
+            raise ValueError(
+                f"mask must be bool of shape ({heads}, cells, cells), got {mask.dtype} {tuple(mask.shape)}"
+            )
         self.heads, self.window = heads, window
         self.qkv = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
@@ -142,8 +145,9 @@ class Recall(nn.Module):
         nn.init.eye_(self.Wz.weight)
         nn.init.eye_(self.Wh.weight)
 
-    def forward(self, z: Tensor, h: Tensor) -> Tensor:
-        return self.Wz(z) + self.Wh(h)
+    def forward(self, z: Tensor, recalled: Tensor) -> Tensor:
+        """``z`` and ``recalled = Wh h``, both (batch, cells, width) -> ``Wz z + Wh h``. ``Wh h`` is the same in every loop: make it once."""
+        return self.Wz(z) + recalled
 
 
 class GRUGate(nn.Module):
@@ -199,10 +203,14 @@ class Block(nn.Module):
         self.norm_out = nn.ModuleList([RMSNorm(width) if last else nn.Identity() for _ in range(2)])
         self.gates = nn.ModuleList([GRUGate(width) for _ in range(2)]) if norm == "gru" else None
 
-    def branch_input(self, z: Tensor, h: Tensor, branch: int) -> Tensor:
-        """What branch 0 (attention) or 1 (MLP) reads: the state after its first norm, mixed with ``h`` if internal."""
+    def recalled(self, h: Tensor) -> Tensor | None:
+        """``Wh h``, what every loop adds of the embedded input ``h`` (batch, cells, width); None without recall."""
+        return None if self.recall is None else self.recall.Wh(h)
+
+    def branch_input(self, z: Tensor, recalled: Tensor | None, branch: int) -> Tensor:
+        """What branch 0 (attention) or 1 (MLP) reads: the state after its first norm, mixed with ``Wh h`` if internal."""
         u = self.norm_in[branch](z)
-        return self.recall(u, h) if self.recall_at == "internal" else u
+        return self.recall(u, recalled) if self.recall_at == "internal" else u
 
     def add(self, z: Tensor, update: Tensor, branch: int) -> Tensor:
         """Put a branch's ``update`` on the stream ``z``, normalized where this block normalizes."""
@@ -213,9 +221,9 @@ class Block(nn.Module):
             return z + norm(update)
         return norm(z + update)  # post and sandwich; for pre this norm is the identity
 
-    def forward(self, z: Tensor, h: Tensor, angles: Tensor) -> Tensor:
-        """State and embedded input, both (batch, cells, width) -> the next state."""
+    def forward(self, z: Tensor, recalled: Tensor | None, angles: Tensor) -> Tensor:
+        """The state (batch, cells, width), ``recalled(h)`` and the angles of `rotary_angles` -> the next state."""
         if self.recall_at == "external":
-            z = self.recall(z, h)
-        z = self.add(z, self.attention(self.branch_input(z, h, 0), angles), 0)
-        return self.add(z, self.mlp(self.branch_input(z, h, 1)), 1)
+            z = self.recall(z, recalled)
+        z = self.add(z, self.attention(self.branch_input(z, recalled, 0), angles), 0)
+        return self.add(z, self.mlp(self.branch_input(z, recalled, 1)), 1)

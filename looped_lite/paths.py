@@ -1,7 +1,8 @@
-"""Where the shipped puzzles, models and results lie."""
+"""Where the shipped puzzles, models and results lie, and how a table of results is read."""
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 
@@ -20,3 +21,25 @@ def data_path(*parts: str) -> Path:
     else:
         root = here / "data"
     return root.joinpath(*parts)
+
+
+def model_path(name: str | Path) -> Path:
+    """The file of a model: ``name`` is one of the shipped names, or a path that ends in ``.safetensors``."""
+    path = Path(name)
+    return path if path.suffix == ".safetensors" else data_path("checkpoints", f"{name}.safetensors")
+
+
+def read_rows(path: str | Path) -> list[dict[str, str]]:
+    """The rows of a CSV of results, each a dictionary by column. None if there is no such file; ValueError for a ragged row."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ValueError(
+                f"{path}, line {number}: expected {len(reader.fieldnames or ())} columns, as in the header"
+            )
+    return rows

@@ -1,157 +1,69 @@
-"""Models that were trained before you came: weights in one safetensors file, and beside it a card that people can read.
-
-The card (JSON) says which task and which settings rebuild the model, how it was trained (seed, steps, minutes, command) and
-what it scored; it holds the checksum of the weights, so that a damaged pair is refused instead of giving wrong answers.
-"""
+"""Models that were trained before you came. A model is one safetensors file: its weights, and in the header a card that people can read
+(``looped-lite card NAME``): the recipe that rebuilds and retrains it, steps, minutes, threads, and what it scored."""
 
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
-from dataclasses import MISSING, fields, is_dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .checkpoints import load_into, load_tensors, pack, write_together
+from .checkpoints import load_into, load_tensors, save_tensors
+from .checks import short
 from .model import LoopedTransformer, count_parameters
-from .paths import data_path
-from .tasks import Task
-
-# where each task lives; imported only when asked for. A task of your own: TASKS["maze"] = "my_maze:Maze"
-TASKS = {
-    "prefix-sums": "looped_lite.tasks.prefix_sums:PrefixSums",
-    "sudoku": "looped_lite.tasks.sudoku:Sudoku",
-    "chess": "looped_lite.tasks.chess:Chess",
-}
-
-
-def get_task(name: str, **settings: Any) -> Task:
-    """The task called ``name``, e.g. ``get_task("prefix-sums", window=7)``. ValueError for one that does not exist."""
-    if name not in TASKS:
-        raise ValueError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}")
-    module, _, kind = TASKS[name].partition(":")
-    try:
-        return getattr(import_module(module), kind)(**settings)
-    except TypeError as error:
-        raise ValueError(f"task {name!r} cannot be made with {settings}: {error}") from error
+from .paths import data_path, model_path
+from .recipe import Recipe
 
 
 def pretrained_names() -> list[str]:
     """The names that `load_pretrained` knows, in order."""
-    return sorted(card.stem for card in data_path("checkpoints").glob("*.json"))
-
-
-def checkpoint_files(name: str | Path) -> tuple[Path, Path]:
-    """The weights and the card of a name, or of a path that ends in ``.safetensors``."""
-    path = Path(name)
-    if path.suffix != ".safetensors":
-        path = data_path("checkpoints", f"{name}.safetensors")
-    return path, path.with_suffix(".json")
+    return sorted(path.stem for path in data_path("checkpoints").glob("*.safetensors"))
 
 
 def load_pretrained(name: str | Path) -> LoopedTransformer:
-    """The model called ``name``, ready to use: in evaluation mode, with ``.task`` and ``.card``.
+    """The model called ``name``, ready to use: in evaluation mode, with ``.recipe`` and ``.card``.
 
-    ``name`` is one of `pretrained_names`, or the path of a checkpoint that `save_pretrained` wrote. Raises ValueError, with near names
-    or the reason, when there is no such model or its files are damaged or belong to something else.
+    ``name`` is one of `pretrained_names`, or the path of a file that `save_pretrained` wrote. Raises ValueError, with near names
+    or the reason, when there is no such model or its file is damaged or belongs to something else.
     """
-    weights, card_file = checkpoint_files(name)
-    for file in (card_file, weights):
-        if not file.is_file():
-            raise ValueError(f"no pretrained model {str(name)!r}: {file} is missing{near(str(name))}")
+    path = model_path(name)
+    if not path.is_file():
+        raise ValueError(f"no pretrained model {short(str(name))}: {short(str(path), 120)} is missing{near(str(name))}")
+    tensors, card = load_tensors(path)
+    if "recipe" not in card:
+        raise ValueError(f"{path} holds no model: expected a file saved by save_pretrained")
     try:
-        card = json.loads(card_file.read_text(encoding="utf-8"))
-        task_name, task_settings, model_settings = card["task"], card["task_settings"], card["model"]
-        checksum = card["sha256"]
-        if not (isinstance(task_settings, dict) and isinstance(model_settings, dict)):
-            raise TypeError("task_settings and model must be objects")
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{card_file} is not a model card ({error}): expected JSON saved by save_pretrained"
-        ) from error
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{card_file} is not a model card ({error}): expected one saved by save_pretrained") from error
-    tensors, _ = load_tensors(weights)  # first: it can say more about a damaged file than a checksum
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != checksum:
-        raise ValueError(
-            f"{weights} does not match the sha256 in {card_file.name}: one of the two is damaged or replaced"
-        )
-    model = rebuild(task_name, task_settings, model_settings)
-    load_into(model, tensors, weights)
+        recipe = Recipe.from_dict(card["recipe"])
+        model = recipe.build()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    load_into(model, tensors, path)
     model.card = card
     return model.eval()
 
 
-def save_pretrained(model: LoopedTransformer, name: str | Path, card: dict[str, Any]) -> Path:
-    """Save ``model`` and its ``card`` under ``name`` (or at a path that ends in ``.safetensors``); returns the weights' path.
+def save_pretrained(model: LoopedTransformer, name: str | Path, card: dict[str, Any] | None = None) -> Path:
+    """Save ``model`` with its ``card`` under ``name`` (or at a path that ends in ``.safetensors``); returns the path.
 
-    What rebuilds the model (task, task_settings, model) and its number of parameters and checksum are filled in here; the rest
-    of the card is yours: seed, command, steps, minutes, threads, scores. The pair that was there before stays whole if the
-    disk is full or read-only (OSError), and a model that could not be rebuilt from its card is refused (ValueError).
+    The recipe, the number of parameters and the line that trains it again are filled in here; the rest of the card is yours: steps,
+    minutes, threads, scores. The file that was there before stays whole if the disk is full or read-only (OSError), and a model that
+    could not be rebuilt from its recipe, or whose weights are not finite, is refused (ValueError).
     """
-    if model.task is None:
-        raise ValueError("save_pretrained needs a model that knows its task: build it with task.model()")
-    weights, card_file = checkpoint_files(name)
-    task_name, task_settings = describe_task(model.task)
-    tensors = model.state_dict()
-    data = pack(tensors)
-    known = {
-        "name": weights.stem,
-        "task": task_name,
-        "task_settings": task_settings,
-        "model": describe_model(model) | card.get("model", {}),
-    }
-    measured = {"parameters": count_parameters(model), "sha256": hashlib.sha256(data).hexdigest()}
-    card = json.loads(json.dumps(known | {key: card[key] for key in card if key not in known} | measured))
-    load_into(rebuild(card["task"], card["task_settings"], card["model"]), tensors, weights)
-    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    write_together({weights: data, card_file: text.encode()})
-    return weights
-
-
-def describe_task(task: Task) -> tuple[str, dict[str, Any]]:
-    """The name of a task in TASKS, and the settings in which it differs from the default."""
-    kind = f"{type(task).__module__}:{type(task).__qualname__}"
-    names = [name for name, place in TASKS.items() if place == kind]
-    if not names:
-        raise ValueError(f"task {task.name!r} is not in looped_lite.pretrained.TASKS: add it, as {kind!r}")
-    if not is_dataclass(task):
-        return names[0], {}
-    default = lambda f: f.default if f.default_factory is MISSING else f.default_factory()
-    return names[0], {
-        f.name: getattr(task, f.name) for f in fields(task) if f.init and getattr(task, f.name) != default(f)
-    }
-
-
-def describe_model(model: LoopedTransformer) -> dict[str, Any]:
-    """The settings of `LoopedTransformer` that can be read off a model; its task fixes the others."""
-    block = model.blocks[0]
-    return {
-        "recall": block.recall_at,
-        "norm": block.norm_at,
-        "width": model.embed.out_features,
-        "heads": block.attention.heads,
-        "mlp_ratio": block.mlp.up.out_features // block.mlp.up.in_features,
-        "blocks": len(model.blocks),
-    }
-
-
-def rebuild(task_name: str, task_settings: dict[str, Any], model_settings: dict[str, Any]) -> LoopedTransformer:
-    """A fresh model from what a card says. JSON has no tuples, so its lists become tuples."""
-    tuples = lambda settings: {key: tuple(v) if isinstance(v, list) else v for key, v in settings.items()}
-    task = get_task(task_name, **tuples(task_settings))
-    try:
-        return task.model(**tuples(model_settings))
-    except TypeError as error:
-        raise ValueError(f"a {task_name} model cannot be made with {model_settings}: {error}") from error
+    if model.recipe is None:
+        raise ValueError(
+            "save_pretrained needs a model that knows its recipe: build it with recipe.build() or train it"
+        )
+    path, recipe = model_path(name), model.recipe
+    load_into(Recipe.from_dict(recipe.to_dict()).build(), model.state_dict(), path)
+    known = {"name": path.stem, "recipe": recipe.to_dict(), "command": recipe.command()}
+    card = known | {key: value for key, value in (card or {}).items() if key not in known}
+    save_tensors(path, model.state_dict(), card | {"parameters": count_parameters(model)})
+    return path
 
 
 def near(name: str) -> str:
     """The end of an error message about ``name``: names that look like it, or all there are."""
     names = pretrained_names()
-    close = difflib.get_close_matches(name, names, n=4, cutoff=0.4)
+    close = difflib.get_close_matches(name[:200], names, n=4, cutoff=0.4)
     if not names:
         return f" (no models in {data_path('checkpoints')})"
     if close:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .checkpoints import load_into, load_tensors, save_tensors
+from .checkpoints import check_writable, checksum, load_into, load_tensors, save_tensors
+from .checks import number, short, whole
 from .model import LoopedTransformer
+from .paths import model_path
+from .recipe import Recipe
 from .tasks import IGNORE, Task, correct_cells, exact_match
+
+SAVE_SECONDS = 60.0  # a run with a checkpoint is saved this often, besides every so many steps
 
 
 def sample_loops(most: int, generator: torch.Generator) -> tuple[int, int]:
@@ -37,14 +43,14 @@ def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> T
     The start of the second part carries no gradient through the first, but recall still brings ``h`` in with gradient. With
     n = 0 the start is ``h`` itself, gradient and all: without recall the embedding learns from these batches alone.
     """
-    f, h = model.loop(x)
-    z = h
+    loop = model.loop(x)
+    z = loop.start()
     with torch.no_grad():
         for _ in range(n):
-            z = f(z)
+            z = loop(z)
     for _ in range(k):
-        z = f(z)
-    return model.read_out(z)
+        z = loop(z)
+    return loop.read_out(z)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -79,36 +85,41 @@ class Run:
     history: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "level": [], "running": []})
 
 
-def end_of_run(run: Run, task: Task, steps: int, settle: int) -> int:
-    """The step at which a run ends that settles: ``settle`` steps after its curriculum came to the last level, ``steps`` at most.
-
-    It is ``steps`` as long as that level has not been reached.
-    """
-    if run.level != task.last_level:
+def end_of_run(run: Run, task: Task, steps: int, settle: int | None) -> int:
+    """The step at which a run ends: ``steps``, or ``settle`` steps after its curriculum came to the last level, if that is earlier."""
+    if settle is None or run.level != task.last_level:
         return steps
     before = [task.first_level, *run.history["level"]]  # the level before each step, from the first
     return min(before.index(task.last_level) + settle, steps)
 
 
-def make_optimizers(
-    model: LoopedTransformer, lr: float, weight_decay: float, muon: float | None = None, beta2: float = 0.999
-) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: LoopedTransformer, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW for all parameters; or, with a ``muon`` rate, Muon for the matrices inside the loop and AdamW for the rest.
 
     ``beta2`` is how much of AdamW's running mean of squared gradients a step keeps: 0.999 remembers about 1,000 steps, 0.95 twenty.
 
     Muon (torch >= 2.9) replaces each matrix's update by the nearest orthogonal one, so that every direction of it moves
-    equally far. The long sudoku runs use it; the lessons train with AdamW alone.
+    equally far. The long sudoku and chess runs use it; the lessons train with AdamW alone.
     """
-    if muon is None:
-        return [torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, beta2), weight_decay=weight_decay)]
-    matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
-    chosen = {id(p) for p in matrices}
-    rest = [p for p in model.parameters() if id(p) not in chosen]
-    return [
-        torch.optim.Muon(matrices, lr=muon, weight_decay=weight_decay),
-        torch.optim.AdamW(rest, lr=lr, betas=(0.9, beta2), weight_decay=weight_decay),
-    ]
+    rest, optimizers = list(model.parameters()), []
+    if recipe.muon is not None:
+        if not hasattr(torch.optim, "Muon"):
+            raise ValueError(f"muon needs PyTorch 2.9 or newer, this is {torch.__version__}")
+        matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
+        chosen = {id(p) for p in matrices}
+        rest = [p for p in rest if id(p) not in chosen]
+        optimizers = [torch.optim.Muon(matrices, lr=recipe.muon, weight_decay=recipe.weight_decay)]
+    adamw = torch.optim.AdamW(rest, lr=recipe.lr, betas=(0.9, recipe.beta2), weight_decay=recipe.weight_decay)
+    return [*optimizers, adamw]
+
+
+def set_rates(optimizers: list[torch.optim.Optimizer], recipe: Recipe, step: int, end: int) -> None:
+    """Give every optimizer its rate for this step of a run that ends at ``end``."""
+    decay = recipe.decay if recipe.settle is None else recipe.settle / end
+    peaks = [recipe.lr] if recipe.muon is None else [recipe.muon, recipe.lr]
+    for optimizer, peak in zip(optimizers, peaks, strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, end, peak, decay=decay)
 
 
 def descend(
@@ -128,33 +139,30 @@ def descend(
 
 def train_step(
     model: LoopedTransformer,
-    task: Task,
+    recipe: Recipe,
     optimizers: list[torch.optim.Optimizer],
     run: Run,
     generator: torch.Generator,
-    batch: int,
-    advance: float = 0.9,
-    clip: float = 1.0,
-    bfloat16: bool = False,
 ) -> float:
-    """One step of progressive loss on one batch of ``batch`` instances. Returns the loss.
+    """One step of progressive loss on one batch. Returns the loss.
 
     Batches of full level and nearly full depth update ``run.running``; when it passes ``advance``, the curriculum moves on
     to the next level. Shallow batches say nothing about readiness: they fail for lack of loops.
     """
+    task = recipe.task
     level = task.draw_level(run.level, generator)
-    x, y = (part.to(model.embed.weight.device) for part in task.batch(batch, level, generator))
+    x, y = (part.to(model.embed.weight.device) for part in task.batch(recipe.batch, level, generator))
     most = task.loops(level)
     n, k = sample_loops(most, generator)
-    with half_precision(model, bfloat16):
+    with half_precision(model, recipe.bfloat16):
         logits = progressive_logits(model, x, n, k).float()
     loss = cross_entropy(logits, y)
-    descend(model, loss, optimizers, run, clip)
+    descend(model, loss, optimizers, run, recipe.clip)
     if level == run.level and n + k >= 0.8 * most:
         scored = y != IGNORE
         accuracy = float(correct_cells(logits, y)[scored].float().mean())
         run.running += 0.3 * (accuracy - run.running)
-        if run.running > advance and level != task.last_level:
+        if run.running > recipe.advance and level != task.last_level:
             run.level, run.running = task.harder(level), 0.0
     return loss.item()
 
@@ -162,125 +170,103 @@ def train_step(
 Pool = dict[str, Tensor]
 
 
-def make_pool(task: Task, size: int, width: int, generator: torch.Generator) -> Pool:
-    """``size`` training instances of the last level, each with a state of its own that goes on from step to step: inputs ``x``,
-    targets ``y``, states ``z`` (size, cells, width), the loops run so far ``age``, and whether the last answer was ``right``."""
-    x, y = task.batch(size, task.last_level, generator)
-    age, right = torch.zeros(size, dtype=torch.long), torch.zeros(size, dtype=torch.bool)
-    return {"x": x, "y": y, "z": torch.zeros(*x.shape[:2], width), "age": age, "right": right}
+def make_pool(recipe: Recipe, generator: torch.Generator, device: torch.device) -> Pool:
+    """Training instances of the last level, each with a state of its own that goes on from step to step: inputs ``x``, targets ``y``,
+    states ``z`` (size, cells, width), the loops run so far ``age``, and whether the last answer was ``right``."""
+    x, y = recipe.task.batch(recipe.pool, recipe.task.last_level, generator)
+    age, right = torch.zeros(recipe.pool, dtype=torch.long), torch.zeros(recipe.pool, dtype=torch.bool)
+    pool = {"x": x, "y": y, "z": torch.zeros(*x.shape[:2], recipe.width), "age": age, "right": right}
+    return {name: part.to(device) for name, part in pool.items()}
 
 
 def pool_step(
     model: LoopedTransformer,
-    task: Task,
+    recipe: Recipe,
     optimizers: list[torch.optim.Optimizer],
     run: Run,
     generator: torch.Generator,
     pool: Pool,
-    batch: int,
-    horizon: int,
     most: int = 8,
-    clip: float = 1.0,
-    bfloat16: bool = False,
 ) -> float:
-    """One step on ``batch`` instances of a ``pool``: each goes on from its own state for k loops, k in [1, ``most``], all with gradient.
+    """One step on a batch of a ``pool``: each instance goes on from its own state for k loops, k in [1, ``most``], all with gradient.
 
     So the model meets the states that it really gets into after dozens of loops, stuck ones above all. An instance makes room
     for a fresh one when it was right twice in a row, or has run for ``horizon`` loops. Returns the loss.
     """
-    rows = torch.randperm(len(pool["age"]), generator=generator)[:batch]
+    task, device = recipe.task, pool["z"].device
+    rows = torch.randperm(len(pool["age"]), generator=generator)[: recipe.batch].to(device)
     k = int(torch.randint(1, most + 1, (), generator=generator))
     x, y, fresh = pool["x"][rows], pool["y"][rows], pool["age"][rows] == 0
-    with half_precision(model, bfloat16):
-        f, h = model.loop(x)
-        z = torch.where(fresh[:, None, None], h, pool["z"][rows])
+    with half_precision(model, recipe.bfloat16):
+        loop = model.loop(x)
+        z = torch.where(fresh[:, None, None], loop.h, pool["z"][rows])
+        if recipe.noise:
+            noisy = fresh & (torch.rand(len(rows), generator=generator) < recipe.noise).to(device)
+            z = torch.where(noisy[:, None, None], torch.randn(z.shape, generator=generator).to(z), z)
         for _ in range(k):
-            z = f(z)
-        logits = model.read_out(z).float()
+            z = loop(z)
+        logits = loop.read_out(z).float()
     loss = cross_entropy(logits, y)
-    descend(model, loss, optimizers, run, clip)
+    descend(model, loss, optimizers, run, recipe.clip)
 
     right, age = exact_match(logits, y), pool["age"][rows] + k
     run.running += 0.02 * (float(right.float().mean()) - run.running)
-    leaves = (right & pool["right"][rows]) | (age >= horizon)
+    leaves = (right & pool["right"][rows]) | (age >= recipe.horizon)
     pool["z"][rows], pool["age"][rows], pool["right"][rows] = z.detach(), age, right
     gone = rows[leaves]
     if len(gone):
-        pool["x"][gone], pool["y"][gone] = task.batch(len(gone), task.last_level, generator)
+        new_x, new_y = task.batch(len(gone), task.last_level, generator)
+        pool["x"][gone], pool["y"][gone] = new_x.to(device), new_y.to(device)
         pool["age"][gone], pool["right"][gone] = 0, False
     return loss.item()
 
 
 def train(
-    model: LoopedTransformer,
-    task: Task,
-    steps: int,
+    recipe: Recipe,
     *,
-    seed: int = 0,
-    batch: int = 64,
-    lr: float = 3e-3,
-    decay: float = 0.4,
-    settle: int | None = None,
-    weight_decay: float = 0.01,
-    muon: float | None = None,
-    beta2: float = 0.999,
-    advance: float = 0.9,
-    pool: int | None = None,
-    horizon: int = 64,
-    bfloat16: bool = False,
+    model: LoopedTransformer | None = None,
     checkpoint: str | Path | None = None,
     save_every: int = 200,
     on_step: Callable[[Run], bool | None] | None = None,
     progress: bool = True,
-) -> Run:
-    """Train ``model`` in place for ``steps`` steps of AdamW. The same seed, machine and thread count give the same bits.
+    device: str = "cpu",
+) -> tuple[LoopedTransformer, Run]:
+    """Train the model of a recipe. The same recipe, machine and thread count give the same bits. Returns the model and its run.
 
-    The learning rate falls to zero over the last share ``decay`` of the run. With ``settle`` the run waits for its curriculum
-    instead: the rate falls over the ``settle`` steps after the last level was reached, and then the run ends. ``steps`` is then
-    the most it may take, and a run that is late falls over its last ``settle`` steps all the same.
-
-    With ``pool`` there is no curriculum and no loop without gradient: so many instances of the last level keep their states from
-    step to step, and a step takes some of them a few loops on (see `pool_step`). For a model that has learned the rest.
-
-    With ``bfloat16`` the matrix products of the loops are in half precision (see `half_precision`).
+    ``model`` is trained in place instead of ``recipe.build()``, for one that you built and want to watch. What else stands here changes
+    nothing in the result. The learning rate falls to zero over the last share ``decay`` of the run. With ``settle`` the run waits for its
+    curriculum instead: the rate falls over the ``settle`` steps after the last level was reached, and then the run ends; ``steps`` is
+    the most it may take, and a run that is late falls over its last ``settle`` steps all the same. With ``pool`` there is no
+    curriculum and no loop without gradient (see `pool_step`).
 
     ``on_step(run)`` is called after every step; training stops early if it returns True. With a ``checkpoint`` path the whole
-    state is saved every ``save_every`` steps and at the end, and a second call with the same arguments goes on where the
-    first one stopped, to the same result; a finished run is only loaded. Ctrl-C (or the stop button) ends the current step,
-    saves, and returns.
+    state is saved every ``save_every`` steps, every minute, and at the end, and a second call goes on where the first one stopped, to
+    the same result; a finished run is only loaded. Ctrl-C (the stop button, SIGTERM, SIGHUP) ends the current step, saves, and returns.
 
-    Raises ValueError when the checkpoint belongs to other settings, FloatingPointError when the loss is not finite.
+    Raises ValueError when the checkpoint belongs to another recipe, FloatingPointError when the loss is not finite.
     """
-    if steps < 1 or batch < 1:
-        raise ValueError(f"steps and batch must be at least 1, got {steps} and {batch}")
-    if settle is not None and settle not in range(1, steps + 1):
-        raise ValueError(f"settle must be a whole number from 1 to steps = {steps}, got {settle}")
-    if pool is not None and pool < batch:
-        raise ValueError(f"pool must hold at least a batch of {batch} instances, got {pool}")
-    settings = {"task": task.name, "steps": steps, "seed": seed, "batch": batch, "lr": lr, "decay": decay}
-    settings |= {"settle": settle, "weight_decay": weight_decay, "muon": muon, "beta2": beta2, "advance": advance}
-    settings |= {"recall": model.blocks[0].recall_at, "norm": model.blocks[0].norm_at, "pool": pool, "horizon": horizon}
-    settings["bfloat16"] = bfloat16
-    generator = torch.Generator().manual_seed(seed)
-    optimizers = make_optimizers(model, lr, weight_decay, muon, beta2)
-    run = Run(level=task.first_level if pool is None else task.last_level)
-    kept = {} if pool is None else make_pool(task, pool, model.embed.out_features, generator)
-    if checkpoint is not None and Path(checkpoint).exists():
-        run = resume(checkpoint, model, optimizers, generator, settings, kept)
-    with interruptible() as interrupted, tqdm(total=steps, initial=run.step, disable=not progress, unit="step") as bar:
-        while run.step < steps and not run.finished and not interrupted():
+    whole("save_every", save_every, 1)
+    model = start_model(recipe, model).to(device).train()
+    generator = torch.Generator().manual_seed(recipe.seed)
+    optimizers = make_optimizers(model, recipe)
+    task, run = recipe.task, Run(level=recipe.task.first_level if recipe.pool is None else recipe.task.last_level)
+    pool = {} if recipe.pool is None else make_pool(recipe, generator, model.embed.weight.device)
+    if checkpoint is not None:
+        check_writable(checkpoint)
+        if Path(checkpoint).exists():
+            run = resume(checkpoint, recipe, model, optimizers, generator, pool)
+    save = lambda: checkpoint and save_run(checkpoint, recipe, run, model, optimizers, generator, pool)
+    saved = time.monotonic()
+    with (
+        interruptible() as interrupted,
+        tqdm(total=recipe.steps, initial=run.step, disable=not progress, unit="step") as bar,
+    ):
+        while run.step < recipe.steps and not run.finished and not interrupted():
             began = time.perf_counter()
-            end, share = steps, decay
-            if settle is not None:
-                end = end_of_run(run, task, steps, settle)
-                share = settle / end
-            for optimizer, peak in zip(optimizers, (lr,) if muon is None else (muon, lr), strict=True):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(run.step, end, peak, decay=share)
-            if kept:
-                loss = pool_step(model, task, optimizers, run, generator, kept, batch, horizon, bfloat16=bfloat16)
-            else:
-                loss = train_step(model, task, optimizers, run, generator, batch, advance, bfloat16=bfloat16)
+            end = end_of_run(run, task, recipe.steps, recipe.settle)
+            set_rates(optimizers, recipe, run.step, end)
+            step = pool_step if pool else train_step
+            loss = step(model, recipe, optimizers, run, generator, *[pool] * bool(pool))
             run.step += 1
             run.seconds += time.perf_counter() - began
             for name, value in (("loss", loss), ("level", run.level), ("running", run.running)):
@@ -288,23 +274,36 @@ def train(
             bar.update()
             bar.set_postfix(loss=f"{loss:.3f}", level=f"{run.level:g}", running=f"{run.running:.2f}", refresh=False)
             run.finished = run.step == end or bool(on_step is not None and on_step(run))
-            if checkpoint is not None and (run.finished or run.step % save_every == 0):
-                save_run(checkpoint, run, model, optimizers, generator, settings, kept)
+            if run.finished or run.step % save_every == 0 or time.monotonic() > saved + SAVE_SECONDS:
+                save()
+                saved = time.monotonic()
     if not run.finished:
-        if checkpoint is not None:
-            save_run(checkpoint, run, model, optimizers, generator, settings, kept)
-        how = (
-            "call train again to go on from there"
-            if checkpoint is not None
-            else "give a checkpoint to be able to resume"
-        )
-        print(f"Interrupted after step {run.step} of {steps}; {how}.")
-    return run
+        save()
+        how = "call train again to go on from there" if checkpoint else "give a checkpoint to be able to resume"
+        print(f"Interrupted after step {run.step} of {recipe.steps}; {how}.")
+    return model, run
+
+
+def start_model(recipe: Recipe, model: LoopedTransformer | None) -> LoopedTransformer:
+    """The model before its first step: ``model`` or a fresh one, with the weights of ``recipe.begin`` if it names some."""
+    model = recipe.build() if model is None else model
+    model.recipe = recipe
+    if recipe.begin:
+        name, _, digest = recipe.begin.partition("@")
+        tensors, facts = load_tensors(model_path(name))
+        if digest and not checksum(tensors, facts).startswith(digest):
+            raise ValueError(f"the recipe begins with {recipe.begin}, but {name} now has other weights or another card")
+        load_into(model, tensors, name)
+    if recipe.compiled:
+        torch.compiler.reset()  # else the models before this one count towards the limit on recompilation
+        for block in model.blocks:
+            block.compile(dynamic=False)
+    return model
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """While open, the first Ctrl-C only raises a flag, so that a step is never cut in half; a second one interrupts."""
+    """While open, the first Ctrl-C, SIGTERM or SIGHUP only raises a flag, so that a step is never cut in half; a second one interrupts."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # only the main thread may handle signals
         return
@@ -315,20 +314,22 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         asked.append(number)
 
-    before = signal.signal(signal.SIGINT, handle)
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), handle) for name in names}
     try:
         yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def save_run(
     path: str | Path,
+    recipe: Recipe,
     run: Run,
     model: LoopedTransformer,
     optimizers: list[torch.optim.Optimizer],
     generator: torch.Generator,
-    settings: dict[str, Any],
     pool: Pool,
 ) -> None:
     """Save all that the next step depends on: weights, the optimizers' moments, the generator, the pool, and where the run stands."""
@@ -339,60 +340,74 @@ def save_run(
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = value
     tensors["generator"] = generator.get_state()
-    save_tensors(path, tensors, {"run": asdict(run), "settings": settings})
+    save_tensors(path, tensors, {"run": asdict(run), "recipe": recipe.to_dict()})
 
 
 def resume(
     path: str | Path,
+    recipe: Recipe,
     model: LoopedTransformer,
     optimizers: list[torch.optim.Optimizer],
     generator: torch.Generator,
-    settings: dict[str, Any],
     pool: Pool,
 ) -> Run:
     """Bring model, optimizers, generator and pool to where `save_run` left them, and return the run."""
     tensors, facts = load_tensors(path)
-    if "run" not in facts:
+    if "run" not in facts or "recipe" not in facts:
         raise ValueError(f"{path} holds no training run: expected a file saved by train")
-    for name, value in settings.items():
-        if facts["settings"].get(name, value) != value:  # a setting newer than the file had its default then
-            raise ValueError(
-                f"{path} was trained with {name}={facts['settings'][name]!r}, this call asks for {value!r}"
-            )
+    same_recipe(path, Recipe.from_dict(facts["recipe"]).to_dict(), recipe.to_dict())
+    run = read_run(path, facts["run"], recipe)
     weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     load_into(model, weights, path)
     owner = {id(p): optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
     parameters = dict(model.named_parameters())
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, key, parameter = name.split(".", 2)
-            owner[id(parameters[parameter])].state[parameters[parameter]][key] = value
-    for name in pool:
-        pool[name] = tensors[f"pool.{name}"]
-    generator.set_state(tensors["generator"])
-    return Run(**facts["run"])
+    try:
+        for name, value in tensors.items():
+            if name.startswith("optimizer."):
+                _, key, parameter = name.split(".", 2)
+                place = parameters[parameter]
+                if value.ndim and value.shape != place.shape:
+                    raise TypeError(name)
+                owner[id(place)].state[place][key] = value.to(place.device) if value.ndim else value
+        for name, part in pool.items():
+            if tensors[f"pool.{name}"].shape != part.shape:
+                raise TypeError(f"pool.{name}")
+            pool[name] = tensors[f"pool.{name}"].to(part)
+        generator.set_state(tensors["generator"])
+    except (KeyError, RuntimeError, TypeError) as error:
+        raise ValueError(f"{path} is no whole training run: it lacks or misfits {short(str(error))}") from error
+    return run
 
 
-@torch.no_grad()
-def accuracy_over_loops(
-    model: LoopedTransformer,
-    x: Tensor,
-    targets: Tensor,
-    loops: list[int],
-    start: str | Tensor = "input",
-    generator: torch.Generator | None = None,
-    at_once: int | None = None,
-) -> dict[int, Tensor]:
-    """Exact match of each instance after each of the given numbers of ``loops``: {loops: (batch,) bool}. One pass.
+def same_recipe(path: str | Path, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    """ValueError names the first setting in which the recipe of a file differs from this one."""
+    flat = lambda facts: (
+        {f"task.{k}": v for k, v in facts["task"].items()} | {k: v for k, v in facts.items() if k != "task"}
+    )
+    theirs, ours = flat(theirs), json.loads(json.dumps(flat(ours)))
+    for name in theirs.keys() | ours.keys():
+        if theirs.get(name) != ours.get(name):
+            raise ValueError(
+                f"{path} was trained with {name.removeprefix('task.')}={theirs.get(name)!r}, this call asks for {ours.get(name)!r}"
+            )
 
-    ``at_once`` is how many instances to run together; a few dozen stay in the processor's cache, which is faster than all.
-    """
-    if at_once is not None:
-        pairs = zip(x.split(at_once), targets.split(at_once), strict=True)
-        parts = [accuracy_over_loops(model, *pair, loops, start, generator) for pair in pairs]
-        return {t: torch.cat([part[t] for part in parts]) for t in parts[0]}
-    wanted, right = set(loops), {}
-    for t, z in enumerate(model.states(x, max(loops), start, generator), start=1):
-        if t in wanted:
-            right[t] = exact_match(model.read_out(z), targets)
-    return right
+
+def read_run(path: str | Path, facts: Any, recipe: Recipe) -> Run:
+    """The run of a file, if it is one that this recipe can have come to; ValueError otherwise."""
+    if not isinstance(facts, dict) or facts.keys() != {f.name for f in fields(Run)}:
+        raise ValueError(f"{path} is no training run of this version: {short(facts)}")
+    try:
+        step = whole("step", facts["step"], 0, recipe.steps)
+        number("seconds", facts["seconds"], 0, 1e12)
+        number("running", facts["running"], -1e-6, 1 + 1e-6)
+        ends = recipe.task.first_level, recipe.task.last_level
+        for level in (facts["level"], *facts["history"]["level"]):
+            number("level", level, min(ends), max(ends))
+        for value in facts["history"]["loss"] + facts["history"]["running"]:
+            number("history", value, -1e-6, 1e38)
+        lengths = {len(facts["history"][name]) for name in ("loss", "level", "running")}
+        if lengths != {step} or not isinstance(facts["finished"], bool) or (facts["finished"] and step == 0):
+            raise ValueError(f"step {step}, finished {facts['finished']} and a history of {lengths} steps do not fit")
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} holds a run that cannot be: {short(str(error), 120)}") from error
+    return Run(**facts)

@@ -18,12 +18,6 @@ from looped_lite.intervals import band, wilson
 
 rng = np.random.default_rng(0)
 STATES = torch.randn(12, 6, 5, 8, generator=torch.Generator().manual_seed(0))  # (loops + 1, batch, cells, width)
-BITS = torch.tensor([1, 0, 1, 1, 0, 1, 0, 0, 1])
-
-BOARD = torch.zeros(64, dtype=torch.uint8)  # white Ke1 and pawn a2, black Ke8 and queen d8
-BOARD[[4, 8, 60, 59]] = torch.tensor([6, 1, 12, 11], dtype=torch.uint8)
-HEAT = torch.zeros(2, 64)
-HEAT[0, 4], HEAT[0, 8], HEAT[1, 12] = 0.75, 0.25, 1.0
 
 
 def every_figure():
@@ -43,11 +37,9 @@ def every_figure():
         "cobweb": lambda: plots.cobweb(torch.cos, 1.0, basins=True),
         "stability_regions": lambda: plots.stability_regions(paths={"internal": [[1, 0], [0.8, -0.4]]}),
         "answers_over_loops": lambda: plots.answers_over_loops(torch.rand(9, 20), reach=2),
-        "prefix_sum_board": lambda: plots.prefix_sum_board(BITS, torch.rand(9), torch.rand(6), 2),
-        "sudoku_board": lambda: plots.sudoku_board([1] + [0] * 35, [1] + [4] * 35, None, torch.rand(6), 2, (2, 3)),
-        "chess_board": lambda: plots.chess_board(BOARD, HEAT, [(4, 12)], None, torch.rand(6), 2),
-        "chess_strip": lambda: plots.chess_strip(BOARD, [HEAT] * 5, [[(4, 12)]] * 5, list("abcde")),
-        "square_map": lambda: plots.square_map(torch.rand(6, 64), list("abcdef"), BOARD, label="attention", cell=4),
+        "cells_over_loops": lambda: plots.cells_over_loops({"none-pre": 9 * steps}),
+        "loops_needed": lambda: plots.loops_needed(torch.rand(9), torch.arange(9.0), [0, 0.5, 1], [2, 4]),
+        "seed_dots": lambda: plots.seed_dots({("internal", "post"): [0.1, 0.2], "other": [0.3]}, "accuracy"),
         "block_diagram": lambda: plots.block_diagram("internal", "sandwich"),
     }
 
@@ -60,9 +52,11 @@ def test_a_figure_is_drawn_and_leaves_nothing_behind(name):
     assert pyplot.get_fignums() == []
     assert dict(matplotlib.rcParams) == settings
     for ax in fig.axes:
-        assert not ax.axison or (ax.get_xlabel() and ax.get_ylabel()) or ax.get_label() == "<colorbar>", (
-            "an axis has no label"
-        )
+        assert (
+            not ax.axison
+            or ((ax.get_xlabel() or name == "seed_dots") and ax.get_ylabel())
+            or ax.get_label() == "<colorbar>"
+        ), "an axis has no label"
     data = plots.png(fig)
     width, height = Image.open(io.BytesIO(data)).size
     assert (width, height) == pytest.approx(192 * fig.get_size_inches(), abs=1)
@@ -76,6 +70,25 @@ def test_drawing_does_not_change_its_inputs():
     before = steps.clone()
     plots.png(plots.residual_curves({"a": steps}))
     assert torch.equal(steps, before)
+
+
+def contrast(colour):
+    """The contrast of a colour with white, as WCAG 2 defines it: from 1 to 21."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)]
+    return 1.05 / (np.dot(parts, [0.2126, 0.7152, 0.0722]) + 0.05)
+
+
+def test_lines_have_contrast_with_white():
+    colours = {*plots.PALETTE, *plots.RECALL_COLOURS.values(), *plots.NORM_COLOURS.values(), plots.RIGHT, plots.WRONG}
+    assert min(map(contrast, colours)) >= 3, {colour: contrast(colour) for colour in colours}
+
+
+def test_norms_of_one_recall_can_be_told_apart_by_colour_too():
+    styles = [plots.line_style("internal", norm, by="norm") for norm in NORMS]
+    for part in ("color", "linestyle", "marker"):
+        assert len({str(style[part]) for style in styles}) == len(NORMS)
+    with pytest.raises(ValueError, match="recall or by norm, got 'seed'"):
+        plots.line_style("internal", "post", by="seed")
 
 
 def test_variants_can_be_told_apart():
@@ -163,22 +176,6 @@ def test_known_variants_get_their_line_in_every_spelling():
         assert drawn.get_color() == plots.RECALL_COLOURS["external"] and drawn.get_marker() == "s"
 
 
-def test_board_counts_right_answers():
-    answer = BITS.cumsum(0) % 2
-    title = plots.prefix_sum_board(BITS, answer.float(), [0.1], 1).axes[0].get_title("left")
-    assert "9 of 9" in title
-    ones = answer.float()
-    ones[3] = 1 - ones[3]
-    assert "8 of 9" in plots.prefix_sum_board(BITS, ones, [0.1], 1).axes[0].get_title("left")
-
-
-def test_a_board_of_the_wrong_size_or_loop_is_refused():
-    with pytest.raises(ValueError, match=r"between 0 and 2.*got 3"):
-        plots.prefix_sum_board([1, 0], [0.5, 0.5], [0.2, 0.1], 3)
-    with pytest.raises(ValueError, match="36 cells, got 35"):
-        plots.sudoku_board([0] * 35, [0] * 36, box=(2, 3))
-
-
 @pytest.mark.parametrize("recall, norm", list(itertools.product(RECALLS, NORMS)))
 def test_every_block_can_be_drawn_with_its_own_parts(recall, norm):
     words = [text.get_text() for text in plots.block_diagram(recall, norm).axes[0].texts]
@@ -186,107 +183,6 @@ def test_every_block_can_be_drawn_with_its_own_parts(recall, norm):
     assert words.count("N") == norms[norm]
     assert words.count("gate") == 2 * (norm == "gru")
     assert sum("Wh h" in word for word in words) == {"none": 0, "external": 1, "internal": 2}[recall]
-
-
-# ---------------------------------------------------------------- chess boards
-
-
-def drawn(ax, kind):
-    """The patches of one kind on a chess board: piece, from, to, move or cell."""
-    return [patch for patch in ax.patches if patch.get_gid() == kind]
-
-
-def square_of(patch):
-    """The square in whose middle a patch lies."""
-    box = patch.get_path().transformed(patch.get_patch_transform()).get_extents()
-    return int((box.x0 + box.x1) / 2) + 8 * int((box.y0 + box.y1) / 2)
-
-
-def test_a_chess_board_shows_each_piece_on_its_square():
-    ax = plots.chess_board(BOARD).axes[0]
-    assert sorted(map(square_of, drawn(ax, "piece"))) == [4, 8, 59, 60]
-    assert {text.get_text() for text in ax.texts} == set("abcdefgh12345678")
-    assert not drawn(ax, "from") + drawn(ax, "to") + drawn(ax, "move")
-    shapes = {plots._piece(number)[0].vertices.tobytes() for number in range(1, 13)}
-    assert len(shapes) == 12
-    for number in range(1, 13):
-        box = plots._piece(number)[1].get_extents()
-        assert 0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1, "a piece leaves its square"
-
-
-def test_black_pieces_are_darker_than_white_ones():
-    kinds = np.repeat([1, 2, 3, 4, 5, 6, 0, 0], 8)  # one kind on each rank
-    fig = plots.chess_board(kinds)
-    white, black = (
-        np.asarray(Image.open(io.BytesIO(plots.png(one))).convert("L")).astype(float)
-        for one in (fig, plots.chess_board(np.where(kinds, kinds + 6, 0)))
-    )
-    edges = [fig.axes[0].transData.transform([0, rank])[1] / fig.bbox.height for rank in range(9)]
-    rows = [slice(int((1 - high) * len(white)), int((1 - low) * len(white))) for low, high in itertools.pairwise(edges)]
-    darker = [(white[row] - black[row]).mean() for row in rows]
-    assert min(darker[:6]) > 5 and max(map(abs, darker[6:])) < 1e-9, darker
-
-
-def test_heat_is_a_frame_or_a_filled_square_and_stronger_where_likelier():
-    ax = plots.chess_board(BOARD, HEAT).axes[0]
-    starts = {square_of(patch): patch for patch in drawn(ax, "from")}
-    (end,) = drawn(ax, "to")
-    assert set(starts) == {4, 8} and square_of(end) == 12
-    assert starts[4].get_alpha() == pytest.approx(np.sqrt(3) * starts[8].get_alpha())
-    assert end.get_alpha() == pytest.approx(0.9) and end.get_fill() and not starts[4].get_fill()
-
-
-def test_moves_are_arrows_and_the_weight_makes_them_stronger():
-    strong, weak = drawn(plots.chess_board(BOARD, moves=[(8, 24), (4, 5, 0.2)]).axes[0], "move")
-    assert strong.get_alpha() > weak.get_alpha()
-    assert strong.get_xy()[:, 0].mean() == pytest.approx(0.5, abs=0.2)  # along file a, up to a4
-    assert strong.get_xy()[:, 1].max() == pytest.approx(3.5)
-
-
-def test_a_strip_has_a_board_for_each_title_and_a_board_beside_the_residual():
-    fig = plots.chess_strip(BOARD, titles=["one", "two", "three"], columns=2)
-    shown = [ax for ax in fig.axes if drawn(ax, "piece")]
-    assert [ax.get_title("left") for ax in shown] == ["one", "two", "three"] and len(fig.axes) == 4
-    fig = plots.chess_strip([BOARD, BOARD.flip(0)], heat=[HEAT, 0 * HEAT])
-    assert len(drawn(fig.axes[0], "from")) == 2 and not drawn(fig.axes[1], "from")
-    fig = plots.chess_board(BOARD, residuals=[0.5, 0.1], loop=1)
-    assert fig.axes[0].get_title("left") == "loop 1" and fig.axes[1].get_yscale() == "log"
-
-
-def test_a_map_shows_its_values_and_frames_the_cell():
-    values = torch.rand(3, 64)
-    fig = plots.square_map(values, ["a", "b", "c"], cell=27, label="attention")
-    for ax, one in zip(fig.axes[:3], values, strict=True):
-        assert np.allclose(ax.collections[0].get_array().ravel(), one)
-        assert [square_of(frame) for frame in drawn(ax, "cell")] == [27]
-    assert fig.axes[3].get_ylabel() == "attention"
-    assert len(plots.square_map(values > 0.5, ["a", "b", "c"]).axes) == 3  # yes or no needs no scale
-
-
-@pytest.mark.parametrize(
-    "draw, words",
-    [
-        (lambda: plots.chess_board([0] * 63), r"64 squares, got .*\(1, 63\)"),
-        (lambda: plots.chess_board([[0] * 64] * 2), "one board of shape"),
-        (lambda: plots.chess_board([13] * 64), "0 .empty. to 12, got 13"),
-        (lambda: plots.chess_board([0.5] * 64), "whole numbers"),
-        (lambda: plots.chess_board(BOARD, HEAT[0]), r"shape \(2, 64\)"),
-        (lambda: plots.chess_board(BOARD, 3 * HEAT), "probabilities from 0 to 1, got 0 to 3"),
-        (lambda: plots.chess_board(BOARD, math.nan * HEAT), "probabilities"),
-        (lambda: plots.chess_board(BOARD, moves=[(0, 64)]), "squares from 0 to 63.*got 0, 64"),
-        (lambda: plots.chess_board(BOARD, moves=[(0, 1, 2.0)]), "weight from 0 to 1, got .*2.0"),
-        (lambda: plots.chess_board(BOARD, residuals=[0.1], loop=2), "between 0 and 1"),
-        (lambda: plots.chess_strip([BOARD, BOARD], titles=["one"]), "titles must be 2.*got 1"),
-        (lambda: plots.chess_strip([BOARD, BOARD], HEAT[None]), "heat must be 2"),
-        (lambda: plots.chess_strip(torch.zeros(0, 64)), r"got .*\(0, 64\)"),
-        (lambda: plots.square_map(torch.rand(2, 63), ["a", "b"]), r"shape \(2, 64\).*got \(2, 63\)"),
-        (lambda: plots.square_map(torch.rand(2, 64), ["a"]), "one map for each title"),
-        (lambda: plots.square_map(torch.rand(1, 64), ["a"], cell=64), "0 to 63, got 64"),
-    ],
-)
-def test_what_is_no_chess_board_is_refused(draw, words):
-    with pytest.raises(ValueError, match=words):
-        draw()
 
 
 # ---------------------------------------------------------------- planes and maps
@@ -333,12 +229,30 @@ def test_gif_moves_and_is_small():
     assert (first != np.asarray(image.convert("RGB"))).any()
 
 
-def test_gif_keeps_colours_that_only_some_frames_have():
-    fig = lambda ones, loop: plots.prefix_sum_board([1] * 8, ones, [0.5, 0.1], loop)
-    wrong, right = [0.0, 1.0] * 4, [1.0, 0.0] * 4
-    image = Image.open(io.BytesIO(plots.gif([fig(wrong, 0), fig(right, 1), fig(right, 2)])))
+def area(colour):
+    """A figure filled with one colour."""
+    fig = Figure(figsize=(2, 1))
+    fig.subplots().set(facecolor=colour, xticks=[], yticks=[])
+    return fig
+
+
+def test_gif_keeps_colours_that_only_some_frames_have_and_stops_after_three_rounds():
+    image = Image.open(io.BytesIO(plots.gif([area(plots.WRONG), *[area(plots.RIGHT)] * 2])))
     pixels = np.asarray(image.convert("RGB")).astype(int)
-    assert ((pixels[..., 0] - pixels[..., 2]) > 100).sum() > 500, "the orange of wrong answers is gone"
+    assert ((pixels[..., 0] - pixels[..., 2]) > 100).mean() > 0.5, "the orange of the first frame is gone"
+    assert image.info["loop"] == 2  # twice more
+    with pytest.raises(ValueError, match="at least one figure"):
+        plots.gif([])
+
+
+def test_gif_is_drawn_smaller_where_it_would_take_a_megabyte():
+    def noise(seed):
+        fig = Figure(figsize=(14, 9))
+        fig.subplots().imshow(np.random.default_rng(seed).random((600, 900)), cmap="viridis")
+        return fig
+
+    data = plots.gif([noise(seed) for seed in range(3)])
+    assert Image.open(io.BytesIO(data)).size[0] < 14 * 96 and len(data) < 1_000_000
 
 
 def test_basins_of_maps_with_known_ends():

@@ -1,15 +1,19 @@
 """Widgets without a browser: moving a slider or typing changes the picture; mistakes become sentences."""
 
+import asyncio
 import sys
-from dataclasses import replace
+from dataclasses import dataclass
 
 import ipywidgets
 import pytest
 import torch
+from matplotlib.figure import Figure
 
-from looped_lite import plots, widgets
+from looped_lite import boards, widgets
 from looped_lite.pretrained import load_pretrained
-from looped_lite.tasks import chess
+from looped_lite.recipe import Recipe
+from looped_lite.solving import solve_one, watch
+from looped_lite.tasks import Task, chess
 from looped_lite.tasks.sudoku import Sudoku
 
 
@@ -36,7 +40,7 @@ def test_player_shows_each_frame_and_draws_it_once():
 
     def draw(i):
         drawn.append(i)
-        return plots.prefix_sum_board([1, 0], [i / 3, 0.0], [0.3, 0.2, 0.1], i)
+        return boards.prefix_sums.board([1, 0], [i / 3, 0.0], [0.3, 0.2, 0.1], i)
 
     player = widgets.player(draw, 4, lambda i: f"frame <{i}>")
     (slider,), seen = parts(player, ipywidgets.IntSlider), set()
@@ -45,12 +49,83 @@ def test_player_shows_each_frame_and_draws_it_once():
         seen.add(words(player))
         assert f"frame &lt;{i}&gt;" in words(player) and 'alt="frame' in words(player)
     assert len(seen) == 4 and drawn == [0, 1, 2, 3]
-    assert slider.max == parts(player, ipywidgets.Play)[0].max == 3
 
 
-def test_without_a_kernel_a_line_says_what_to_do():
-    player = widgets.player(lambda i: plots.block_diagram(), 1)
-    assert "run this cell" in player._repr_mimebundle_()["text/plain"]
+def button(widget, name):
+    return next(one for one in parts(widget, ipywidgets.Button) if one.description == name)
+
+
+def frames(count, **more):
+    """A player of empty figures, and its slider."""
+    made = widgets.player(lambda i: Figure(figsize=(1, 1)), count, **more)
+    return made, parts(made, ipywidgets.IntSlider)[0]
+
+
+def test_buttons_have_names_and_step_within_the_frames():
+    player, slider = frames(3, first=1)
+    assert all(one.description for one in parts(player, ipywidgets.Button)) and not parts(player, ipywidgets.Play)
+    for name, value in [("step on", 2), ("step on", 3), ("step on", 3), ("step back", 2), ("step back", 1)]:
+        button(player, name).click()
+        assert slider.value == value
+    button(player, "step back").click()
+    assert slider.value == 1
+
+
+def test_play_goes_to_the_end_and_stops_and_can_be_paused_and_started_again():
+    player, slider = frames(5, interval=1)
+    play, seen = button(player, "play"), []
+    slider.observe(lambda change: seen.append(change["new"]), "value")
+
+    async def until(done):
+        while not done():
+            await asyncio.sleep(0.001)
+
+    async def session():
+        await asyncio.sleep(0.01)
+        assert slider.value == 0, "it moves by itself"
+        play.click()
+        assert play.description == "pause"
+        await until(lambda: slider.value == 2)
+        play.click()
+        await asyncio.sleep(0.02)
+        assert (slider.value, play.description) == (2, "play")
+        play.click()
+        await until(lambda: play.description == "play")
+        assert slider.value == 4
+        play.click()  # from the end: once more from the start
+        await until(lambda: play.description == "play")
+
+    asyncio.run(asyncio.wait_for(session(), 60))
+    assert seen == [1, 2, 3, 4, 0, 1, 2, 3, 4]
+
+
+def test_words_under_a_picture_are_a_live_region():
+    player, slider = frames(2)
+    slider.value = 1
+    assert 'aria-live="polite">loop 1 of 1<' in words(player)
+
+
+def test_a_still_picture_comes_with_every_widget():
+    player, _ = frames(3, still=1)
+    bundle = player._repr_mimebundle_()
+    assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == player.model_id
+    assert "run this cell" in bundle["text/plain"]
+    assert 'alt="loop 1 of 2"' in bundle["text/html"] and "data:image/png;base64," in bundle["text/html"]
+    assert 'alt="loop 2 of 2"' in frames(3)[0]._repr_mimebundle_()["text/html"]  # the last one, if nothing is said
+    explorer = widgets.explorer(lambda a: Figure(figsize=(1, 1)), lambda a: f"a = {a}", a=(0, 2, 1.5))
+    parts(explorer, ipywidgets.FloatSlider)[0].value = 0.5
+    assert 'alt="a = 1.5"' in explorer._repr_mimebundle_()["text/html"]
+    typed = widgets.typed(lambda text: frames(2)[0], "<0110>", "your bits")
+    assert "<code>&lt;0110&gt;</code>" in typed.still() and 'alt="loop 1 of 1"' in typed.still()
+    refused = widgets.typed(lambda text: int(text), "x", "a number")
+    assert 'role="alert"' in refused.still() and "<img" not in refused.still()
+
+
+def test_ipython_displays_the_widget_and_its_picture_as_one_output():
+    from IPython.core.formatters import DisplayFormatter
+
+    data, _ = DisplayFormatter().format(frames(2)[0])
+    assert set(data) == {"text/plain", "text/html", "application/vnd.jupyter.widget-view+json"}
 
 
 def test_player_needs_a_frame():
@@ -85,24 +160,8 @@ def test_trajectory_player_moves():
     assert words(player) != before and "Loop 4 of 4" in words(player)
 
 
-@pytest.mark.parametrize("text", ["0", "1", "0110100110", "1" * 33])
-def test_watch_sees_what_solve_answers(model, text):
-    seen, solution = widgets.watch(model, text), model.solve(text)
-    assert model.task.decode(text, seen.logits[solution.loops])["answer"] == solution.answer
-    assert seen.settled == (solution.loops if solution.settled else None)
-    assert seen.residuals[solution.loops - 1] == pytest.approx(solution.residual, rel=1e-3)
-    assert seen.logits.shape == (seen.loops + 1, 1 + len(text), 2)
-
-
-def test_watch_stops_where_it_is_told_to(model):
-    seen = widgets.watch(model, "0110", loops=3)
-    assert seen.loops == 3 and seen.settled is None
-    with pytest.raises(ValueError, match="at least 1, got 0"):
-        widgets.watch(model, "0110", loops=0)
-
-
 def test_typed_bits_are_solved(model):
-    widget = widgets.solve_prefix_sums(model)
+    widget = widgets.solver(model, "0110100110")
     field, solve = parts(widget, ipywidgets.Text)[0], parts(widget, ipywidgets.Button)[0]
     field.value = "110100"
     opened = parts(widget, ipywidgets.IntSlider)[0]
@@ -117,7 +176,7 @@ def test_typed_bits_are_solved(model):
     "text, message", [("01a", "&#x27;a&#x27;"), ("", "empty"), ("0" * 97, "97 bits"), ("<b>", "&lt;")]
 )
 def test_bad_bits_become_a_sentence(model, text, message):
-    widget = widgets.solve_prefix_sums(model)
+    widget = widgets.solver(model, "0110100110")
     parts(widget, ipywidgets.Text)[0].value = text
     parts(widget, ipywidgets.Button)[0].click()
     assert message in words(widget) and "<b>" not in words(widget)
@@ -128,32 +187,45 @@ def test_bad_bits_become_a_sentence(model, text, message):
 
 
 def test_examples_fill_the_field(model):
-    widget = widgets.solve_prefix_sums(model)
+    widget = widgets.solver(model, "0110100110")
     parts(widget, ipywidgets.Button)[1].click()
     assert parts(widget, ipywidgets.Text)[0].value == "1" * 16
     assert "of 16 cells right" in words(widget)
 
 
-PUZZLE, SOLUTION = "..2. 2.1. .3.. ....", "3124241313424231"  # 4x4
-
-
 @pytest.fixture(scope="module")
 def untrained():
-    return Sudoku((2, 2)).model(seed=0)
+    return Recipe(Sudoku((2, 2))).build()
 
 
-def test_sudoku_player_shows_the_grid_and_counts_broken_rules(untrained):
-    seen = widgets.watch(untrained, PUZZLE, loops=3)
-    right = torch.tensor([int(digit) for digit in SOLUTION]) - 1
-    wrong = right.clone()
-    wrong[0] = 3  # a second 4 in the first row
-    logits = 9.0 * torch.nn.functional.one_hot(torch.stack([wrong, right, right, right]), 4)
-    draw, describe = widgets.draw_sudoku(replace(seen, logits=logits), (2, 2))
-    assert "not solved, 4 of 12" in describe(0) and "Loop 1 of 3: solved" in describe(1)
-    assert len(draw(0).axes[0].lines) == len(draw(1).axes[0].lines) + 4  # both 4s and what they clash with
-    before = words(player := widgets.sudoku_player(untrained, PUZZLE, loops=3))
+def test_one_player_watches_any_task(untrained):
+    player = widgets.watch_player(untrained, "..2. 2.1. .3.. ....", loops=3)
+    before = words(player)
     parts(player, ipywidgets.IntSlider)[0].value = 2
-    assert words(player) != before
+    assert "Loop 2 of 3: not solved" in words(player) != before
+
+
+@dataclass(frozen=True)
+class Signs(Task):
+    """The minimum of a task: no board, no examples."""
+
+    name: str = "signs"
+    features = 1
+    classes = 3
+
+    def encode(self, text):
+        return torch.tensor([[[ord(character) - 44.0] for character in text]])
+
+    def decode(self, text, logits):
+        return {"answer": str(logits.argmax(-1).tolist())}
+
+
+def test_a_task_without_board_and_examples_is_solved_as_well():
+    widget = widgets.solver(Recipe(Signs(), width=16).build(), "+-+-")
+    assert "average certainty" in words(widget) and parts(widget, ipywidgets.Text)[0].description == "your instance"
+    assert {one.description for one in parts(widget, ipywidgets.Button)} == {"solve", "play", "step back", "step on"}
+    parts(widget, ipywidgets.Text)[0].value = "-" * 1025
+    assert "1025 cells do not fit on a board: expected at most 1024" in words(widget)
 
 
 @pytest.mark.parametrize(
@@ -166,65 +238,23 @@ def test_sudoku_player_shows_the_grid_and_counts_broken_rules(untrained):
     ],
 )
 def test_sudokus_that_are_none_become_a_sentence(untrained, text, message):
-    widget = widgets.solve_sudoku(untrained, text)
+    widget = widgets.solver(untrained, text)
     assert message in words(widget) and not parts(widget, ipywidgets.IntSlider)
 
 
 MATE = "6k1/5ppp/8/8/8/8/5PPP/R5K1 w - - 0 1"  # Ra8 mates
 MATED = "R5k1/5ppp/8/8/8/8/5PPP/6K1 b - - 1 1"
-FOR_BLACK = "1k5r/8/8/8/8/8/PPP5/1K6 b - - 0 1"  # Rh1 mates; the model sees this board turned in both ways
+FOR_BLACK = "1k5r/8/8/8/8/8/PPP5/1K6 b - - 0 1"  # Rh1 mates
 
 
 @pytest.fixture(scope="module")
 def player_of_chess():
-    return chess.Chess().model(seed=0, width=16)
-
-
-def marked(fig, kind):
-    """The squares that a figure marks as from or to."""
-    found = (patch.get_bbox() for patch in fig.axes[0].patches if patch.get_gid() == kind)
-    return [int(box.x0 + 0.5) + 8 * int(box.y0 + 0.5) for box in found]
-
-
-@pytest.mark.parametrize("fen, move, side", [(MATE, "a1a8", "white"), (FOR_BLACK, "h8h1", "black")])
-def test_a_chess_move_is_shown_on_the_board_as_given(player_of_chess, fen, move, side):
-    seen = widgets.watch(player_of_chess, fen, loops=2)
-    assert seen.logits.shape == (3, 2, 64) and seen.residuals.shape == (2,)
-    target = chess.make_positions([fen], [move]).targets  # in squares of the normalized board
-    sure = 20.0 * torch.nn.functional.one_hot(target, 64)
-    draw, describe = widgets.draw_chess(replace(seen, logits=torch.cat([torch.zeros(1, 2, 64), sure, sure])))
-    assert f"{side} to move; likeliest legal moves: {move} 1.00, which mates at once" in describe(1)
-    assert "together have probability 1.00; last step" in describe(1) and "not settled in 2 loops" in describe(1)
-    assert "together have probability 0.00" in describe(0)  # 1 / 64**2 for each
-    squares = chess.read_squares([move])[0].tolist()
-    assert marked(draw(1), "from") == squares[:1] and marked(draw(1), "to") == squares[1:]
-    assert not marked(draw(0), "from"), "nothing stands out where every square is as likely"
-    (arrow,) = [patch for patch in draw(1).axes[0].patches if patch.get_gid() == "move"]
-    tip = arrow.get_xy() - [squares[1] % 8 + 0.5, squares[1] // 8 + 0.5]
-    assert (abs(tip).sum(1) < 1e-6).any()
-    pieces = sum(character.isalpha() for character in fen.split()[0])
-    assert len([patch for patch in draw(1).axes[0].patches if patch.get_gid() == "piece"]) == pieces
-
-
-def test_a_settled_position_says_so(player_of_chess):
-    seen = replace(widgets.watch(player_of_chess, MATE, loops=3), settled=2)
-    _, describe = widgets.draw_chess(seen)
-    assert "not settled yet" in describe(1) and "settled at loop 2" in describe(2)
-
-
-def test_chess_player_moves_and_stops_at_64_loops(player_of_chess):
-    player = widgets.chess_player(player_of_chess, MATE)
-    (slider,) = parts(player, ipywidgets.IntSlider)
-    assert slider.max <= 64
-    before = words(player)
-    slider.value = slider.max
-    assert words(player) != before and f"Loop {slider.max} of {slider.max}" in words(player)
-    assert parts(widgets.chess_player(player_of_chess, MATE, loops=2), ipywidgets.IntSlider)[0].max == 2
+    return Recipe(chess.Chess(), width=16).build()
 
 
 def test_a_model_without_from_and_to_is_refused():
     with pytest.raises(ValueError, match=r"\(2, 64\).*got \(64, 2\)"):
-        widgets.chess_player(chess.Chess(target="mask").model(seed=0, width=16), MATE, loops=1)
+        widgets.watch_player(Recipe(chess.Chess(target="mask"), width=16).build(), MATE, loops=1)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +271,7 @@ def test_a_model_without_from_and_to_is_refused():
     ],
 )
 def test_positions_that_are_none_become_a_sentence(player_of_chess, text, message):
-    widget = widgets.solve_chess(player_of_chess, text)
+    widget = widgets.solver(player_of_chess, text, loops=3)
     assert message in words(widget) and 'role="alert"' in words(widget) and "<b>" not in words(widget)
     assert not parts(widget, ipywidgets.IntSlider)
     parts(widget, ipywidgets.Text)[0].value = FOR_BLACK
@@ -249,7 +279,7 @@ def test_positions_that_are_none_become_a_sentence(player_of_chess, text, messag
 
 
 def test_examples_of_positions_fill_the_field(player_of_chess):
-    widget = widgets.solve_chess(player_of_chess, MATE, {"mate for black": FOR_BLACK})
+    widget = widgets.solver(player_of_chess, MATE, {"mate for black": FOR_BLACK}, loops=3)
     assert "white to move" in words(widget)
     parts(widget, ipywidgets.Button)[1].click()
     assert parts(widget, ipywidgets.Text)[0].value == FOR_BLACK and "black to move" in words(widget)
@@ -257,18 +287,37 @@ def test_examples_of_positions_fill_the_field(player_of_chess):
 
 def test_a_missing_python_chess_becomes_a_sentence(player_of_chess, monkeypatch):
     monkeypatch.setitem(sys.modules, "chess", None)
-    widget = widgets.solve_chess(player_of_chess, MATE)
+    widget = widgets.solver(player_of_chess, MATE)
     assert "looped-lite[chess]" in words(widget) and not parts(widget, ipywidgets.IntSlider)
+
+
+# ---------------------------------------------------------------- watching
+
+
+@pytest.mark.parametrize("text", ["0", "1", "0110100110", "1" * 33])
+def test_watch_sees_what_solve_answers(model, text):
+    seen, solution = watch(model, text), solve_one(model, text)
+    assert model.recipe.task.decode(text, seen.logits[solution.loops])["answer"] == solution.answer
+    assert seen.settled == (solution.loops if solution.status == "settled" else None)
+    assert seen.residuals[solution.loops - 1] == pytest.approx(solution.residual, rel=1e-3)
+    assert seen.logits.shape == (seen.loops + 1, 1 + len(text), 2)
+
+
+def test_watch_stops_where_it_is_told_to(model):
+    seen = watch(model, "0110", loops=3)
+    assert seen.loops == 3 and seen.settled is None
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        watch(model, "0110", loops=0)
 
 
 def test_a_sudoku_is_watched_until_the_rules_are_kept():
     model = load_pretrained("sudoku-6x6")
     puzzle = "3....1..15.........4.2.......26....3"
-    stopped = widgets.watch(model, puzzle, loops=1, tries=3)
+    stopped = watch(model, puzzle, loops=1, tries=3)
     assert stopped.begun == (0, 1, 2) and stopped.loops == 3 and len(stopped.logits) == 4
-    seen, found = widgets.watch(model, puzzle, loops=2, tries=16), model.solve(puzzle, loops=2)
-    assert (model.task.decode(puzzle, seen.logits[-1])["answer"], seen.loops) == (found.answer, found.loops)
-    _, describe = widgets.draw_sudoku(stopped, (2, 3))
+    seen, found = watch(model, puzzle, loops=8, tries=16), solve_one(model, puzzle, every=8)
+    assert (model.recipe.task.decode(puzzle, seen.logits[-1])["answer"], seen.loops) == (found.answer, found.loops)
+    _, describe = boards.sudoku.draw(stopped, model.recipe.task)
     assert "try" not in describe(0) and "Loop 2 of 3, try 2 of 3" in describe(2)
-    once = widgets.watch(model, puzzle, tries=16)
-    assert once.begun == (0,) and model.task.decode(puzzle, once.logits[-1])["solved"]
+    once = watch(model, puzzle, tries=16)
+    assert once.begun == (0,) and model.recipe.task.decode(puzzle, once.logits[-1])["solved"]

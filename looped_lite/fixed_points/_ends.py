@@ -7,7 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._iterate import Map, apply, check_tol, flat, iterate, lengths, refuse_nan
+from ._checks import (
+    Map,
+    apply,
+    check_count,
+    check_memory,
+    check_number,
+    check_state,
+    check_tensor,
+    flat,
+    lengths,
+    refuse_nan,
+)
+from ._iterate import iterate
 
 ENDS = ("fixed point", "cycle", "wandering", "diverging")
 
@@ -37,10 +49,11 @@ def classify_end(f: Map, z: Tensor, loops: int = 1000, longest_period: int = 16)
 
     Decisions compare the three thirds of the run, so a transient should be shorter than two thirds of ``loops``.
     """
-    if loops < 30:
-        raise ValueError(f"loops must be at least 30 to tell ends apart, got {loops}")
-    if not 1 <= longest_period < loops // 3:
+    check_state(z)
+    loops, longest_period = check_count(loops, "loops", 30), check_count(longest_period, "longest_period", 1)
+    if longest_period >= loops // 3:
         raise ValueError(f"longest_period must lie between 1 and a third of loops, got {longest_period}")
+    check_memory(loops * (longest_period + 1) * len(z) + longest_period * z.numel(), z, f"a run of {loops} loops")
     first, distances, norms = lengths(z), [], []
     recent = flat(z).new_full((longest_period, *flat(z).shape), float("nan"))  # a ring: state t is in row t % period
     recent[0] = flat(z)
@@ -107,7 +120,8 @@ class Basins:
     """A map of starts on a square grid. ``labels[i, j]`` is the end reached from ``points[i, j]``, a row of ``ends``, or -1."""
 
     labels: Tensor  # (resolution, resolution); row i goes with v, column j with u; -1 where nothing settled
-    loops: Tensor  # (resolution, resolution) loops until it settled
+    diverged: Tensor  # (resolution, resolution) did the state overflow? Its label is -1
+    loops: Tensor  # (resolution, resolution) loops until it settled or overflowed
     points: Tensor  # (resolution, resolution, 2) the coordinates along u and v
     ends: Tensor  # (kinds, ...) one state of each kind of end, the most frequent first
 
@@ -130,14 +144,17 @@ def basins(
     ``origin``, ``u`` and ``v`` are single states, without batch dimension. Starts run ``chunk`` at a time, so ``f`` must
     accept any batch. Ends closer than ``same`` times their length count as one; ``tol`` says when a start has settled.
     """
-    check_tol(tol)
-    if resolution < 2:
-        raise ValueError(f"resolution must be at least 2, got {resolution}")
+    tol, same = check_number(tol, "tol"), check_number(same, "same", zero=True)
+    extent, resolution = check_number(extent, "extent"), check_count(resolution, "resolution", 2)
+    loops, chunk = check_count(loops, "loops"), check_count(chunk, "chunk", 1)
+    for name, part in (("origin", origin), ("u", u), ("v", v)):
+        check_tensor(part, name, finite=True)
     if not origin.shape == u.shape == v.shape:
         raise ValueError(f"origin, u and v must have one shape, got {[tuple(part.shape) for part in (origin, u, v)]}")
+    check_memory(8 * resolution**2, origin, f"a grid of {resolution} by {resolution} starts")
     axis = torch.linspace(-extent, extent, resolution, dtype=origin.dtype, device=origin.device)
     b, a = torch.meshgrid(axis, axis, indexing="ij")
-    labels, used, ends = [], [], []
+    labels, used, gone, ends = [], [], [], []
     for one, other in zip(a.flatten().split(chunk), b.flatten().split(chunk), strict=True):
         reach = (-1, *[1] * origin.dim())
         run = iterate(f, origin + one.view(reach) * u + other.view(reach) * v, loops, tol)
@@ -152,13 +169,15 @@ def basins(
             kind += 1
         labels.append(found)
         used.append(run.loops)
-    labels, used = torch.cat(labels), torch.cat(used)
+        gone.append(run.diverged)
+    labels = torch.cat(labels)
     counts = torch.bincount(labels[labels >= 0], minlength=len(ends))
     order = counts.argsort(descending=True, stable=True)
     rank = torch.cat([order.argsort(), torch.tensor([-1], device=order.device)])
     return Basins(
         labels=rank[labels].reshape(resolution, resolution),
-        loops=used.reshape(resolution, resolution),
+        diverged=torch.cat(gone).reshape(resolution, resolution),
+        loops=torch.cat(used).reshape(resolution, resolution),
         points=torch.stack([a, b], dim=-1),
         ends=torch.stack([ends[i] for i in order.tolist()]) if ends else origin.new_zeros(0, *origin.shape),
     )

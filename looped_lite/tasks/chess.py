@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,9 +24,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import LoopedTransformer
+from ..checks import keep, number, whole
 from ..paths import data_path
-from . import TestSet, exact_match
+from . import Task, TestSet, exact_match
 
 if TYPE_CHECKING:
     import chess
@@ -320,16 +320,8 @@ def read_lichess(
 # ---- the task ----
 
 
-class MoveTransformer(LoopedTransformer):
-    """Two logits a square, read as two questions with 64 answers each: from which square, and to which?"""
-
-    def read_out(self, z: Tensor) -> Tensor:
-        """State (batch, 64, width) -> logits (batch, 2, 64)."""
-        return super().read_out(z).transpose(1, 2)
-
-
 @dataclass(frozen=True)
-class Chess:
+class Chess(Task):
     """The task. ``level`` is the longest mate, in moves, among the training positions; a curriculum goes through ``depths``, and
     without one all depths come from the start. With ``shares="groups"`` the depths up to the level, and the ``sources``, have equal shares of a
     batch; with ``"positions"`` all positions have, so that a group of few is not seen more often than others.
@@ -355,6 +347,7 @@ class Chess:
     name = "chess"
     features = 12
     classes = 2
+    board = "looped_lite.boards.chess:draw"
 
     def __post_init__(self) -> None:
         if not self.depths or list(self.depths) != sorted(set(self.depths) & set(DEPTHS)):
@@ -367,6 +360,12 @@ class Chess:
             raise ValueError(f"unknown shares {self.shares!r}: expected groups or positions")
         if self.target not in ("squares", "mask"):
             raise ValueError(f"unknown target {self.target!r}: expected squares or mask")
+        if not isinstance(self.curriculum, bool):
+            raise ValueError(f"curriculum must be true or false, got {self.curriculum!r}")
+        object.__setattr__(self, "depths", tuple(map(int, self.depths)))
+        object.__setattr__(self, "sources", tuple(self.sources))
+        keep(self, number, 0, 1, "mirrored")
+        keep(self, whole, 1, 10**6, "most_loops")
 
     @property
     def first_level(self) -> int:
@@ -391,8 +390,8 @@ class Chess:
         share = torch.rand(size, generator=generator)
         mirror = torch.rand(size, generator=generator) < self.mirrored
         boards, targets = torch.empty(size, 64, dtype=torch.uint8), torch.empty(size, 2, dtype=torch.long)
-        for number, (all_boards, all_targets) in enumerate(groups):
-            here = group == number
+        for place, (all_boards, all_targets) in enumerate(groups):
+            here = group == place
             chosen = (share[here] * len(all_boards)).long()
             boards[here], targets[here] = all_boards[chosen], all_targets[chosen]
         boards[mirror] = boards[mirror].view(-1, 8, 8).flip(-1).flatten(1)
@@ -405,41 +404,45 @@ class Chess:
         positions = select(load_positions(depth, split), source)
         return self.tensors(positions.boards[:count], positions.targets[:count])
 
-    def draw_level(self, level: int, generator: torch.Generator) -> int:
-        return level
-
     def harder(self, level: int) -> int:
         return min((depth for depth in self.depths if depth > level), default=level)
-
-    def loops(self, level: int) -> int:
-        return self.most_loops
 
     def positions(self, cells: int) -> Tensor:
         return torch.cartesian_prod(torch.arange(8), torch.arange(8))
 
-    def model(self, seed: int = 0, **changes: Any) -> LoopedTransformer:
-        defaults: dict[str, Any] = {"heads": 4, "task": self}
-        if self.attention == "pieces":
-            repeat = max(changes.get("heads", 4) // 4, 1)  # 8 heads: two for each kind of line
-            defaults |= {"mask": piece_masks().repeat(repeat, 1, 1), "offsets": square_offsets(), "cells": 64}
-        kind = MoveTransformer if self.target == "squares" else LoopedTransformer
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return kind(self.features, self.classes, **{**defaults, **changes})
+    def architecture(self, heads: int) -> dict[str, Any]:
+        across = {"across": self.target == "squares"}
+        if self.attention == "full":
+            return across
+        if heads % 4:
+            raise ValueError(f"heads must be a multiple of 4 (lines, diagonals, steps, everybody), got {heads}")
+        return {"mask": piece_masks().repeat(heads // 4, 1, 1), "offsets": square_offsets(), "cells": 64, **across}
 
     def encode(self, text: str) -> Tensor:
         board = read_fen(text)
         return planes(torch.from_numpy(normalize(*read_boards([board.fen()]))[0]))
 
     def decode(self, text: str, logits: Tensor) -> dict[str, Any]:
-        """The likeliest legal move, in UCI, how likely it is among the legal ones, and whether it mates at once."""
-        moves, _ = move_probabilities(text, logits)
+        """The likeliest legal move, in UCI and SAN, how likely it is among the legal ones, whether it mates at once, and the probability
+        that the model gives to all legal moves together. The model names two squares; the piece of a promotion is chosen by trying."""
+        moves, legal = move_probabilities(text, logits)
         best = next(iter(moves))
-        return {
-            "answer": best,
-            "probability": moves[best],
-            "mate": mates_at_once(read_fen(text), rules().Move.from_uci(best)),
-        }
+        board, move = read_fen(text), rules().Move.from_uci(best)
+        facts = {"answer": best, "san": board.san(move), "probability": moves[best], "mate": mates_at_once(board, move)}
+        return (
+            facts
+            | ({"legal": legal} if legal == legal else {})
+            | ({"promotion": "chosen by trying"} if move.promotion else {})
+        )
+
+    def in_words(self, text: str, answer: str, extra: Mapping[str, Any]) -> list[str]:
+        facts = [
+            extra["san"],
+            "mates at once" if extra["mate"] else "does not mate at once",
+            f"probability {extra['probability']:.2f}",
+        ]
+        facts += [f"{extra['legal']:.2f} of all probability on legal moves"] if "legal" in extra else []
+        return facts + ["the model names two squares; the piece was chosen by trying"] * ("promotion" in extra)
 
     def max_loops(self, x: Tensor) -> int:
         return 128

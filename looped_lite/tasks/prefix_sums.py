@@ -1,4 +1,4 @@
-"""Prefix sums: bit i of the answer is the parity of bits 1..i of the input. Trained on 32 bits, asked for 512.
+"""Prefix sums: bit i of the answer is the parity of bits 1..i of the input. Trained on 32 bits, asked for thousands.
 
 A BOS (begin of sequence) cell stands before the bits. Without it the task cannot be learned: with relative positions
 alone, a constant string looks the same from every cell, so every cell would have to give the same answer.
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import LoopedTransformer
-from . import IGNORE, TestSet
+from ..checks import keep, number, short, whole
+from . import IGNORE, Task, TestSet
 
 BOS = 2
 
@@ -30,25 +30,74 @@ def prefix_sums(bits: Tensor) -> Tensor:
     return bits.cumsum(-1) % 2
 
 
-@dataclass(frozen=True)
-class PrefixSums:
-    """The task. ``level`` is the length of the strings in bits; the curriculum goes from ``first_level`` to ``last_level``."""
+def random_bits(size: int, length: int, generator: torch.Generator) -> Tensor:
+    """Strings (size, length) in which each bit is 1 with probability a half: nearly all strings that there are look like this."""
+    return torch.randint(2, (size, length), generator=generator)
 
-    name: str = "prefix-sums"
+
+def biased_bits(size: int, length: int, generator: torch.Generator) -> Tensor:
+    """Strings (size, length), each with a density of ones of its own, drawn from [0, 1]."""
+    density = torch.rand(size, 1, generator=generator)
+    return (torch.rand(size, length, generator=generator) < density).long()
+
+
+def switching_bits(size: int, length: int, generator: torch.Generator) -> Tensor:
+    """Strings (size, length) that run: each bit differs from the one before with a rate of its string's own, drawn from [0, 1]."""
+    rate = torch.rand(size, 1, generator=generator)
+    switches = (torch.rand(size, length, generator=generator) < rate).long()
+    return (torch.randint(2, (size, 1), generator=generator) + switches.cumsum(-1)) % 2
+
+
+@dataclass(frozen=True)
+class PrefixSums(Task):
+    """The task. ``level`` is the length of the strings in bits; the curriculum goes from ``first_level`` to ``last_level``.
+
+    Of each training batch a share ``uniform`` is `random_bits`, a share ``biased`` is `biased_bits`, and the rest `switching_bits`:
+    trained on random bits alone, a model may never have seen thirty ones in a row, and fail on them.
+    """
+
     first_level: int = 4
     last_level: int = 32
     window: int = 5
     most_loops: int = 20  # N of the progressive loss; 32 bits need 16 loops at window 5
-    last_loops: int | None = None  # the same at the last level, if it differs there
+    last_loops: int | None = 24  # the same at the last level, if it differs there
     shorter: float = 0.3  # the share of batches drawn at a random shorter length
+    uniform: float = 0.4
+    biased: float = 0.3
 
+    name = "prefix-sums"
     features = 3
     classes = 2
+    board = "looped_lite.boards.prefix_sums:draw"
+    examples = {"all ones": "1" * 16, "one 1, then zeros": "1" + "0" * 31, "64 bits": "01101" * 12 + "0110"}  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        keep(
+            self,
+            whole,
+            1,
+            10**6,
+            "first_level",
+            "window",
+            "most_loops",
+            *["last_loops"] * (self.last_loops is not None),
+        )
+        keep(self, whole, self.first_level, 10**6, "last_level")
+        keep(self, number, 0, 1, "shorter", "uniform", "biased")
+        if self.window % 2 == 0:
+            raise ValueError(f"window must be an odd number of cells, got {self.window}")
+        if self.uniform + self.biased > 1:
+            raise ValueError(f"uniform and biased are shares of a batch, got {self.uniform} and {self.biased}")
+
+    def tensors(self, bits: Tensor) -> tuple[Tensor, Tensor]:
+        """Strings of bits (batch, length) -> inputs (batch, 1 + length, 3), targets (batch, 1 + length)."""
+        return one_hot(bits), F.pad(prefix_sums(bits), (1, 0), value=IGNORE)
 
     def batch(self, size: int, level: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """``size`` random strings of ``level`` bits: inputs (size, 1 + level, 3), targets (size, 1 + level)."""
-        bits = torch.randint(2, (size, level), generator=generator)
-        return one_hot(bits), F.pad(prefix_sums(bits), (1, 0), value=IGNORE)
+        """``size`` training strings of ``level`` bits: inputs (size, 1 + level, 3), targets (size, 1 + level)."""
+        first, second = round(size * self.uniform), round(size * (self.uniform + self.biased))
+        kinds = ((random_bits, first), (biased_bits, second - first), (switching_bits, size - second))
+        return self.tensors(torch.cat([draw(count, level, generator) for draw, count in kinds if count]))
 
     def draw_level(self, level: int, generator: torch.Generator) -> int:
         if level == self.first_level or torch.rand((), generator=generator) >= self.shorter:
@@ -62,20 +111,15 @@ class PrefixSums:
         most = self.last_loops if level == self.last_level and self.last_loops else self.most_loops
         return min(most, level)
 
-    def positions(self, cells: int) -> Tensor:
-        return torch.arange(cells)[:, None]
-
-    def model(self, seed: int = 0, **changes: Any) -> LoopedTransformer:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return LoopedTransformer(3, 2, **{"heads": 4, "window": self.window, "task": self, **changes})
+    def architecture(self, heads: int) -> dict[str, Any]:
+        return {"window": self.window}
 
     def encode(self, text: str) -> Tensor:
         if not text:
             raise ValueError("an empty string has no prefix sums: expected bits such as 0110")
         for place, character in enumerate(text, start=1):
             if character not in "01":
-                raise ValueError(f"character {place} of {text!r} is {character!r}: expected only 0 and 1")
+                raise ValueError(f"character {place} of {short(text)} is {character!r}: expected only 0 and 1")
         return one_hot(torch.tensor([[int(character) for character in text]]))
 
     def decode(self, text: str, logits: Tensor) -> dict[str, Any]:
@@ -88,7 +132,7 @@ class PrefixSums:
         return "prefix-sums-internal-post-seed0"
 
     def test_sets(self, size: int, levels: Iterable[int] | None, generator: torch.Generator) -> Iterator[TestSet]:
-        for bits in levels or (32, 64, 128, 256, 512):
-            if bits < 1 or bits != int(bits):
-                raise ValueError(f"a string has a whole number of bits, at least 1, got {bits}")
-            yield f"{bits} bits", *self.batch(size, bits, generator), [bits, 2 * bits]
+        """Random strings, of the usual lengths or of those that you name."""
+        for bits in (32, 64, 128, 256, 512) if levels is None else levels:
+            strings = random_bits(size, whole("the length of a string", bits, 1, 10**6), generator)
+            yield f"{bits} bits", *self.tensors(strings), [int(bits), 2 * int(bits)]

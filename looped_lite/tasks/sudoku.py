@@ -19,9 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..model import LoopedTransformer
+from ..checks import keep, number, whole
 from ..paths import data_path
-from . import IGNORE, TestSet
+from . import IGNORE, Task, TestSet
 from .sudoku_puzzles import Box, apply_symmetry, clash_messages, is_valid_solution, parse, random_symmetry, show, solve
 
 SPLITS = ("train", "validation", "test", "hard_validation", "hard", "extreme")
@@ -123,36 +123,8 @@ def keeps_rules(grids: Tensor, box: Box) -> Tensor:
     return (counts == 1).all(-1).all(-1).all(-1)
 
 
-@torch.no_grad()
-def try_again(
-    model: LoopedTransformer, x: Tensor, loops: int, tries: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Solve puzzles ``x`` (batch, cells, 1 + side); where the answer breaks a rule try again, up to ``tries`` times: from noise, and
-    on a random symmetric image of the puzzle.
-
-    No solution is needed to know when to stop: a full grid that keeps the givens and the rules is one. Returns the last answers
-    (batch, cells), and the try that solved each puzzle (batch,), counted from 1; 0 where none did.
-    """
-    if loops < 1 or tries < 1:
-        raise ValueError(f"loops and tries must be at least 1, got {loops} and {tries}")
-    answers, solved = torch.zeros(x.shape[:2], dtype=torch.long), torch.zeros(len(x), dtype=torch.long)
-    for number in range(1, tries + 1):
-        left = (solved == 0).nonzero()[:, 0]
-        if not len(left):
-            break
-        for rows in left.split(50):  # small batches stay in the processor's cache
-            if number == 1:
-                logits = model(x[rows], loops)
-            else:
-                image, back = model.task.image(x[rows], generator)
-                logits = back(model(image, loops, "noise", generator))
-            answers[rows] = fill(x[rows], logits)
-            solved[rows] = number * keeps_rules(answers[rows], model.task.box).long()
-    return answers, solved
-
-
 @dataclass(frozen=True)
-class Sudoku:
+class Sudoku(Task):
     """The task. ``level`` is the share of the empty cells that a training puzzle is shown on top of its givens, give or take
     a tenth; the curriculum goes down to 0, where half of the puzzles are minimal.
 
@@ -166,6 +138,18 @@ class Sudoku:
     last_level: float = 0.0
     stride: float = 0.04
     most_loops: int = 16  # N of the progressive loss
+
+    board = "looped_lite.boards.sudoku:draw"
+
+    def __post_init__(self) -> None:
+        if len(self.box) != 2 or not all(whole("a side of a box", size, 2, 5) for size in self.box):
+            raise ValueError(f"box must be rows and columns of one box, such as (3, 3), got {self.box}")
+        if self.attention not in ("units", "full"):
+            raise ValueError(f"unknown attention {self.attention!r}: expected units or full")
+        object.__setattr__(self, "box", tuple(map(int, self.box)))
+        keep(self, number, 0, 1, "first_level", "last_level")
+        keep(self, number, 1e-6, 1, "stride")
+        keep(self, whole, 1, 10**6, "most_loops")
 
     @property
     def side(self) -> int:
@@ -218,25 +202,18 @@ class Sudoku:
         puzzles, solutions, _ = load_puzzles(self.box, split)
         return self.tensors(puzzles[:count], solutions[:count])
 
-    def draw_level(self, level: float, generator: torch.Generator) -> float:
-        return level
-
     def harder(self, level: float) -> float:
         return max(round(level - self.stride, 6), self.last_level)
-
-    def loops(self, level: float) -> int:
-        return self.most_loops
 
     def positions(self, cells: int) -> Tensor:
         return torch.cartesian_prod(torch.arange(self.side), torch.arange(self.side))
 
-    def model(self, seed: int = 0, **changes: Any) -> LoopedTransformer:
-        if self.attention not in ("units", "full"):
-            raise ValueError(f"unknown attention {self.attention!r}: expected units or full")
-        mask = unit_masks(self.box) if self.attention == "units" else None
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return LoopedTransformer(self.features, self.classes, **{"heads": 4, "mask": mask, "task": self, **changes})
+    def architecture(self, heads: int) -> dict[str, Any]:
+        if self.attention == "full":
+            return {}
+        if heads % 4:
+            raise ValueError(f"heads must be a multiple of 4 (rows, columns, boxes, everybody), got {heads}")
+        return {"mask": unit_masks(self.box).repeat(heads // 4, 1, 1)}
 
     def encode(self, text: str) -> Tensor:
         grid = parse(text, self.box)
@@ -256,11 +233,27 @@ class Sudoku:
         filled = [given or int(digit) + 1 for given, digit in zip(givens, logits.argmax(-1), strict=True)]
         return {"answer": show(filled), "solved": is_valid_solution(filled, givens, self.box)}
 
+    def drawn(self, answer: str) -> str:
+        rows = [answer[first : first + self.side] for first in range(0, len(answer), self.side)]
+        wide = [
+            "  ".join(" ".join(row[first : first + self.box[1]]) for first in range(0, self.side, self.box[1]))
+            for row in rows
+        ]
+        return "\n".join(
+            row + "\n" * ((place + 1) % self.box[0] == 0 and place + 1 < self.side) for place, row in enumerate(wide)
+        )
+
+    def certify(self, x: Tensor, logits: Tensor) -> Tensor:
+        """Which filled grids keep the rules: then they are the solution, since a puzzle has only one."""
+        return keeps_rules(fill(x, logits), self.box) & logits.isfinite().all(-1).all(-1)
+
     def max_loops(self, x: Tensor) -> int:
-        return 64
+        return 1024
 
     def default_model(self, text: str) -> str:
         side = box_of(text)[0] * box_of(text)[1]
+        if side == 4:
+            raise ValueError("4x4 sudokus have no model: expected 36 characters (6x6) or 81 (9x9)")
         return f"sudoku-{side}x{side}"
 
     def test_sets(self, size: int, levels: Iterable[float] | None, generator: torch.Generator) -> Iterator[TestSet]:
