@@ -1,11 +1,11 @@
 """The exercises of the course as programs: each is a reference, cases, and wrong answers that have a name.
 
-A lesson decorates the learner's function with an exercise of its module, say ``@ex.rms_norm``. The check runs at once and prints
-what it found. A right answer is what the lesson goes on with; for a wrong or missing one it goes on with the course's own version,
-and says so. Nothing is stored, nothing is sent, and no file name matters.
+A lesson decorates the learner's function with an exercise of its module, say ``@ex.rms_norm``. The check runs at once
+and prints what it found. A right answer is what the lesson goes on with; for a wrong or missing one it goes on with the
+course's own version, and says so. Nothing is stored, nothing is sent, and no file name matters.
 
-From the same declaration come the learner's check, the tests of the check, and hidden cases (`Exercise.make_cases` with another
-seed), whose answers may come from another process: `Exercise.judge` looks at outcomes alone and calls nothing of the learner's.
+From the same declaration come the learner's check, the tests of the check, and hidden cases (`Exercise.make_cases` with
+another seed), whose answers may come from another process: `Exercise.judge` looks at outcomes alone.
 """
 
 from __future__ import annotations
@@ -24,21 +24,26 @@ from .comparing import differs, has_floats, like
 from .plain import Case, Named, Outcome, dump, make, tidy
 from .running import STUB, run
 
-__all__ = ["Case", "Exercise", "Mistake", "Named", "Outcome", "Verdict", "report"]
+__all__ = ["Case", "Exercise", "Mistake", "Named", "Outcome", "Verdict", "after", "exercises_of", "report"]
 
 
 class Mistake:
-    """A well-known wrong answer: the sentence that names it, and functions that make it. (A function that takes its arguments
-    the wrong way or stops is a wrong answer, too.)"""
+    """A well-known wrong answer: the sentence that names it, and functions that make it (also such as take wrong arguments
+    or stop)."""
 
     def __init__(self, sentence: str, *functions: Callable) -> None:
         self.sentence, self.functions = sentence, functions
 
 
+def after(answer: Callable, change: Callable) -> Callable:
+    """``answer``, and its value then changed: for wrong answers that are a right one spoilt at the end."""
+    return functools.wraps(answer)(lambda *arguments, **options: change(answer(*arguments, **options)))
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is "solved", "wrong" or "unsolved"; ``sentence`` says why, and ``mistake`` is the declared sentence in it, if one fits.
-    ``turned`` is a word about a value that the lesson turns into what it needs."""
+    """``state`` is "solved", "wrong" or "unsolved"; ``sentence`` says why, with ``mistake``, the declared sentence, in it if
+    one fits. ``turned`` is a word about a value that the lesson turns into what it needs."""
 
     state: str
     sentence: str = ""
@@ -50,11 +55,14 @@ class Verdict:
 class Exercise:
     """One exercise. As a decorator it checks the learner's function, and returns it if it is right, else ``reference``.
 
-    ``cases(generator)`` gives the calls that are compared, at two sizes at least; ``things`` makes what the cases name. ``mistakes`` are
-    told apart by what they return. ``styles`` are right answers written differently. Where an answer is not unique, ``unique`` is False
-    and ``properties``, functions of (value, *arguments), return a sentence about what is wrong or None; ``form`` brings a value into
-    the form that is compared (a sign, an order). ``ask(answer, *arguments)`` calls an answer that is not simply called.
-    ``calls`` names maps that may not be called more often than by the reference. ``uses``: does the lesson use the learner's version?
+    - ``cases(generator)``: the calls that are compared, at two sizes at least; ``things`` makes what they name.
+    - ``mistakes``: wrong answers, told apart by what they return; ``styles``: right ones, written differently.
+    - ``unique=False``: the reference's value is one of many, and only its kind and shape count. ``properties``, functions of
+      (value, *arguments), return a sentence about what is wrong, or None.
+    - ``form(value)``: the form in which values are compared (a sign, an order).
+    - ``ask(answer, *arguments)``: how an answer is asked that is not simply called.
+    - ``calls``: the maps that may not be called more often than by the reference.
+    - ``uses``: does the rest of the lesson use the learner's version?
     """
 
     number: str
@@ -83,7 +91,8 @@ class Exercise:
             print(f"{name}: not solved yet. The lesson goes on with the course's own version.")
             return self.reference
         if verdict.state == "wrong":
-            print(f"{name}: not right yet.\n  {verdict.sentence}\nUntil it is, the lesson goes on with the course's own version.")
+            print(f"{name}: not right yet.\n  {verdict.sentence}")
+            print("Until it is, the lesson goes on with the course's own version.")
             return self.reference
         print(f"{name}: right. {self.seen}".rstrip())
         if verdict.turned:
@@ -134,7 +143,7 @@ class Exercise:
             if problem:
                 named = "" if outcome.changed else self.name(cases, outcomes, place, right)
                 because = f" ({problem})" if named and outcome.stopped else ""
-                hint = f". {case.hint}" if case.hint and not named and not outcome.stopped and not outcome.changed else ""
+                hint = f". {case.hint}" if case.hint and not (named or outcome.stopped or outcome.changed) else ""
                 return Verdict("wrong", f"{case.label}: {named or problem}{because}{hint}.", named)
         return Verdict("solved", turned=next((word for word in words if word), ""))
 
@@ -152,9 +161,8 @@ class Exercise:
         kinds = text and differs(value, right.value, math.inf, math.inf)
         for holds in () if kinds else self.properties:
             text = holds(value, *make(case.arguments, self.things), **make(case.options, self.things)) or text
-        for name in self.calls:
-            count, enough = (sum(n for key, n in each.calls.items() if self.parameter(key) == name) for each in (outcome, right))
-            if not text and count > enough:
+        for name, enough in self.counts(right).items():
+            if not text and (count := self.counts(outcome)[name]) > enough:
                 text = f"the answer is right, but {name} was called {count} times, and {enough} would do"
         return text, word
 
@@ -174,11 +182,16 @@ class Exercise:
         """The name of an argument, by its place or its name."""
         return place if type(place) is str else list(inspect.signature(self.reference).parameters)[place]
 
+    def counts(self, outcome: Outcome) -> dict[str, int]:
+        """How often an answer called each of the maps that count."""
+        counts = {self.parameter(place): count for place, count in outcome.calls.items()}
+        return {name: counts.get(name, 0) for name in self.calls}
+
     # ------------------------------------------------------------ naming a mistake
 
     def name(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int, right: Outcome) -> str:
-        """The sentence of the mistake that gives what the answer gave, on all cases if there is one, else on most of those that
-        went wrong, the ``first`` of them included; there only measured numbers are proof enough."""
+        """The sentence of the mistake that gives what the answer gave: on all cases, if there is one, else on most, with the
+        ``first`` that went wrong among them (where only measured numbers are proof enough)."""
         best, sentence = 0.0, ""
         for mistake in self.mistakes:
             for function in mistake.functions:
@@ -197,8 +210,7 @@ class Exercise:
         """Did two answers do the same on a case: stop alike, or return the same value after as many calls?"""
         if one.stopped or other.stopped:
             return one.stopped == other.stopped
-        counts = ([n for key, n in each.calls.items() if self.parameter(key) in self.calls] for each in (one, other))
-        return not self.differ(one.value, other.value, case) and len({tuple(n) for n in counts}) == 1
+        return self.counts(one) == self.counts(other) and not self.differ(one.value, other.value, case)
 
     def turning(self, answer: Callable) -> Callable:
         """``answer`` with its values turned into the kind of thing that the lesson needs."""

@@ -88,7 +88,9 @@ def differs(got: Any, right: Any, tol: float, atol: float) -> str:
             return f"expected a {type(right).__name__} of {len(right)}, got {describe(got)}"
         if len(got) != len(right):
             return f"expected {len(right)} entries, got {len(got)}"
-        found = ((place, differs(one, other, tol, atol)) for place, (one, other) in enumerate(zip(got, right, strict=True)))
+        found = (
+            (place, differs(one, other, tol, atol)) for place, (one, other) in enumerate(zip(got, right, strict=True))
+        )
         return next((f"entry {place}: {text}" for place, text in found if text), "")
     if type(right) is dict:
         if type(got) is not dict:

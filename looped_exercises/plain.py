@@ -69,7 +69,9 @@ def tidy(value: Any) -> Any:
         return sorted(parts) if all(type(part) in (int, float, str) for part in parts) else parts
     if isinstance(value, GeneratorType | map | zip | filter):
         return Other("a generator (collect what it gives, and return that)")
-    return Other("a function" if callable(value) and hasattr(value, "__code__") else f"an object of type {kind.__name__}")
+    return Other(
+        "a function" if callable(value) and hasattr(value, "__code__") else f"an object of type {kind.__name__}"
+    )
 
 
 def make(value: Any, things: Mapping[str, Callable]) -> Any:
@@ -138,7 +140,9 @@ class Case:
     hint: str = ""
     within: float | None = None
 
-    def __init__(self, label: str, *arguments: Any, hint: str = "", within: float | None = None, **options: Any) -> None:
+    def __init__(
+        self, label: str, *arguments: Any, hint: str = "", within: float | None = None, **options: Any
+    ) -> None:
         self.label, self.arguments, self.options, self.hint, self.within = label, arguments, options, hint, within
 
 
@@ -161,7 +165,9 @@ def dump(value: Any) -> bytes:
             entries = [encode(entry) for entry in part]
             return entries if type(part) is list else {"tuple": entries}
         if part is not None and type(part) not in (bool, int, float, str):
-            raise ValueError(f"not plain data: {type(part).__name__}; expected numbers, strings, tensors, lists or dicts")
+            raise ValueError(
+                f"not plain data: {type(part).__name__}; expected numbers, strings, tensors, lists or dicts"
+            )
         return part
 
     text = json.dumps(encode(value))
