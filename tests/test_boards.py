@@ -15,8 +15,11 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from looped_lite import boards, plots, widgets
+from looped_lite import boards, plots
 from looped_lite.boards import chess, plain, prefix_sums, sudoku
+from looped_lite.recipe import Recipe
+from looped_lite.solving import Watched, watch
+from looped_lite.tasks import Task
 from looped_lite.tasks import chess as task
 from looped_lite.tasks.prefix_sums import PrefixSums
 from looped_lite.tasks.sudoku import Sudoku
@@ -30,7 +33,7 @@ HEAT[0, 4], HEAT[0, 8], HEAT[1, 12] = 0.75, 0.25, 1.0
 
 def watched(logits, text="", settled=None, begun=(0,)):
     """A run with these logits (loops + 1, cells, classes) whose residuals fall."""
-    return widgets.Watched(text, logits, 0.1 ** torch.arange(1.0, len(logits)), settled, begun)
+    return Watched(text, logits, 0.1 ** torch.arange(1.0, len(logits)), settled, begun)
 
 
 # ---------------------------------------------------------------- which imports, which board
@@ -57,7 +60,7 @@ def test_pictures_import_only_from_the_floors_below(folder, below):
         (PrefixSums(), prefix_sums.draw),
         (Sudoku((2, 3)), sudoku.draw),
         (task.Chess(), chess.draw),
-        (SimpleNamespace(), plain.draw),
+        (Task, plain.draw),
         (SimpleNamespace(board=None), plain.draw),
     ],
 )
@@ -112,15 +115,14 @@ def test_the_plain_board_shows_classes_certainty_and_input_on_a_grid():
     assert "changed" not in describe(0) and "average certainty" in describe(0)
 
 
-def test_the_plain_board_takes_a_line_and_tasks_that_tell_little():
+def test_the_plain_board_takes_a_line_and_answers_that_are_not_the_cells():
     line = SimpleNamespace(
         positions=lambda cells: torch.arange(cells)[:, None], encode=lambda text: torch.rand(1, 20, 3)
     )
-    for one in (line, SimpleNamespace(encode=line.encode)):
-        draw, _ = plain.draw(watched(torch.rand(3, 20, 9)), one)
-        ax = draw(2).axes[0]
-        assert squares(ax)[:2] == [(0, 1), (1, 1)] and squares(ax)[16:] == [(0, 0), (1, 0), (2, 0), (3, 0)]
-        assert len(ax.texts) == 20 and len(plots.png(draw(0), small=False)) > 0
+    draw, _ = plain.draw(watched(torch.rand(3, 20, 9)), line)
+    ax = draw(2).axes[0]
+    assert squares(ax)[:2] == [(0, 1), (1, 1)] and squares(ax)[16:] == [(0, 0), (1, 0), (2, 0), (3, 0)]
+    assert len(ax.texts) == 20, "inputs that are not one-hot have no place in the corners"
     draw, describe = plain.draw(watched(torch.rand(4, 2, 64), begun=(0, 2)), line)  # a chess model's two questions
     assert len(draw(0).axes[0].patches) == 2 and "Loop 3 of 3, try 2 of 2:" in describe(3)
 
@@ -163,16 +165,16 @@ PUZZLE, SOLUTION = "..2. 2.1. .3.. ....", "3124241313424231"  # 4x4
 
 @pytest.fixture(scope="module")
 def untrained():
-    return Sudoku((2, 2)).model(seed=0)
+    return Recipe(Sudoku((2, 2))).build()
 
 
 def test_a_sudoku_counts_the_cells_that_break_a_rule(untrained):
-    seen = widgets.watch(untrained, PUZZLE, loops=3)
+    seen = watch(untrained, PUZZLE, loops=3)
     right = torch.tensor([int(digit) for digit in SOLUTION]) - 1
     wrong = right.clone()
     wrong[0] = 3  # a second 4 in the first row
     logits = 9.0 * torch.nn.functional.one_hot(torch.stack([wrong, right, right, right]), 4)
-    draw, describe = boards.sudoku.draw(replace(seen, logits=logits), untrained.task)
+    draw, describe = boards.sudoku.draw(replace(seen, logits=logits), untrained.recipe.task)
     assert "not solved, 4 of 12" in describe(0) and "Loop 1 of 3: solved" in describe(1)
     assert len(draw(0).axes[0].lines) == len(draw(1).axes[0].lines) + 4  # both 4s and what they clash with
 
@@ -297,7 +299,7 @@ FOR_BLACK = "1k5r/8/8/8/8/8/PPP5/1K6 b - - 0 1"  # Rh1 mates; the model sees thi
 
 @pytest.fixture(scope="module")
 def player_of_chess():
-    return task.Chess().model(seed=0, width=16)
+    return Recipe(task.Chess(), width=16).build()
 
 
 def marked(fig, kind):
@@ -308,12 +310,12 @@ def marked(fig, kind):
 
 @pytest.mark.parametrize("fen, move, side", [(MATE, "a1a8", "white"), (FOR_BLACK, "h8h1", "black")])
 def test_a_chess_move_is_shown_on_the_board_as_given(player_of_chess, fen, move, side):
-    seen = widgets.watch(player_of_chess, fen, loops=2)
+    seen = watch(player_of_chess, fen, loops=2)
     assert seen.logits.shape == (3, 2, 64) and seen.residuals.shape == (2,)
     target = task.make_positions([fen], [move]).targets  # in squares of the normalized board
     sure = 20.0 * torch.nn.functional.one_hot(target, 64)
     draw, describe = boards.chess.draw(
-        replace(seen, logits=torch.cat([torch.zeros(1, 2, 64), sure, sure])), player_of_chess.task
+        replace(seen, logits=torch.cat([torch.zeros(1, 2, 64), sure, sure])), player_of_chess.recipe.task
     )
     assert f"{side} to move; likeliest legal moves: {move} 1.00, which mates at once" in describe(1)
     assert "together have probability 1.00; last step" in describe(1) and "not settled in 2 loops" in describe(1)
@@ -329,6 +331,6 @@ def test_a_chess_move_is_shown_on_the_board_as_given(player_of_chess, fen, move,
 
 
 def test_a_settled_position_says_so(player_of_chess):
-    seen = replace(widgets.watch(player_of_chess, MATE, loops=3), settled=2)
-    _, describe = boards.chess.draw(seen, player_of_chess.task)
+    seen = replace(watch(player_of_chess, MATE, loops=3), settled=2)
+    _, describe = boards.chess.draw(seen, player_of_chess.recipe.task)
     assert "not settled yet" in describe(1) and "settled at loop 2" in describe(2)

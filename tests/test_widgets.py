@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 import ipywidgets
 import pytest
@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from looped_lite import boards, widgets
 from looped_lite.pretrained import load_pretrained
-from looped_lite.tasks import chess
+from looped_lite.recipe import Recipe
+from looped_lite.solving import solve_one, watch
+from looped_lite.tasks import Task, chess
 from looped_lite.tasks.sudoku import Sudoku
 
 
@@ -193,7 +195,7 @@ def test_examples_fill_the_field(model):
 
 @pytest.fixture(scope="module")
 def untrained():
-    return Sudoku((2, 2)).model(seed=0)
+    return Recipe(Sudoku((2, 2))).build()
 
 
 def test_one_player_watches_any_task(untrained):
@@ -203,15 +205,26 @@ def test_one_player_watches_any_task(untrained):
     assert "Loop 2 of 3: not solved" in words(player) != before
 
 
-def test_a_task_without_board_and_examples_is_solved_as_well(model):
-    bare = SimpleNamespace(
-        **{name: getattr(model.task, name) for name in ("encode", "decode", "max_loops", "positions")}
-    )
-    told = SimpleNamespace(task=bare, **{name: getattr(model, name) for name in ("embed", "attempts", "read_out")})
-    widget = widgets.solver(told, "0110")
-    assert "cells changed in this loop" not in words(widget) and "average certainty" in words(widget)
+@dataclass(frozen=True)
+class Signs(Task):
+    """The minimum of a task: no board, no examples."""
+
+    name: str = "signs"
+    features = 1
+    classes = 3
+
+    def encode(self, text):
+        return torch.tensor([[[ord(character) - 44.0] for character in text]])
+
+    def decode(self, text, logits):
+        return {"answer": str(logits.argmax(-1).tolist())}
+
+
+def test_a_task_without_board_and_examples_is_solved_as_well():
+    widget = widgets.solver(Recipe(Signs(), width=16).build(), "+-+-")
+    assert "average certainty" in words(widget) and parts(widget, ipywidgets.Text)[0].description == "your instance"
     assert {one.description for one in parts(widget, ipywidgets.Button)} == {"solve", "play", "step back", "step on"}
-    parts(widget, ipywidgets.Text)[0].value = "0" * 1024
+    parts(widget, ipywidgets.Text)[0].value = "-" * 1025
     assert "1025 cells do not fit on a board: expected at most 1024" in words(widget)
 
 
@@ -236,12 +249,12 @@ FOR_BLACK = "1k5r/8/8/8/8/8/PPP5/1K6 b - - 0 1"  # Rh1 mates
 
 @pytest.fixture(scope="module")
 def player_of_chess():
-    return chess.Chess().model(seed=0, width=16)
+    return Recipe(chess.Chess(), width=16).build()
 
 
 def test_a_model_without_from_and_to_is_refused():
     with pytest.raises(ValueError, match=r"\(2, 64\).*got \(64, 2\)"):
-        widgets.watch_player(chess.Chess(target="mask").model(seed=0, width=16), MATE, loops=1)
+        widgets.watch_player(Recipe(chess.Chess(target="mask"), width=16).build(), MATE, loops=1)
 
 
 @pytest.mark.parametrize(
@@ -278,33 +291,33 @@ def test_a_missing_python_chess_becomes_a_sentence(player_of_chess, monkeypatch)
     assert "looped-lite[chess]" in words(widget) and not parts(widget, ipywidgets.IntSlider)
 
 
-# ---------------------------------------------------------------- watch: moves with it to solving.py
+# ---------------------------------------------------------------- watching
 
 
 @pytest.mark.parametrize("text", ["0", "1", "0110100110", "1" * 33])
 def test_watch_sees_what_solve_answers(model, text):
-    seen, solution = widgets.watch(model, text), model.solve(text)
-    assert model.task.decode(text, seen.logits[solution.loops])["answer"] == solution.answer
-    assert seen.settled == (solution.loops if solution.settled else None)
+    seen, solution = watch(model, text), solve_one(model, text)
+    assert model.recipe.task.decode(text, seen.logits[solution.loops])["answer"] == solution.answer
+    assert seen.settled == (solution.loops if solution.status == "settled" else None)
     assert seen.residuals[solution.loops - 1] == pytest.approx(solution.residual, rel=1e-3)
     assert seen.logits.shape == (seen.loops + 1, 1 + len(text), 2)
 
 
 def test_watch_stops_where_it_is_told_to(model):
-    seen = widgets.watch(model, "0110", loops=3)
+    seen = watch(model, "0110", loops=3)
     assert seen.loops == 3 and seen.settled is None
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        widgets.watch(model, "0110", loops=0)
+        watch(model, "0110", loops=0)
 
 
 def test_a_sudoku_is_watched_until_the_rules_are_kept():
     model = load_pretrained("sudoku-6x6")
     puzzle = "3....1..15.........4.2.......26....3"
-    stopped = widgets.watch(model, puzzle, loops=1, tries=3)
+    stopped = watch(model, puzzle, loops=1, tries=3)
     assert stopped.begun == (0, 1, 2) and stopped.loops == 3 and len(stopped.logits) == 4
-    seen, found = widgets.watch(model, puzzle, loops=2, tries=16), model.solve(puzzle, loops=2)
-    assert (model.task.decode(puzzle, seen.logits[-1])["answer"], seen.loops) == (found.answer, found.loops)
-    _, describe = boards.sudoku.draw(stopped, model.task)
+    seen, found = watch(model, puzzle, loops=8, tries=16), solve_one(model, puzzle, every=8)
+    assert (model.recipe.task.decode(puzzle, seen.logits[-1])["answer"], seen.loops) == (found.answer, found.loops)
+    _, describe = boards.sudoku.draw(stopped, model.recipe.task)
     assert "try" not in describe(0) and "Loop 2 of 3, try 2 of 3" in describe(2)
-    once = widgets.watch(model, puzzle, tries=16)
-    assert once.begun == (0,) and model.task.decode(puzzle, once.logits[-1])["solved"]
+    once = watch(model, puzzle, tries=16)
+    assert once.begun == (0,) and model.recipe.task.decode(puzzle, once.logits[-1])["solved"]
