@@ -33,6 +33,7 @@ from looped_lite.exercises import lesson_00 as ex
 from looped_lite.exercises import report
 from looped_lite.model import count_parameters
 from looped_lite.pretrained import load_pretrained
+from looped_lite.solving import watch
 from looped_lite.tasks import prefix_sums
 from looped_lite.tasks.sudoku_puzzles import clashes, solve
 from looped_lite.training import accuracy_over_loops
@@ -116,8 +117,8 @@ assert ex.running_parity.state == "solved"
 
 # %%
 text = "1011010011100101"
-seen = widgets.watch(model, text)
-draw, describe = boards.prefix_sums.draw(seen, model.task)
+seen = watch(model, text)
+draw, describe = boards.prefix_sums.draw(seen, model.recipe.task)
 plots.show(
     plots.gif([draw(loop) for loop in range(15)], seconds=7),
     alt="A row of 16 input bits and the model's answers below. Over 14 loops wrong answers, struck out, "
@@ -203,7 +204,7 @@ assert sibling.settled and sibling.answer == right
 # %%
 generator = torch.Generator().manual_seed(7)
 bits = torch.randint(2, (128,), generator=generator)
-long = widgets.watch(model, "".join(map(str, bits.tolist())), tol=1e-4)
+long = watch(model, "".join(map(str, bits.tolist())), tol=1e-4)
 truth = torch.tensor(running_parity(bits.tolist()))
 chances = long.logits[:, 1:].softmax(-1).gather(-1, truth.expand(len(long.logits), -1)[..., None])[..., 0]
 plots.show(
@@ -250,7 +251,7 @@ assert all(model.card["scores"][f"exact_{length}"] >= 0.98 for length in (64, 12
 sudoku = load_pretrained("sudoku-9x9")
 print(f"{count_parameters(sudoku):,} parameters")
 puzzle = "31.7.....4.6.2.3...8...45.......6413...31....7..4..6.........58....6....9..5....."
-thought = widgets.watch(sudoku, puzzle, loops=120)
+thought = watch(sudoku, puzzle, loops=120)
 givens = torch.tensor([int(digit) for digit in puzzle.replace(".", "0")])
 sure, digits = thought.logits.softmax(-1).max(-1)  # each (loops + 1, 81)
 digits = torch.where(givens > 0, givens, digits + 1)

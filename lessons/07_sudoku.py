@@ -44,6 +44,7 @@ from looped_lite.fixed_points import iterate, leading_eigenvalues
 from looped_lite.model import count_parameters
 from looped_lite.paths import data_path
 from looped_lite.pretrained import load_pretrained
+from looped_lite.solving import watch
 from looped_lite.tasks import exact_match
 from looped_lite.tasks.sudoku import SPLITS, Sudoku, load_puzzles, one_hot
 from looped_lite.tasks.sudoku_puzzles import clash_messages, parse, show, solve
@@ -533,8 +534,8 @@ assert scores["easy_256"] >= 0.99 and scores["hard_256"] >= 0.97 and patient.car
 solved_at = torch.stack([right["hard"][t] for t in loops])
 late = [int(i) for i in range(200) if solved_at[-1, i] and not solved_at[loops.index(8), i]]
 chosen = show(puzzles[late[0]].tolist())
-seen = widgets.watch(model, chosen, loops=40)
-draw, describe = boards.sudoku.draw(seen, model.task)
+seen = watch(model, chosen, loops=40)
+draw, describe = boards.sudoku.draw(seen, model.recipe.task)
 frames = [t for t in (*range(11), 12, 14, 16, 18, 20, 24, 28, 32, 36) if t <= seen.loops]
 plots.show(
     plots.gif([draw(loop) for loop in frames], seconds=10),
@@ -724,7 +725,7 @@ assert 0.4 < everybody < 0.65
 hard_puzzles, hard_solutions, _ = load_puzzles(NINE, "hard")
 slow = [row for row in read_rows(data_path("results", "sudoku_9x9_each.csv")) if row["split"] == "hard"]
 index = next(int(row["index"]) for row in slow if row["right_at"] == "128")
-seen = widgets.watch(nine, show(hard_puzzles[index].tolist()), loops=160)
+seen = watch(nine, show(hard_puzzles[index].tolist()), loops=160)
 picks = [1, 4, 16, 32, 48, 64, 96, 128]
 given = hard_puzzles[index]
 likeliest = seen.logits.softmax(-1).max(-1)
