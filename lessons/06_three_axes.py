@@ -108,7 +108,7 @@ assert 0.5 < min(away["none", "post"]) < 1
 assert home["internal", "peri"] == (1, 1, 1) and min(away["internal", "peri"]) < 0.5
 steps_of = {key: int(model.card["steps"]) for key, model in models.items()}
 assert all(steps == (2000 if key[0] == "none" else 600) for key, steps in steps_of.items())
-assert all(float(model.card["lr"]) == (0.001 if key[0] == "none" else 0.003) for key, model in models.items())
+assert all(model.recipe.lr == (0.001 if key[0] == "none" else 0.003) for key, model in models.items())
 
 # %% [markdown]
 # After 30 loops everybody is right. With recall and the outer norm: right, and right for ever. Without recall two seeds stay right, and one loses two of its eight strings. Internal recall with

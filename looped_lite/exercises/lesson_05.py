@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..evaluation import accuracy_over_loops
-from ..model import LoopedTransformer
+from ..model import Loop, LoopedTransformer
 from ..recipe import Recipe
 from ..tasks import IGNORE, correct_cells, exact_match
 from ..tasks.prefix_sums import PrefixSums
@@ -105,6 +105,13 @@ def share_after(t: int) -> float:
     return min(max(t, 0), 6) / 8
 
 
+class CountedLoop(Loop):
+    """The loop of `Half`."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.model.step(z, self.h)
+
+
 class Half(LoopedTransformer):
     """A stand-in whose answers are known: after t loops the first t of 8 strings are right, the others in about half their cells.
 
@@ -123,7 +130,10 @@ class Half(LoopedTransformer):
         h[..., 3] = torch.arange(len(x))[:, None]
         return h
 
-    def step(self, z: Tensor, h: Tensor, angles: Tensor | None = None) -> Tensor:
+    def loop(self, x: Tensor) -> Loop:
+        return CountedLoop(self, self.encode(x))
+
+    def step(self, z: Tensor, h: Tensor) -> Tensor:
         self.loops_run += 1
         return torch.cat([z[..., :2], z[..., 2:3] + 1, z[..., 3:]], dim=-1)
 
