@@ -231,7 +231,7 @@ def run_solve(args: argparse.Namespace) -> int:
     lines: list[int] = []
     texts = numbered(read_lines(args.file), lines) if args.file else iter(args.instances)
     ahead = (
-        1 if args.file == "-" and sys.stdin.isatty() else AHEAD
+        1 if args.file == "-" and sys.stdin is not None and sys.stdin.isatty() else AHEAD
     )  # a person at the keyboard wants each answer at once
     code = 0
     for place, solution in enumerate(solve(choose, texts, args.loops, args.restart, ahead=ahead, strict=False)):
