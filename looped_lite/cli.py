@@ -310,7 +310,7 @@ def run_card(args: argparse.Namespace) -> int:
     if args.model is None:
         print("\n".join(pretrained_names()))
         return 0
-    if not model_path(args.model).is_file():
+    if not os.path.isfile(model_path(args.model)):
         load_pretrained(args.model)  # says that there is none, and what there is
     print(json.dumps(load_tensors(model_path(args.model))[1], indent=2, ensure_ascii=False))
     return 0

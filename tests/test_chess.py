@@ -213,7 +213,7 @@ def test_offsets_number_the_differences_of_rank_and_file():
 @pytest.mark.parametrize("target", ["squares", "mask"])
 def test_every_variant_learns(attention, target):
     task = Chess(attention=attention, target=target, sources=("random",))
-    model = task.model(seed=1, width=16)
+    model = Recipe(task, seed=1, width=16).build()
     x, y = task.batch(8, 1, torch.Generator().manual_seed(8))
     assert model(x, loops=2).shape == ((8, 2, 64) if target == "squares" else (8, 64, 2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -451,7 +451,7 @@ def test_a_short_row_a_missing_column_and_a_damaged_file_are_named(tmp_path):
 
 def test_train_save_load_and_solve(tmp_path, capsys):
     task = Chess(sources=("random",))
-    model = task.model(seed=0, width=16)
+    model = Recipe(task, width=16).build()
     run = train(model, task, 2, batch=2, progress=False)
     assert run.finished and len(run.history["loss"]) == 2
     path = save_pretrained(model, tmp_path / "tiny.safetensors", {"model": {"seed": 0}})

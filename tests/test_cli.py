@@ -38,7 +38,7 @@ def cli(capsys):
 @pytest.fixture
 def model(tmp_path):
     """An untrained model in a file, quick to run."""
-    return save_pretrained(PrefixSums().model(0, width=16, heads=2), tmp_path / "m.safetensors", {})
+    return save_pretrained(Recipe(PrefixSums(), width=16, heads=2).build(), tmp_path / "m.safetensors", {})
 
 
 def fails(result, *pieces):
