@@ -2,7 +2,8 @@
 
 The floors, from the ground up; a file imports only from floors below its own:
 
-1. `blocks`, `fixed_points`, `checkpoints`, `intervals`, `paths`, `checks`
+0. `checks`, `tables`
+1. `blocks`, `fixed_points`, `checkpoints`, `intervals`, `paths`
 2. `model`, `tasks`, `plots`
 3. `recipe`
 4. `training`, `solving`, `evaluation`, `pretrained`
