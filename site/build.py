@@ -247,6 +247,7 @@ html:
   use_issues_button: false
   use_repository_button: false
   use_edit_page_button: false
+  favicon: _static/icon.svg
 launch_buttons: {thebe: false, colab_url: "", binderhub_url: "", notebook_interface: classic}
 parse: {myst_enable_extensions: [dollarmath, amsmath]}
 sphinx:
@@ -275,14 +276,35 @@ def write_book(lessons: list[Path], reference: list[str]) -> None:
     (PAGES / "_toc.yml").write_text(toc, encoding="utf-8")
 
 
+# what the theme writes, and what the site has instead: first to take away, then to name for those who hear the page
+TIDY = [
+    (r'<script[^>]*\bsrc="https?://[^"]*"[^>]*>\s*</script>', ""),
+    (r'<link[^>]*\bhref="https?://[^"]*"[^>]*>', ""),
+    (r'<script type="application/vnd.jupyter.widget-state\+json">.*?</script>', ""),
+    (r"<script>const THEBE_JS_URL.*?</script>", ""),
+    (r'<script type="text/x-thebe-config">.*?</script>', ""),
+    (r"<(?:script|link)[^>]*sphinx-thebe[^>]*>(?:</script>)?", ""),
+    (r"<button[^>]*theme-switch-button.*?</button>", ""),
+    (r'data-default-mode=""', 'data-default-mode="light"'),
+    (r'(<button class="[^"]*search-button-field[^"]*"[^>]*?) aria-label="Search"', r"\1"),
+    (r'<summary aria-label="Toggle hidden content">', "<summary>"),
+    (r'<summary>(?=\s*<span class="toctree-toggle")', '<summary aria-label="pages of this chapter">'),
+]
+
+
 def tidy(page: Path) -> None:
-    """Take away what the theme adds and the course does not want: scripts for widgets, and all that comes from another server."""
+    """Take away what the theme adds and the course does not want: what comes from another server, and scripts that are there twice."""
     text = page.read_text(encoding="utf-8")
-    text = re.sub(r'<script[^>]*\bsrc="https?://[^"]*"[^>]*>\s*</script>', "", text)
-    text = re.sub(r'<link[^>]*\bhref="https?://[^"]*"[^>]*(?:stylesheet|preconnect|preload|icon)[^>]*>', "", text)
-    text = re.sub(
-        r'<script[^>]*type="application/vnd.jupyter.widget-state\+json".*?</script>', "", text, flags=re.DOTALL
-    )
+    for pattern, better in TIDY:
+        text = re.sub(pattern, better, text, flags=re.DOTALL)
+    seen: set[str] = set()
+
+    def once(match: re.Match) -> str:
+        again = match[1] in seen
+        seen.add(match[1])
+        return "" if again else match[0]
+
+    text = re.sub(r'<script[^>]*\bsrc="([^"]+)"[^>]*>\s*</script>', once, text)
     page.write_text(text, encoding="utf-8")
 
 
@@ -308,6 +330,7 @@ def build(out: Path) -> int:
     for folder in ("files", "reference", "_static"):
         (PAGES / folder).mkdir(parents=True)
     shutil.copy(package_file("mathjax", "es5/tex-svg-full.js"), PAGES / "_static" / "mathjax.js")
+    shutil.copy(HERE / "icon.svg", PAGES / "_static" / "icon.svg")
     shutil.copy(HERE / "style.css", PAGES / "_static" / "course.css")
     lessons = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     names = {path.stem[:2]: path.stem for path in lessons}
@@ -337,7 +360,10 @@ def build(out: Path) -> int:
     for folder in ("files", "pictures"):
         shutil.copytree(PAGES / folder, out / folder, dirs_exist_ok=True)
     for page in out.rglob("*.html"):
-        tidy(page)
+        if "_static" in page.parts:  # a template of the theme, not a page
+            page.unlink()
+        else:
+            tidy(page)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
     print(f"{len(list(out.rglob('*.html')))} pages, {size:.0f} MB: open {out / 'index.html'}")
     return 0

@@ -76,7 +76,9 @@ def as_lists(value):
 
 
 def as_arrays(value):
-    return value.detach().numpy() if type(value) in TENSORS else np.array(value) if type(value) in (int, float) else value
+    return (
+        value.detach().numpy() if type(value) in TENSORS else np.array(value) if type(value) in (int, float) else value
+    )
 
 
 def as_tensors(value):
@@ -95,7 +97,9 @@ def sizes(case):
     """The shapes and lengths in the arguments of a case."""
     parts = [*case.arguments, *case.options.values()]
     parts += [detail for part in parts if type(part) is Named for detail in part.details]
-    return tuple(tuple(p.shape) if type(p) in TENSORS else len(p) for p in parts if type(p) in (*TENSORS, list, tuple, str))
+    return tuple(
+        tuple(p.shape) if type(p) in TENSORS else len(p) for p in parts if type(p) in (*TENSORS, list, tuple, str)
+    )
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.__name__[-2:])
@@ -181,7 +185,10 @@ def test_arguments_changed_in_place_are_named(exercise):
 
     outcome = exercise.run(changes, case)
     assert place in outcome.changed
-    assert f"{exercise.parameter(place)} was changed in place" in exercise.problem(case, outcome, exercise.run(exercise.reference, case))[0]
+    assert (
+        f"{exercise.parameter(place)} was changed in place"
+        in exercise.problem(case, outcome, exercise.run(exercise.reference, case))[0]
+    )
 
 
 @each
@@ -203,7 +210,10 @@ def test_other_kinds_of_value_are_turned_or_refused_with_a_word(exercise, change
 def test_nan_a_percent_and_a_missing_entry_are_noticed(exercise):
     cases = exercise.make_cases()
     rights = [exercise.run(exercise.reference, case) for case in cases]
-    for change in (spoil, lambda value: value * 1.05 if type(spoil(value)) is float or type(value) in TENSORS else value):
+    for change in (
+        spoil,
+        lambda value: value * 1.05 if type(spoil(value)) is float or type(value) in TENSORS else value,
+    ):
         changed = [Outcome(turn_over(right.value, change), calls=right.calls) for right in rights]
         if not all(same(right.value, other.value) for right, other in zip(rights, changed, strict=True)):
             assert exercise.judge(cases, changed).state == "wrong"
