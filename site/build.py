@@ -161,7 +161,7 @@ def write_results() -> None:
 
 def signature(node: ast.FunctionDef) -> str:
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    return f"{node.name}({ast.unparse(node.args)}){returns}"
+    return f"{node.name}({re.sub(r'^self(, )?', '', ast.unparse(node.args))}){returns}"
 
 
 def described(node: ast.AST, level: str) -> list[str]:
@@ -272,12 +272,15 @@ def write_book(lessons: list[Path], reference: list[str]) -> None:
     toc = "format: jb-book\nroot: index\nparts:\n- caption: Lessons\n  chapters:\n"
     toc += "".join(f"  - file: {path.stem}\n" for path in lessons)
     toc += "- caption: More\n  chapters:\n" + "".join(f"  - file: {name}\n" for name in others)
-    toc += "  - file: reference\n    sections:\n" + "".join(f"    - file: {name}\n" for name in reference)
+    toc += "  - file: reference\n    sections:\n" + "".join(
+        f"    - file: {name}\n      title: {name.partition('.')[2].replace('._', '.')}\n" for name in reference
+    )
     (PAGES / "_toc.yml").write_text(toc, encoding="utf-8")
 
 
 # what the theme writes, and what the site has instead: first to take away, then to name for those who hear the page
 TIDY = [
+    (r'localStorage.getItem\("(mode|theme)"\) \|\| ""', r'localStorage.getItem("\1") || "light"'),
     (r'<script[^>]*\bsrc="https?://[^"]*"[^>]*>\s*</script>', ""),
     (r'<link[^>]*\bhref="https?://[^"]*"[^>]*>', ""),
     (r'<script type="application/vnd.jupyter.widget-state\+json">.*?</script>', ""),
