@@ -20,7 +20,7 @@ from .plain import Case, Outcome, make, same, tidy
 STUB = "your turn"
 
 
-def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: Callable | None = None) -> Outcome:  # noqa: B006
+def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: Callable | None = None) -> Outcome:
     """Call ``answer`` with copies of the case's arguments, or hand both to ``ask``, and say what came of it as plain data.
 
     Random numbers begin the same for every call and are afterwards as they were, like the gradient mode and the default dtype.
