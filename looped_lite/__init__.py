@@ -8,7 +8,7 @@ The floors, from the ground up; a file imports only from floors below its own:
 3. `recipe`
 4. `training`, `solving`, `evaluation`, `pretrained`
 5. `boards`
-6. `widgets`, `doctor`, `cli`
+6. `widgets`, `doctor`, `cli`, `exercises`
 """
 
 __version__ = "0.1.0"

@@ -306,7 +306,7 @@ def test_watch_sees_what_solve_answers(model, text):
 def test_watch_stops_where_it_is_told_to(model):
     seen = watch(model, "0110", loops=3)
     assert seen.loops == 3 and seen.settled is None
-    with pytest.raises(ValueError, match="from 1 to .* got 0"):
+    with pytest.raises(ValueError, match=r"from 1 to .* got 0"):
         watch(model, "0110", loops=0)
 
 
