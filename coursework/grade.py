@@ -49,9 +49,15 @@ STOPS = {
 class Run:
     """A submission in a worker. When the worker is stopped a new one is started, without the cell that stopped it."""
 
-    def __init__(self, submission: Submission, assignment: Assignment, mine: dict[str, Any], start: Callable[[], Sandbox]):
+    def __init__(
+        self, submission: Submission, assignment: Assignment, mine: dict[str, Any], start: Callable[[], Sandbox]
+    ):
         problems = {problem.name for problem in assignment.problems}
-        kept = [cell for cell in submission.cells if cell.name in problems or not cell.name.startswith(f"{assignment.name}-")]
+        kept = [
+            cell
+            for cell in submission.cells
+            if cell.name in problems or not cell.name.startswith(f"{assignment.name}-")
+        ]
         self.cells = [(cell, cell.name in problems) for cell in kept]
         self.names, self.start, self.worker = {"STUDENT": submission.student, "mine": mine}, start, None
         self.notes: dict[int, list[str]] = {}
@@ -144,8 +150,16 @@ def grade_one(
     if earlier is not None:
         return earlier
     mine = personal(assignment.numbers, assignment.name, student)
-    result = {"key": key, "student": student, "assignment": assignment.name, "outcome": submission.outcome, "notes": submission.notes}
-    verdicts = {problem.name: Verdict("missing", OUTCOMES.get(submission.outcome, "")) for problem in assignment.problems}
+    result = {
+        "key": key,
+        "student": student,
+        "assignment": assignment.name,
+        "outcome": submission.outcome,
+        "notes": submission.notes,
+    }
+    verdicts = {
+        problem.name: Verdict("missing", OUTCOMES.get(submission.outcome, "")) for problem in assignment.problems
+    }
     if not submission.outcome:
         run = Run(submission, assignment, mine, lambda: Sandbox(way, package, limits, covered))
         for problem in assignment.problems:
@@ -169,7 +183,15 @@ def grade_one(
 
 def identity(submission: Submission, assignment: Assignment, secret: str, limits: Limits) -> str:
     """A digest of all that a result depends on."""
-    facts = [submission.student, submission.outcome, submission.path.name, assignment.name, assignment.version, secret, asdict(limits)]
+    facts = [
+        submission.student,
+        submission.outcome,
+        submission.path.name,
+        assignment.name,
+        assignment.version,
+        secret,
+        asdict(limits),
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + b"\0" + submission.data).hexdigest()
 
 
@@ -230,9 +252,13 @@ def grade(
 
             client = Client(dask)
         with parallel_config("dask") if dask else nullcontext():
-            how = {} if dask else {"n_jobs": workers, "backend": "threading"}  # the work is done by the workers' own processes
+            how = (
+                {} if dask else {"n_jobs": workers, "backend": "threading"}
+            )  # the work is done by the workers' own processes
             tasks = (
-                delayed(grade_one)(student, entry, assignment.name if dask else assignment, out, secret, limits, way, package, covered)
+                delayed(grade_one)(
+                    student, entry, assignment.name if dask else assignment, out, secret, limits, way, package, covered
+                )
                 for student, entry in entries
             )
             stream = Parallel(return_as="generator_unordered", **how)(tasks)

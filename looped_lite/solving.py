@@ -22,6 +22,7 @@ from .tasks import Task
 STATUSES = ("solved", "settled", "cycling", "ran out", "diverged", "invalid")
 CELLS_AT_ONCE = 1280  # cells that a pool steps together: more leave the processor's cache and are slower
 AHEAD = 8192  # instances that are read before the first of them is answered, at most
+TINY = 1e-30  # a state of length 0 that stays there has residual 0
 LOOK_EVERY = 4  # loops between two looks at the task's certificate
 
 
@@ -131,14 +132,14 @@ class Pool:
     def step(self) -> list[tuple[Job, Solution]]:
         """One loop for every running instance; returns the jobs that are done, with what became of them."""
         before, self.z = self.z, self.loop(self.z)
-        size = lengths(self.z)
-        residual = lengths(self.z - before) / size
+        size, moved = lengths(self.z), lengths(self.z - before)
+        residual = moved / size.clamp_min(TINY)
         rest = (residual <= self.tol).tolist()  # an overflowing state has residual nan, and is not at rest
         lost = (~size.isfinite()).tolist()
-        back_again = (lengths(self.z - self.anchor) <= 1e-3 * lengths(self.z - before)).tolist()
+        back_again = (lengths(self.z - self.anchor) <= 1e-3 * moved).tolist()
         for job in self.jobs:
             job.age, job.used = job.age + 1, job.used + 1
-        right = self.certified()
+        right = self.certified([a or b for a, b in zip(rest, back_again, strict=True)])
         done, again, keep = [], [], []
         for row, job in enumerate(self.jobs):
             status = (
@@ -164,12 +165,12 @@ class Pool:
         left = job.age + job.budget - job.used
         return min(self.restart(job.tries - 1), left) if self.certifies else left
 
-    def certified(self) -> set[int]:
-        """The rows whose answer the task certifies. It is asked every few loops, and at the end of a try."""
+    def certified(self, ends: list[bool]) -> set[int]:
+        """The rows whose answer the task certifies. It is asked every few loops, and at the end of a try (``ends``, or out of loops)."""
         due = [
             row
             for row, job in enumerate(self.jobs)
-            if self.certifies and (job.age % LOOK_EVERY == 0 or job.age >= self.limit(job))
+            if self.certifies and (ends[row] or job.age % LOOK_EVERY == 0 or job.age >= self.limit(job))
         ]
         if not due:
             return set()
@@ -185,9 +186,10 @@ class Pool:
 
     def answer(self, job: Job, row: int, status: str, residual: float) -> Solution:
         """What has become of a job that ends in this loop."""
-        said: dict[str, Any] = {"answer": None}
-        if status != "diverged":
-            said = self.task.decode(job.text, job.back(self.loop.read_out(self.z[row : row + 1]))[0])
+        logits = job.back(self.loop.read_out(self.z[row : row + 1]))[0]
+        if status == "diverged" or not logits.isfinite().all():  # what is not a number names no class
+            return Solution(job.text, None, "diverged", job.used, job.tries, residual)
+        said = self.task.decode(job.text, logits)
         return Solution(job.text, said.pop("answer"), status, job.used, job.tries, residual, said)
 
 
@@ -346,7 +348,7 @@ def watch(
             )
         ):
             before, z = z, loop(z)
-            residuals.append(float(lengths(z - before) / lengths(z)))
+            residuals.append(float(lengths(z - before) / lengths(z).clamp_min(TINY)))
             logits.append(back(loop.read_out(z)))
             if settled is None and residuals[-1] <= tol:
                 settled = len(residuals)

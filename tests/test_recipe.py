@@ -215,7 +215,7 @@ def test_tasks_by_name_and_back():
     assert kind_of(PrefixSums()) == "prefix-sums"
     with pytest.raises(ValueError, match="task prefix-sums has no setting 'colour': expected some of first_level, "):
         get_task("prefix-sums", colour=3)
-    with pytest.raises(ValueError, match="task sudoku cannot be made with {'box': 3}"):
+    with pytest.raises(ValueError, match=r"task sudoku cannot be made with {'box': 3}"):
         get_task("sudoku", box=3)
 
 
@@ -257,7 +257,7 @@ def test_a_broken_task_file_is_one_line(tmp_path, monkeypatch, text):
     (tmp_path / "broken_task.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_task", raising=False)
-    with pytest.raises(ValueError, match="no task 'broken_task:Task': ."):
+    with pytest.raises(ValueError, match=r"no task 'broken_task:Task': ."):
         get_task("broken_task:Task")
 
 

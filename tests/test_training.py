@@ -604,7 +604,7 @@ def test_a_run_without_all_its_parts_is_refused(tmp_path, kind, how):
     else:
         tensors[kind] = torch.zeros(3)
     save_tensors(path, tensors, facts)
-    with pytest.raises(ValueError, match="run.safetensors|a recipe must be") as caught:
+    with pytest.raises(ValueError, match=r"run.safetensors|a recipe must be") as caught:
         run(path, pool=8)
     assert "\n" not in str(caught.value)
 
