@@ -97,7 +97,9 @@ def summary_page(results: Sequence[dict[str, Any]], assignment: Assignment, way:
         mistakes.pop("", None)
         if mistakes:
             rows = sorted(mistakes.items(), key=lambda pair: (-pair[1], pair[0]))[:5]
-            parts.append(f"<h2>{html.escape(problem.declare(assignment.blank).title)}: the commonest mistakes</h2>\n<ul>\n")
+            parts.append(
+                f"<h2>{html.escape(problem.declare(assignment.blank).title)}: the commonest mistakes</h2>\n<ul>\n"
+            )
             parts += [f"<li>{count}: {html.escape(sentence)}</li>\n" for sentence, count in rows]
             parts.append("</ul>\n")
     parts.append(f"<h2>How it was graded</h2>\n<p>{html.escape(PROTECTION[way])}</p>\n")
@@ -115,9 +117,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
 
 
 def file_name(student: str) -> str:
-    """A name for a student's page that is a file's name anywhere; no two students share one."""
+    """A name for a student's page that is a file's name anywhere, also where case does not count; no two students share one."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", student).strip("._")[:60]
-    return plain if plain == student else f"{plain or 'student'}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    return (
+        plain
+        if plain and plain == student.lower()
+        else f"{plain or 'student'}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    )
 
 
 def write(results: Sequence[dict[str, Any]], assignment: Assignment, out: Path, way: str) -> None:
@@ -129,12 +135,15 @@ def write(results: Sequence[dict[str, Any]], assignment: Assignment, out: Path, 
         points = [result["problems"][name]["points"] for name in names]
         page_name = f"feedback/{file_name(result['student'])}.html"
         percent = round(100 * result["score"] / most, 2)
-        rows.append([result["student"], assignment.name, result["score"], most, percent, result["outcome"], *points, page_name])
+        rows.append(
+            [result["student"], assignment.name, result["score"], most, percent, result["outcome"], *points, page_name]
+        )
     header = ["student", "assignment", "score", "max_score", "percent", "outcome", *names, "feedback"]
     write_atomic(out / "grades.csv", table(header, rows))
     canvas = [[row[0], "", "", row[0], "", row[2]] for row in rows]
     write_atomic(
-        out / "grades-canvas.csv", table(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.title], canvas)
+        out / "grades-canvas.csv",
+        table(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.title], canvas),
     )
     write_atomic(out / "grades-moodle.csv", table(["username", assignment.title], [[row[0], row[2]] for row in rows]))
     write_atomic(out / "summary.html", summary_page(results, assignment, way))

@@ -42,6 +42,16 @@ STOPS = {
     "garbled": "sent something that is not an answer.",
 }
 
+VALUES = (  # how a comparison says what was expected, and what the feedback says instead
+    (r", the most at \[.*$", "."),
+    (r"expected (-?[\d.]+(e[-+]?\d+)?|-?inf|nan|NaN|True|False|None|'.*?'), got .*$", "the value is not right."),
+    (r"expected (bool|int|float|str) \S+, got", r"expected a value of type \1, got"),
+    (
+        r"expected (list|tuple|dict) [\[({].*?, got (?=an? |None|bool|int|float|str|list|tuple|dict)",
+        r"expected a \1, got ",
+    ),
+    (r"expected the keys .*$", "the keys are not right."),
+)
 
 # --- one submission ---
 
@@ -49,9 +59,15 @@ STOPS = {
 class Run:
     """A submission in a worker. When the worker is stopped a new one is started, without the cell that stopped it."""
 
-    def __init__(self, submission: Submission, assignment: Assignment, mine: dict[str, Any], start: Callable[[], Sandbox]):
+    def __init__(
+        self, submission: Submission, assignment: Assignment, mine: dict[str, Any], start: Callable[[], Sandbox]
+    ):
         problems = {problem.name for problem in assignment.problems}
-        kept = [cell for cell in submission.cells if cell.name in problems or not cell.name.startswith(f"{assignment.name}-")]
+        kept = [
+            cell
+            for cell in submission.cells
+            if cell.name in problems or not cell.name.startswith(f"{assignment.name}-")
+        ]
         self.cells = [(cell, cell.name in problems) for cell in kept]
         self.names, self.start, self.worker = {"STUDENT": submission.student, "mine": mine}, start, None
         self.notes: dict[int, list[str]] = {}
@@ -144,8 +160,16 @@ def grade_one(
     if earlier is not None:
         return earlier
     mine = personal(assignment.numbers, assignment.name, student)
-    result = {"key": key, "student": student, "assignment": assignment.name, "outcome": submission.outcome, "notes": submission.notes}
-    verdicts = {problem.name: Verdict("missing", OUTCOMES.get(submission.outcome, "")) for problem in assignment.problems}
+    result = {
+        "key": key,
+        "student": student,
+        "assignment": assignment.name,
+        "outcome": submission.outcome,
+        "notes": submission.notes,
+    }
+    verdicts = {
+        problem.name: Verdict("missing", OUTCOMES.get(submission.outcome, "")) for problem in assignment.problems
+    }
     if not submission.outcome:
         run = Run(submission, assignment, mine, lambda: Sandbox(way, package, limits, covered))
         for problem in assignment.problems:
@@ -157,7 +181,7 @@ def grade_one(
         problem.name: {
             "points": problem.points if verdicts[problem.name].state == "solved" else 0,
             "state": verdicts[problem.name].state,
-            "sentence": scrub(verdicts[problem.name].sentence),
+            "sentence": scrub(discreet(verdicts[problem.name])),
             "mistake": verdicts[problem.name].mistake,
         }
         for problem in assignment.problems
@@ -169,7 +193,15 @@ def grade_one(
 
 def identity(submission: Submission, assignment: Assignment, secret: str, limits: Limits) -> str:
     """A digest of all that a result depends on."""
-    facts = [submission.student, submission.outcome, submission.path.name, assignment.name, assignment.version, secret, asdict(limits)]
+    facts = [
+        submission.student,
+        submission.outcome,
+        submission.path.name,
+        assignment.name,
+        assignment.version,
+        secret,
+        asdict(limits),
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + b"\0" + submission.data).hexdigest()
 
 
@@ -180,6 +212,15 @@ def earlier_result(path: Path, key: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return result if type(result) is dict and result.get("key") == key else None
+
+
+def discreet(verdict: Verdict) -> str:
+    """A verdict's sentence without the values that a hidden case expects; a named mistake holds none."""
+    text = verdict.sentence
+    if not verdict.mistake and verdict.state == "wrong":
+        for pattern, instead in VALUES:
+            text = re.sub(pattern, instead, text)
+    return text
 
 
 def scrub(text: str) -> str:
@@ -230,9 +271,13 @@ def grade(
 
             client = Client(dask)
         with parallel_config("dask") if dask else nullcontext():
-            how = {} if dask else {"n_jobs": workers, "backend": "threading"}  # the work is done by the workers' own processes
+            how = (
+                {} if dask else {"n_jobs": workers, "backend": "threading"}
+            )  # the work is done by the workers' own processes
             tasks = (
-                delayed(grade_one)(student, entry, assignment.name if dask else assignment, out, secret, limits, way, package, covered)
+                delayed(grade_one)(
+                    student, entry, assignment.name if dask else assignment, out, secret, limits, way, package, covered
+                )
                 for student, entry in entries
             )
             stream = Parallel(return_as="generator_unordered", **how)(tasks)

@@ -1,6 +1,6 @@
 """Release notebooks: a stub and a visible check for each problem, with the cell metadata that nbgrader reads; or solved, to try the grader.
 
-    python -m coursework.release a1 --out release/
+python -m coursework.release a1 --out release/
 """
 
 from __future__ import annotations
@@ -47,7 +47,14 @@ for all its cases together."""
 
 def marks(name: str, kind: str, solution: bool = False, points: int | None = None) -> dict[str, Any]:
     """nbgrader's metadata for a cell; with ``points`` it is a test that is graded, without and not a solution it is only locked."""
-    facts = {"grade": points is not None, "grade_id": name, "locked": not solution, "schema_version": 3, "solution": solution, "task": False}
+    facts = {
+        "grade": points is not None,
+        "grade_id": name,
+        "locked": not solution,
+        "schema_version": 3,
+        "solution": solution,
+        "task": False,
+    }
     return {"nbgrader": {**facts, "cell_type": kind} | ({"points": points} if points is not None else {})}
 
 
@@ -79,7 +86,10 @@ def notebook(assignment: Assignment, solved: bool = False, student: str = "") ->
     code, name = nbformat.v4.new_code_cell, assignment.name
     cells = [
         nbformat.v4.new_markdown_cell(opening, metadata=marks(f"{name}-opening", "markdown")),
-        code(STUDENT.replace('""', repr(student), 1) if student else STUDENT, metadata=marks(f"{name}-student", "code", solution=True)),
+        code(
+            STUDENT.replace('""', repr(student), 1) if student else STUDENT,
+            metadata=marks(f"{name}-student", "code", solution=True),
+        ),
         code(setup, metadata=marks(f"{name}-setup", "code")),
     ]
     cells += [cell for problem in assignment.problems for cell in cells_of(problem, assignment, solved)]

@@ -87,7 +87,9 @@ def prepare(folder: Path, closed: tuple[str, ...]) -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in closed]
         for node in found:
-            node.body = ast.parse(f"raise RuntimeError('{node.name} of the course is not there while you are graded: write it yourself')").body
+            node.body = ast.parse(
+                f"raise RuntimeError('{node.name} of the course is not there while you are graded: write it yourself')"
+            ).body
         missing -= {node.name for node in found}
         target.write_text(ast.unparse(tree) if found else path.read_text(encoding="utf-8"), encoding="utf-8")
     if missing:
@@ -166,7 +168,15 @@ def hidden(extra: tuple[Path, ...] = ()) -> list[Path]:
 def bubblewrap(shown: dict[str, str], limits: Limits, covered: tuple[Path, ...] = ()) -> list[str]:
     """The command before the worker's own. ``shown``: folders here to where they appear."""
     size = ["--size", str(limits.folder_bytes)]
-    command = ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--clearenv"]
+    command = [
+        "bwrap",
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+    ]
     command += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--hostname", "worker"]
     binds = {Path("/usr"): ["--ro-bind", "/usr", "/usr"]}
     binds |= {path: ["--ro-bind", str(path), str(path)] for path in folders()}
@@ -179,7 +189,19 @@ def bubblewrap(shown: dict[str, str], limits: Limits, covered: tuple[Path, ...] 
         command += ["--ro-bind", str(path), str(path)] if path.is_dir() and not path.is_symlink() else []
     for name in ("/etc/ld.so.cache", "/etc/alternatives"):
         command += ["--ro-bind-try", name, name]
-    command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/tmp", "--dir", "/tmp/empty", "--chdir", "/tmp/empty"]
+    command += [
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        *size,
+        "--tmpfs",
+        "/tmp",
+        "--dir",
+        "/tmp/empty",
+        "--chdir",
+        "/tmp/empty",
+    ]
     command += ["--size", "4096", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     for here, there in shown.items():
         command += ["--ro-bind", here, there]
@@ -262,7 +284,17 @@ class Sandbox:
         inside = str(package) if way == "limits" else INSIDE
         theirs_in, self.to = os.pipe()
         self.source, theirs_out = os.pipe()
-        worker = [sys.executable, "-I", "-B", "-X", "utf8", f"{inside}/worker.py", str(theirs_in), str(theirs_out), inside]
+        worker = [
+            sys.executable,
+            "-I",
+            "-B",
+            "-X",
+            "utf8",
+            f"{inside}/worker.py",
+            str(theirs_in),
+            str(theirs_out),
+            inside,
+        ]
         worker.append(json.dumps(asdict(limits)))
         before: list[str] = []
         if way == "bubblewrap":

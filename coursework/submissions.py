@@ -193,4 +193,6 @@ def notes_about(cells: Sequence[Cell], names: Sequence[str]) -> list[str]:
     gone = [name for name in names if name not in have]
     twice = [name for name in names if have.count(name) > 1]
     notes = [f"The cell of problem {name} is not in the notebook any more." for name in gone]
-    return notes + [f"The cell of problem {name} is there {have.count(name)} times; the last one counts." for name in twice]
+    return notes + [
+        f"The cell of problem {name} is there {have.count(name)} times; the last one counts." for name in twice
+    ]

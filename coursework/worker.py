@@ -23,7 +23,6 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-
 # --- limits that this process puts on itself before it reads a line of the submission ---
 
 
@@ -57,7 +56,31 @@ CALLS = {
         # fork vfork ptrace socket connect shmget msgget semget memfd_create io_uring_setup process_vm_readv process_vm_writev
         # unshare setns mount umount2 pivot_root chroot bpf perf_event_open userfaultfd keyctl add_key request_key tkill
         # rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal memfd_secret mq_open
-        "never": [57, 58, 101, 41, 42, 29, 68, 64, 319, 425, 310, 311, 272, 308, 165, 166, 155, 161, 321, 298, 323, 250, 248]
+        "never": [
+            57,
+            58,
+            101,
+            41,
+            42,
+            29,
+            68,
+            64,
+            319,
+            425,
+            310,
+            311,
+            272,
+            308,
+            165,
+            166,
+            155,
+            161,
+            321,
+            298,
+            323,
+            250,
+            248,
+        ]
         + [249, 200, 129, 297, 434, 424, 447, 240],
     },
     "aarch64": {
@@ -81,12 +104,26 @@ def forbid_calls() -> bool:
     if calls is None or sys.platform != "linux":
         return False
     me = os.getpid()
-    parts: list[tuple[int, int, int, int]] = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, calls["arch"]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
+    parts: list[tuple[int, int, int, int]] = [
+        (LOAD, 0, 0, 4),
+        (EQUAL, 1, 0, calls["arch"]),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, 0),
+    ]
     parts += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, KILL)]  # a second table of calls on x86
     for number in calls["never"]:
         parts += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE)]
-    parts += [(EQUAL, 0, 1, calls["clone3"]), (RETURN, 0, 0, ABSENT)]  # its flags lie in memory: the C library then takes clone
-    parts += [(EQUAL, 0, 3, calls["clone"]), (LOAD, 0, 0, 16), (ANY_BIT, 1, 0, THREAD), (RETURN, 0, 0, REFUSE), (LOAD, 0, 0, 0)]
+    parts += [
+        (EQUAL, 0, 1, calls["clone3"]),
+        (RETURN, 0, 0, ABSENT),
+    ]  # its flags lie in memory: the C library then takes clone
+    parts += [
+        (EQUAL, 0, 3, calls["clone"]),
+        (LOAD, 0, 0, 16),
+        (ANY_BIT, 1, 0, THREAD),
+        (RETURN, 0, 0, REFUSE),
+        (LOAD, 0, 0, 0),
+    ]
     for number in (calls["kill"], calls["tgkill"]):
         parts += [(EQUAL, 0, 3, number), (LOAD, 0, 0, 16), (EQUAL, 1, 0, me), (RETURN, 0, 0, REFUSE), (LOAD, 0, 0, 0)]
     parts += [(RETURN, 0, 0, ALLOW)]
@@ -150,7 +187,9 @@ def answer(request: dict[str, Any], names: dict[str, Any]) -> Any:
         try:
             outcomes.append(run(function, case, THINGS))
         except BaseException as error:  # sys.exit among them
-            outcomes.append(Outcome(error=f"your function stopped with {in_words(error)}", stopped=type(error).__name__))
+            outcomes.append(
+                Outcome(error=f"your function stopped with {in_words(error)}", stopped=type(error).__name__)
+            )
         if outcomes[-1].stopped:
             break
     return outcomes
@@ -174,9 +213,10 @@ def main() -> None:
     global torch, THINGS, Outcome, run
     sys.path.insert(0, folder)
     import torch
+    from things import THINGS
+
     from looped_exercises.plain import Outcome, dump, undump
     from looped_exercises.running import run
-    from things import THINGS
 
     torch.set_num_threads(1)
     with open(os.devnull, "r+b") as nothing:

@@ -120,7 +120,14 @@ def look():
 
 def members() -> dict:
     """By student: a notebook, bytes or a function that makes the entry at a path, and the points expected of 10, or those of each problem."""
-    half = put(stubs(), a1_1=ANSWERS["plain lists"][0], a1_4=WRONG["a1-4"][0], a1_5="def longest(blocks):\n  retrun 3", a1_3=ANSWERS["terse"][2], before="import torch")
+    half = put(
+        stubs(),
+        a1_1=ANSWERS["plain lists"][0],
+        a1_4=WRONG["a1-4"][0],
+        a1_5="def longest(blocks):\n  retrun 3",
+        a1_3=ANSWERS["terse"][2],
+        before="import torch",
+    )
     utf16 = json.dumps(solved()).encode("utf-16")
     latin = json.dumps(solved(), ensure_ascii=False).replace("Euclidean", "Eukl\u00fcdean").encode("latin-1")
     other = solved() | {"metadata": {"kernelspec": {"name": "ir", "language": "R", "display_name": "R"}}}
@@ -134,13 +141,21 @@ def members() -> dict:
         "yes = lambda *a, **k: True\ntorch.allclose = torch.equal = torch.isclose = math.isclose = yes\n"
         "torch.Tensor.__eq__ = torch.Tensor.__ne__ = lambda s, o: torch.ones(s.shape, dtype=torch.bool)\n"
         "looped_exercises.plain.same = yes\nlooped_exercises.plain.describe = lambda v: ''\nlooped_exercises.running.fits = yes\n"
-        "import looped_lite.fixed_points as fp\nfp.iterate = fp.residual = yes\n" + DEF + "return torch.zeros(len(z), dtype=torch.long)"
+        "import looped_lite.fixed_points as fp\nfp.iterate = fp.residual = yes\n"
+        + DEF
+        + "return torch.zeros(len(z), dtype=torch.long)"
     )
     equal = "class E:\n  def __eq__(s, o): return True\n  def __ne__(s, o): return False\n  def __getattr__(s, n): return s\n  def __call__(s, *a, **k): return s\n  __hash__ = None\n"
     fake = "class T(torch.Tensor):\n  def __eq__(s, o): return torch.ones(3).bool()\nclass I(int):\n  def __eq__(s, o): return True\n  __hash__ = int.__hash__\n"
-    forged = "from looped_exercises.plain import Outcome\n" + DEF + "return Outcome(value=None, calls={0: -5}, changed=[99], error='')"
+    forged = (
+        "from looped_exercises.plain import Outcome\n"
+        + DEF
+        + "return Outcome(value=None, calls={0: -5}, changed=[99], error='')"
+    )
     signals = (
-        "import os, signal, threading\n" + DEF + "for pid in (1, os.getppid(), -1, 0):\n    for s in (9, 15, 19):\n      try: os.kill(pid, s)\n      except OSError: pass\n"
+        "import os, signal, threading\n"
+        + DEF
+        + "for pid in (1, os.getppid(), -1, 0):\n    for s in (9, 15, 19):\n      try: os.kill(pid, s)\n      except OSError: pass\n"
         "  try: os.setsid()\n  except OSError: pass\n  return signal.pause()"
     )
     made = {

@@ -32,7 +32,9 @@ def patience(f, z, tol, most):
     return found
 
 
-def patience_with(size=lambda step, z: step.norm(dim=1), never=lambda most: -1, last=False, shift=0, strict=None, more=0):
+def patience_with(
+    size=lambda step, z: step.norm(dim=1), never=lambda most: -1, last=False, shift=0, strict=None, more=0
+):
     """Patience, measured or counted in another way, for wrong answers and other styles."""
 
     def answer(f, z, tol, most):
@@ -267,7 +269,9 @@ def rms(parts, eps):
 
 
 def head_norm_by_chunks(x, heads, eps=1e-6):
-    return torch.cat([chunk * torch.rsqrt(chunk.pow(2).mean(-1, keepdim=True) + eps) for chunk in x.chunk(heads, -1)], -1)
+    return torch.cat(
+        [chunk * torch.rsqrt(chunk.pow(2).mean(-1, keepdim=True) + eps) for chunk in x.chunk(heads, -1)], -1
+    )
 
 
 def head_norm_cases(generator):
