@@ -15,6 +15,7 @@ Within each the worker limits its own memory, CPU time, file size, and system ca
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import select
@@ -383,15 +384,11 @@ class Sandbox:
     def close(self) -> None:
         """End the worker and all that it may have started."""
         if self.process.poll() is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self.process.wait()
         for end in (self.to, self.source):
-            try:
+            with contextlib.suppress(OSError):
                 os.close(end)
-            except OSError:
-                pass
         self.to = self.source = -1
         shutil.rmtree(self.scratch, ignore_errors=True)

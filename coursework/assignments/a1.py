@@ -81,22 +81,44 @@ PATIENCE = define(
     seen="How long a loop needs is a property of the start, too: that is what solving in batches with early stops lives on.",
     styles=[patience_with(), patience_each],
     mistakes=[
-        Mistake("one number for the whole batch; each start has its own", lambda f, z, tol, most: int(patience(f, z, tol, most).max()),
-                patience_with(lambda step, z: step.norm().expand(len(z))), lambda f, z, tol, most: patience(f, z, tol, most).amax().expand(len(z))),
+        Mistake(
+            "one number for the whole batch; each start has its own",
+            lambda f, z, tol, most: int(patience(f, z, tol, most).max()),
+            patience_with(lambda step, z: step.norm().expand(len(z))),
+            lambda f, z, tol, most: patience(f, z, tol, most).amax().expand(len(z)),
+        ),
         Mistake("this counts one too many; a start that is already still needs 0 loops", patience_with(shift=1)),
-        Mistake("a start that is not still within the limit gets -1", patience_with(never=lambda most: most), patience_with(never=lambda most: 0),
-                patience_with(never=lambda most: most - 1)),
-        Mistake("this compares entry by entry; how far a state moves is the length of its step", patience_with(lambda step, z: step.abs().amax(1))),
-        Mistake("this adds or averages the entries; the length of a step is the root of the sum of squares",
-                patience_with(lambda step, z: step.abs().sum(1)), patience_with(lambda step, z: step.square().mean(1).sqrt())),
+        Mistake(
+            "a start that is not still within the limit gets -1",
+            patience_with(never=lambda most: most),
+            patience_with(never=lambda most: 0),
+            patience_with(never=lambda most: most - 1),
+        ),
+        Mistake(
+            "this compares entry by entry; how far a state moves is the length of its step",
+            patience_with(lambda step, z: step.abs().amax(1)),
+        ),
+        Mistake(
+            "this adds or averages the entries; the length of a step is the root of the sum of squares",
+            patience_with(lambda step, z: step.abs().sum(1)),
+            patience_with(lambda step, z: step.square().mean(1).sqrt()),
+        ),
         Mistake("this is the square of the length; take the root", patience_with(lambda step, z: step.square().sum(1))),
-        Mistake("the tolerance here is absolute; do not divide by the length of the state",
-                patience_with(lambda step, z: step.norm(dim=1) / z.norm(dim=1)), patience_with(lambda step, z: step.norm(dim=1) / (z + step).norm(dim=1))),
+        Mistake(
+            "the tolerance here is absolute; do not divide by the length of the state",
+            patience_with(lambda step, z: step.norm(dim=1) / z.norm(dim=1)),
+            patience_with(lambda step, z: step.norm(dim=1) / (z + step).norm(dim=1)),
+        ),
         Mistake("this is the last loop at which it was still; the first is asked for", patience_with(last=True)),
-        Mistake("one loop more than the limit was looked at; with a limit of `most`, the last step is that from z_(most-1)", patience_with(more=1)),
-        Mistake("one loop fewer than the limit was looked at; the step from z_(most-1) counts, too", patience_with(more=-1)),
+        Mistake(
+            "one loop more than the limit was looked at; with a limit of `most`, the last step is that from z_(most-1)",
+            patience_with(more=1),
+        ),
+        Mistake(
+            "one loop fewer than the limit was looked at; the step from z_(most-1) counts, too", patience_with(more=-1)
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 2: extrapolation
 
@@ -149,22 +171,39 @@ EXTRAPOLATE = define(
     tol=1e-6,
     atol=1e-8,
     seen="On a geometric approach three states tell the end, to the last digit. Anderson's method does the same in many dimensions.",
-    styles=[extrapolate_by_rate, extrapolate_with(lambda a, b, c: a - (b - a) ** 2 / (c - 2 * b + a)),
-            extrapolate_with(lambda a, b, c: (a * c - b * b) / (c - 2 * b + a))],
+    styles=[
+        extrapolate_by_rate,
+        extrapolate_with(lambda a, b, c: a - (b - a) ** 2 / (c - 2 * b + a)),
+        extrapolate_with(lambda a, b, c: (a * c - b * b) / (c - 2 * b + a)),
+    ],
     mistakes=[
-        Mistake("where the orbit stands still the quotient is 0/0; there the last state is the answer",
-                extrapolate_with(lambda a, b, c: c - (c - b) ** 2 / (c - 2 * b + a), guard=False)),
-        Mistake("the correction is subtracted, not added", extrapolate_with(lambda a, b, c: c + (c - b) ** 2 / (c - 2 * b + a))),
-        Mistake("this goes out from the last state with the step before it; both must be of the same place",
-                extrapolate_with(lambda a, b, c: c - (b - a) ** 2 / (c - 2 * b + a)), extrapolate_with(lambda a, b, c: a - (c - b) ** 2 / (c - 2 * b + a))),
+        Mistake(
+            "where the orbit stands still the quotient is 0/0; there the last state is the answer",
+            extrapolate_with(lambda a, b, c: c - (c - b) ** 2 / (c - 2 * b + a), guard=False),
+        ),
+        Mistake(
+            "the correction is subtracted, not added",
+            extrapolate_with(lambda a, b, c: c + (c - b) ** 2 / (c - 2 * b + a)),
+        ),
+        Mistake(
+            "this goes out from the last state with the step before it; both must be of the same place",
+            extrapolate_with(lambda a, b, c: c - (b - a) ** 2 / (c - 2 * b + a)),
+            extrapolate_with(lambda a, b, c: a - (c - b) ** 2 / (c - 2 * b + a)),
+        ),
         Mistake("the step is squared", extrapolate_with(lambda a, b, c: c - (c - b) / (c - 2 * b + a))),
         Mistake("this uses the first three states; the last three know more", lambda states: extrapolate(states[:3])),
         Mistake("this is the last state; it has not arrived yet", lambda states: states[-1]),
-        Mistake("this is one more step of the same length; the steps shrink", lambda states: 2 * states[-1] - states[-2]),
-        Mistake("this is the mean of the last states; an orbit that comes from one side passes no mean", lambda states: states[-3:].mean(0),
-                lambda states: states.mean(0), lambda states: states[-2:].mean(0)),
+        Mistake(
+            "this is one more step of the same length; the steps shrink", lambda states: 2 * states[-1] - states[-2]
+        ),
+        Mistake(
+            "this is the mean of the last states; an orbit that comes from one side passes no mean",
+            lambda states: states[-3:].mean(0),
+            lambda states: states.mean(0),
+            lambda states: states[-2:].mean(0),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 3: news
 
@@ -232,20 +271,44 @@ LOOPS_NEEDED = define(
     seen="A loop cannot be faster than this, however it was trained. It may well be slower.",
     styles=[loops_needed_by_search, changed_where(lambda n: n.tolist())],
     mistakes=[
-        Mistake("this is turned round: row i is what cell i gets to know", changed_where(lambda n: n.T), lambda mask: loops_needed(mask.T)),
-        Mistake("a cell knows itself without any loop: 0 on the diagonal", changed_where(lambda n: torch.where(n == 0, 1, n)), powers_only),
-        Mistake("this is one loop too many", changed_where(lambda n: n + 1), changed_where(lambda n: torch.where(n >= 0, n + 1, n))),
-        Mistake("where no news ever arrives the answer is -1", changed_where(lambda n: torch.where(n < 0, 0, n)),
-                changed_where(lambda n: torch.where(n < 0, len(n), n)), changed_where(lambda n: torch.where(n < 0, len(n) + 1, n))),
-        Mistake("this stops after too few loops; news can need cells - 1 of them", changed_where(lambda n: torch.where(n > 2, -1, n)),
-                changed_where(lambda n: torch.where(n > 1, -1, n)), changed_where(lambda n: torch.where(n > 3, -1, n))),
+        Mistake(
+            "this is turned round: row i is what cell i gets to know",
+            changed_where(lambda n: n.T),
+            lambda mask: loops_needed(mask.T),
+        ),
+        Mistake(
+            "a cell knows itself without any loop: 0 on the diagonal",
+            changed_where(lambda n: torch.where(n == 0, 1, n)),
+            powers_only,
+        ),
+        Mistake(
+            "this is one loop too many",
+            changed_where(lambda n: n + 1),
+            changed_where(lambda n: torch.where(n >= 0, n + 1, n)),
+        ),
+        Mistake(
+            "where no news ever arrives the answer is -1",
+            changed_where(lambda n: torch.where(n < 0, 0, n)),
+            changed_where(lambda n: torch.where(n < 0, len(n), n)),
+            changed_where(lambda n: torch.where(n < 0, len(n) + 1, n)),
+        ),
+        Mistake(
+            "this stops after too few loops; news can need cells - 1 of them",
+            changed_where(lambda n: torch.where(n > 2, -1, n)),
+            changed_where(lambda n: torch.where(n > 1, -1, n)),
+            changed_where(lambda n: torch.where(n > 3, -1, n)),
+        ),
         Mistake("these are truths; the number of loops is asked for", lambda mask: loops_needed(mask) >= 0),
-        Mistake("this takes the distance between cells; what counts is the mask",
-                lambda mask: (torch.arange(len(mask))[:, None] - torch.arange(len(mask))).abs()),
-        Mistake("news travels in one direction here: a cell that looks is told, the cell that is looked at is not",
-                lambda mask: loops_needed(mask | mask.T)),
+        Mistake(
+            "this takes the distance between cells; what counts is the mask",
+            lambda mask: (torch.arange(len(mask))[:, None] - torch.arange(len(mask))).abs(),
+        ),
+        Mistake(
+            "news travels in one direction here: a cell that looks is told, the cell that is looked at is not",
+            lambda mask: loops_needed(mask | mask.T),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 4: a norm for each head
 
@@ -294,24 +357,57 @@ HEAD_NORM = define(
     seen="With it no head can be louder than another, whatever the block adds.",
     styles=[head_norm_with(rms), head_norm_by_chunks],
     mistakes=[
-        Mistake("the norm is taken over the whole width; each head has its own", lambda x, heads, eps=1e-6: x / rms(x, eps)),
-        Mistake("eps belongs inside the root, with the mean of the squares",
-                head_norm_with(lambda parts, eps: parts.square().mean(-1, keepdim=True).sqrt() + eps)),
-        Mistake("eps is missing", head_norm_with(lambda parts, eps: rms(parts, 0)), lambda x, heads, eps=1e-6: head_norm(x, heads)),
-        Mistake("this divides by the length; the root of the mean of the squares is asked for",
-                head_norm_with(lambda parts, eps: (parts.square().sum(-1, keepdim=True) + eps).sqrt())),
-        Mistake("the mean is subtracted first; a root mean square is not a standard deviation",
-                lambda x, heads, eps=1e-6: head_norm((x.unflatten(-1, (heads, -1)) - x.unflatten(-1, (heads, -1)).mean(-1, keepdim=True)).flatten(-2), heads, eps),
-                head_norm_with(lambda parts, eps: (parts.var(-1, keepdim=True, correction=0) + eps).sqrt())),
-        Mistake("the channels of a head stand side by side; this takes every so-many-th channel",
-                lambda x, heads, eps=1e-6: head_norm(x.unflatten(-1, (-1, heads)).mT.flatten(-2), heads, eps).unflatten(-1, (heads, -1)).mT.flatten(-2)),
-        Mistake("`heads` is the number of heads, not the width of one", lambda x, heads, eps=1e-6: head_norm(x, x.shape[-1] // heads, eps)),
+        Mistake(
+            "the norm is taken over the whole width; each head has its own", lambda x, heads, eps=1e-6: x / rms(x, eps)
+        ),
+        Mistake(
+            "eps belongs inside the root, with the mean of the squares",
+            head_norm_with(lambda parts, eps: parts.square().mean(-1, keepdim=True).sqrt() + eps),
+        ),
+        Mistake(
+            "eps is missing",
+            head_norm_with(lambda parts, eps: rms(parts, 0)),
+            lambda x, heads, eps=1e-6: head_norm(x, heads),
+        ),
+        Mistake(
+            "this divides by the length; the root of the mean of the squares is asked for",
+            head_norm_with(lambda parts, eps: (parts.square().sum(-1, keepdim=True) + eps).sqrt()),
+        ),
+        Mistake(
+            "the mean is subtracted first; a root mean square is not a standard deviation",
+            lambda x, heads, eps=1e-6: head_norm(
+                (x.unflatten(-1, (heads, -1)) - x.unflatten(-1, (heads, -1)).mean(-1, keepdim=True)).flatten(-2),
+                heads,
+                eps,
+            ),
+            head_norm_with(lambda parts, eps: (parts.var(-1, keepdim=True, correction=0) + eps).sqrt()),
+        ),
+        Mistake(
+            "the channels of a head stand side by side; this takes every so-many-th channel",
+            lambda x, heads, eps=1e-6: (
+                head_norm(x.unflatten(-1, (-1, heads)).mT.flatten(-2), heads, eps)
+                .unflatten(-1, (heads, -1))
+                .mT.flatten(-2)
+            ),
+        ),
+        Mistake(
+            "`heads` is the number of heads, not the width of one",
+            lambda x, heads, eps=1e-6: head_norm(x, x.shape[-1] // heads, eps),
+        ),
         Mistake("the root is missing", head_norm_with(lambda parts, eps: parts.square().mean(-1, keepdim=True) + eps)),
-        Mistake("the heads are still apart; join them to the width again", lambda x, heads, eps=1e-6: head_norm(x, heads, eps).unflatten(-1, (heads, -1))),
-        Mistake("the norm is taken over the heads, not within each",
-                lambda x, heads, eps=1e-6: (x.unflatten(-1, (heads, -1)) / (x.unflatten(-1, (heads, -1)).square().mean(-2, keepdim=True) + eps).sqrt()).flatten(-2)),
+        Mistake(
+            "the heads are still apart; join them to the width again",
+            lambda x, heads, eps=1e-6: head_norm(x, heads, eps).unflatten(-1, (heads, -1)),
+        ),
+        Mistake(
+            "the norm is taken over the heads, not within each",
+            lambda x, heads, eps=1e-6: (
+                x.unflatten(-1, (heads, -1))
+                / (x.unflatten(-1, (heads, -1)).square().mean(-2, keepdim=True) + eps).sqrt()
+            ).flatten(-2),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 5: your own string
 
@@ -333,21 +429,43 @@ def declare_longest(mine):
         "1.5",
         "your own string",
         longest,
-        lambda generator: [Case(f"the longest string for {n} blocks", n) for n in (1, 2, *torch.randint(3, 9, (2,), generator=generator).tolist())],
+        lambda generator: [
+            Case(f"the longest string for {n} blocks", n)
+            for n in (1, 2, *torch.randint(3, 9, (2,), generator=generator).tolist())
+        ],
         seen="Train to a length below it, and ask for more loops when the strings get longer.",
         styles=[lambda blocks: 1 + blocks * loops * (window - 1) / 2],
         mistakes=[
-            Mistake("a window of w looks (w - 1) / 2 cells to each side, not w", lambda blocks: loops * blocks * window + 1,
-                    lambda blocks: loops * blocks * window, lambda blocks: loops * blocks * (window - 1) + 1, lambda blocks: loops * blocks * (window - 1)),
-            Mistake("news from the first bit has one step fewer to go than there are bits: one more bit fits", lambda blocks: loops * blocks * (window // 2)),
-            Mistake("this is two bits too many or one too few: with 1 loop and 1 block and a window of 3 the answer is 2",
-                    lambda blocks: loops * blocks * (window // 2) + 2, lambda blocks: loops * blocks * (window // 2) - 1),
-            Mistake("each of the blocks of a loop looks once, so each carries news on", lambda blocks: loops * (window // 2) + 1),
-            Mistake("the blocks of a loop come one after another: their reaches add up, they do not multiply",
-                    lambda blocks: loops * (window // 2) ** blocks + 1),
-            Mistake("these are another student's numbers: `mine` holds yours", *(another(w, n) for w in NUMBERS["window"] for n in NUMBERS["loops"])),
+            Mistake(
+                "a window of w looks (w - 1) / 2 cells to each side, not w",
+                lambda blocks: loops * blocks * window + 1,
+                lambda blocks: loops * blocks * window,
+                lambda blocks: loops * blocks * (window - 1) + 1,
+                lambda blocks: loops * blocks * (window - 1),
+            ),
+            Mistake(
+                "news from the first bit has one step fewer to go than there are bits: one more bit fits",
+                lambda blocks: loops * blocks * (window // 2),
+            ),
+            Mistake(
+                "this is two bits too many or one too few: with 1 loop and 1 block and a window of 3 the answer is 2",
+                lambda blocks: loops * blocks * (window // 2) + 2,
+                lambda blocks: loops * blocks * (window // 2) - 1,
+            ),
+            Mistake(
+                "each of the blocks of a loop looks once, so each carries news on",
+                lambda blocks: loops * (window // 2) + 1,
+            ),
+            Mistake(
+                "the blocks of a loop come one after another: their reaches add up, they do not multiply",
+                lambda blocks: loops * (window // 2) ** blocks + 1,
+            ),
+            Mistake(
+                "these are another student's numbers: `mine` holds yours",
+                *(another(w, n) for w in NUMBERS["window"] for n in NUMBERS["loops"]),
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 ASSIGNMENT = Assignment(
