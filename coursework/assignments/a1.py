@@ -22,7 +22,8 @@ def draw(generator, *shape):
 
 
 def patience(f, z, tol, most):
-    """A map f, a batch of starts z (batch, width), a tolerance, a limit -> (batch,) whole numbers: loops until each is still."""
+    """A map f, a batch of starts z (batch, width), a tolerance, a limit -> (batch,) whole numbers: loops until each
+    is still."""
     found = torch.full((len(z),), -1)
     for loops in range(most):
         after = f(z)
@@ -314,7 +315,8 @@ LOOPS_NEEDED = define(
 
 
 def head_norm(x, heads, eps=1e-6):
-    """x (..., width), a number of heads that divides width -> (..., width): each head's part over its own root mean square."""
+    """x (..., width), a number of heads that divides width -> (..., width): each head's part over its own root mean
+    square."""
     parts = x.unflatten(-1, (heads, -1))
     return (parts / (parts.square().mean(-1, keepdim=True) + eps).sqrt()).flatten(-2)
 
@@ -419,7 +421,8 @@ def declare_longest(mine):
     window, loops = mine["window"], mine["loops"]
 
     def longest(blocks):
-        """A number of blocks that one loop runs one after another -> the most bits that your window and loops can carry news across."""
+        """A number of blocks that one loop runs one after another -> the most bits that your window and loops can
+        carry news across."""
         return loops * blocks * (window // 2) + 1
 
     def another(w, n):
@@ -472,9 +475,11 @@ ASSIGNMENT = Assignment(
     name="a1",
     title="Assignment 1",
     lessons="01 and 02",
-    opening="""How long does a loop need, where is it heading, and how far does news travel in it? Five problems on lessons 01 and 02; each is
-a function that you write. The small checks below a problem are only a beginning: your functions are graded on other cases, of
-other shapes and sizes. Write them for any.""",
+    opening="""
+        How long does a loop need, where is it heading, and how far does news travel in it? Five problems on lessons
+        01 and 02; each is a function that you write. The small checks below a problem are only a beginning: your
+        functions are graded on other cases, of other shapes and sizes. Write them for any.
+        """,
     closed=("rms_norm",),
     numbers=NUMBERS,
     problems=[
@@ -482,57 +487,81 @@ other shapes and sizes. Write them for any.""",
             "a1-1",
             PATIENCE,
             2,
-            """Each start of a batch has its own patience: the smallest `n` for which the step from `z_n` to `z_(n+1)`, where `z_0` is the
-start, is at most `tol` long (its Euclidean length, over the width). Return it for each start. Only steps from `z_0` to `z_(most-1)`
-count; a start without such a step among them gets -1.""",
+            """
+            Each start of a batch has its own patience: the smallest `n` for which the step from `z_n` to `z_(n+1)`,
+            where `z_0` is the start, is at most `tol` long (its Euclidean length, over the width). Return it for each
+            start. Only steps from `z_0` to `z_(most-1)` count; a start without such a step among them gets -1.
+            """,
             "Keep one tensor of answers, -1 at first, and at each loop fill in those that have become still just now.",
-            """halve = lambda z: z / 2
-assert torch.as_tensor(patience(halve, torch.tensor([[4.0], [0.0]]), 0.6, 10)).tolist() == [2, 0]
-assert torch.as_tensor(patience(halve, torch.tensor([[4.0], [0.0]]), 0.6, 2)).tolist() == [-1, 0]""",
+            """
+            halve = lambda z: z / 2
+            assert torch.as_tensor(patience(halve, torch.tensor([[4.0], [0.0]]), 0.6, 10)).tolist() == [2, 0]
+            assert torch.as_tensor(patience(halve, torch.tensor([[4.0], [0.0]]), 0.6, 2)).tolist() == [-1, 0]
+            """,
         ),
         Problem(
             "a1-2",
             EXTRAPOLATE,
             2,
-            """Near an attracting fixed point each entry of a state closes in geometrically: `z_t = end + rate^t (z_0 - end)`, each entry with
-an `end` and a `rate` of its own. Three states in a row are enough to solve for `end`. Do so, entry by entry, from the last three
-states. Where the second difference `z_t - 2 z_(t-1) + z_(t-2)` is exactly 0, return the last state.""",
+            """
+            Near an attracting fixed point each entry of a state closes in geometrically: `z_t = end + rate^t (z_0 -
+            end)`, each entry with an `end` and a `rate` of its own. Three states in a row are enough to solve for
+            `end`. Do so, entry by entry, from the last three states. Where the second difference `z_t - 2 z_(t-1) +
+            z_(t-2)` is exactly 0, return the last state.
+            """,
             "Call the two last steps s and r s. The steps still to come are r^2 s, r^3 s, ...: a geometric series.",
-            """states = torch.tensor([8.0, 4.0, 2.0])[:, None, None] + 1
-assert torch.allclose(extrapolate(states), torch.tensor([[1.0]]))""",
+            """
+            states = torch.tensor([8.0, 4.0, 2.0])[:, None, None] + 1
+            assert torch.allclose(extrapolate(states), torch.tensor([[1.0]]))
+            """,
         ),
         Problem(
             "a1-3",
             LOOPS_NEEDED,
             2,
-            """In one loop cell `i` looks at the cells `j` with `mask[i, j]`, and at its own state in any case (the residual stream). How many
-loops does it take until the state of cell `i` can depend on what cell `j` held at the start? Return that for all pairs, row `i` for
-cell `i`: 0 where `i == j`, -1 where no number of loops is enough.""",
+            """
+            In one loop cell `i` looks at the cells `j` with `mask[i, j]`, and at its own state in any case (the
+            residual stream). How many loops does it take until the state of cell `i` can depend on what cell `j` held
+            at the start? Return that for all pairs, row `i` for cell `i`: 0 where `i == j`, -1 where no number of
+            loops is enough.
+            """,
             "What a cell knows after one more loop: all that it knew, and all that those knew whom it looks at.",
-            """chain = torch.tensor([[False, True, False], [False, False, True], [False, False, False]])
-assert torch.as_tensor(loops_needed(chain)).tolist() == [[0, 1, 2], [-1, 0, 1], [-1, -1, 0]]""",
+            """
+            chain = torch.tensor([[False, True, False], [False, False, True], [False, False, False]])
+            assert torch.as_tensor(loops_needed(chain)).tolist() == [[0, 1, 2], [-1, 0, 1], [-1, -1, 0]]
+            """,
         ),
         Problem(
             "a1-4",
             HEAD_NORM,
             2,
-            """RMSNorm divides a vector by the root of the mean of its squares. Here each head's part of the vector gets its own: the width is
-cut into `heads` parts of equal width, side by side, and each is divided by the root of (the mean of its squares, plus `eps`). There
-is no gain. Any number of dimensions may stand before the width.""",
+            """
+            RMSNorm divides a vector by the root of the mean of its squares. Here each head's part of the vector gets
+            its own: the width is cut into `heads` parts of equal width, side by side, and each is divided by the root
+            of (the mean of its squares, plus `eps`). There is no gain. Any number of dimensions may stand before the
+            width.
+            """,
             "unflatten(-1, (heads, -1)) gives the heads a dimension of their own, flatten(-2) takes it away again.",
-            """x = torch.tensor([[3.0, 3.0, -0.5, 0.5]])
-assert torch.allclose(head_norm(x, 2), torch.tensor([[1.0, 1.0, -1.0, 1.0]]), atol=1e-4)""",
+            """
+            x = torch.tensor([[3.0, 3.0, -0.5, 0.5]])
+            assert torch.allclose(head_norm(x, 2), torch.tensor([[1.0, 1.0, -1.0, 1.0]]), atol=1e-4)
+            """,
         ),
         Problem(
             "a1-5",
             declare_longest,
             2,
-            """Your own numbers stand in `mine`: an attention `window` (that many cells in all, the cell itself in the middle) and a number of
-`loops`. One loop runs `blocks` such blocks one after another. How many bits may a string have at most, if the last cell is to know
-the first bit after your number of loops? Return a whole number.""",
+            """
+            Your own numbers stand in `mine`: an attention `window` (that many cells in all, the cell itself in the
+            middle) and a number of `loops`. One loop runs `blocks` such blocks one after another. How many bits may a
+            string have at most, if the last cell is to know the first bit after your number of loops? Return a whole
+            number.
+            """,
             "Draw five cells and a window of 3. What does the last one know after one loop of one block? Of two blocks?",
-            """assert longest(2) > longest(1) > 1
-assert longest(1) == int(longest(1))""",
+            """
+            assert longest(2) > longest(1) > 1
+            assert longest(1) == int(longest(1))
+            """,
         ),
     ],
 )

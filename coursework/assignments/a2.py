@@ -267,7 +267,8 @@ DEPTH = define(
 
 
 def loops_with_gradient(rates, error):
-    """rates (batch,) between -1 and 1, a relative error -> (batch,) whole numbers: the fewest loops with gradient, at least 1."""
+    """rates (batch,) between -1 and 1, a relative error -> (batch,) whole numbers: the fewest loops with gradient, at
+    least 1."""
     fewest = torch.ones(len(rates), dtype=torch.long)
     for place, rate in enumerate(rates.abs().tolist()):
         while rate ** int(fewest[place]) > error:
@@ -412,9 +413,11 @@ ASSIGNMENT = Assignment(
     name="a2",
     title="Assignment 2",
     lessons="03 and 04",
-    opening="""What do recall and a norm do to a state over many loops, and what does it cost to train through them? Five problems on
-lessons 03 and 04; each is a function that you write. The small checks below a problem are only a beginning: your functions are graded on
-other cases, of other shapes and sizes. Write them for any.""",
+    opening="""
+        What do recall and a norm do to a state over many loops, and what does it cost to train through them? Five
+        problems on lessons 03 and 04; each is a function that you write. The small checks below a problem are only a
+        beginning: your functions are graded on other cases, of other shapes and sizes. Write them for any.
+        """,
     closed=("sample_loops", "learning_rate"),
     numbers=NUMBERS,
     problems=[
@@ -422,55 +425,81 @@ other cases, of other shapes and sizes. Write them for any.""",
             "a2-1",
             NARROW_RECALL,
             2,
-            """Internal recall lets a branch read `Wz u + Wh h`. Here the old state comes in through a narrow door: `Wz` is the product `A B` of a
-matrix of shape (width, rank) and one of shape (rank, width). The input `h` keeps its whole matrix `Wh`. Return what the branch reads, for
-every cell. Matrices act on the vector of a cell from the left, as in the lesson.""",
+            """
+            Internal recall lets a branch read `Wz u + Wh h`. Here the old state comes in through a narrow door: `Wz`
+            is the product `A B` of a matrix of shape (width, rank) and one of shape (rank, width). The input `h`
+            keeps its whole matrix `Wh`. Return what the branch reads, for every cell. Matrices act on the vector of a
+            cell from the left, as in the lesson.
+            """,
             "For one cell, a vector v: B v has `rank` entries. For a tensor of cells that is v @ B.T.",
-            """z, h = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[10.0, 0.0]]])
-A, B, Wh = torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.0], [1.0, 0.0]])
-assert torch.allclose(torch.as_tensor(narrow_recall(z, h, A, B, Wh)), torch.tensor([[[2.0, 10.0]]]))""",
+            """
+            z, h = torch.tensor([[[1.0, 2.0]]]), torch.tensor([[[10.0, 0.0]]])
+            A, B, Wh = torch.tensor([[1.0], [0.0]]), torch.tensor([[0.0, 1.0]]), torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+            assert torch.allclose(torch.as_tensor(narrow_recall(z, h, A, B, Wh)), torch.tensor([[[2.0, 10.0]]]))
+            """,
         ),
         Problem(
             "a2-2",
             GROWTH,
             2,
-            """Without an outer norm a state may grow as a power of the loops, `norm = c loops^p`. Row 0 of `norms` is after 1 loop, row 1 after 2
-loops, and so on, each column one instance. Fit `p` by least squares to the logarithms, with `c` free, over the later half: of `n` rows the
-last `n - n // 2`. Return one `p` for each instance.""",
+            """
+            Without an outer norm a state may grow as a power of the loops, `norm = c loops^p`. Row 0 of `norms` is
+            after 1 loop, row 1 after 2 loops, and so on, each column one instance. Fit `p` by least squares to the
+            logarithms, with `c` free, over the later half: of `n` rows the last `n - n // 2`. Return one `p` for each
+            instance.
+            """,
             "The logarithm makes a straight line of it: log norm = log c + p log loops. Centre log loops, and p is a quotient of two sums.",
-            """loops = torch.arange(1.0, 21.0)[:, None]
-assert torch.allclose(torch.as_tensor(growth(torch.cat([7 * loops, 3 * loops**0], 1))), torch.tensor([1.0, 0.0]), atol=1e-4)""",
+            """
+            loops = torch.arange(1.0, 21.0)[:, None]
+            assert torch.allclose(torch.as_tensor(growth(torch.cat([7 * loops, 3 * loops**0], 1))), torch.tensor([1.0, 0.0]),
+            atol=1e-4)
+            """,
         ),
         Problem(
             "a2-3",
             DEPTH,
             2,
-            """Progressive training draws `n` uniformly from 0, ..., N - 1, runs that many loops without gradient, then draws `k` uniformly from
-1, ..., N - n and runs `k` more with it. With which probability does a batch run 1, 2, ..., N loops in all? Return a tensor of N numbers.""",
+            """
+            Progressive training draws `n` uniformly from 0, ..., N - 1, runs that many loops without gradient, then
+            draws `k` uniformly from 1, ..., N - n and runs `k` more with it. With which probability does a batch run
+            1, 2, ..., N loops in all? Return a tensor of N numbers.
+            """,
             "To end at d = n + k loops, n must be less than d. Given n, each d from n + 1 to N has probability 1 / (N - n).",
-            """assert torch.allclose(torch.as_tensor(depth_probabilities(2)), torch.tensor([0.25, 0.75]))""",
+            """
+            assert torch.allclose(torch.as_tensor(depth_probabilities(2)), torch.tensor([0.25, 0.75]))
+            """,
         ),
         Problem(
             "a2-4",
             LOOPS_WITH_GRADIENT,
             2,
-            """Near its fixed point a loop of one number is `z <- rate z + h`. The gradient of its end with respect to h is
-`1 + rate + rate^2 + ...`; the last `k` loops give its first `k` terms. How many loops with gradient does it take until the error,
-relative to the whole gradient, is at most `error` (less than 1)? Return the fewest, at least 1, for each of the rates.""",
+            """
+            Near its fixed point a loop of one number is `z <- rate z + h`. The gradient of its end with respect to h
+            is `1 + rate + rate^2 + ...`; the last `k` loops give its first `k` terms. How many loops with gradient
+            does it take until the error, relative to the whole gradient, is at most `error` (less than 1)? Return the
+            fewest, at least 1, for each of the rates.
+            """,
             "The terms that are missing are rate^k times the whole sum.",
-            """assert torch.as_tensor(loops_with_gradient(torch.tensor([0.5, 0.1]), 0.2)).tolist() == [3, 1]""",
+            """
+            assert torch.as_tensor(loops_with_gradient(torch.tensor([0.5, 0.1]), 0.2)).tolist() == [3, 1]
+            """,
         ),
         Problem(
             "a2-5",
             declare_lengths,
             2,
-            """Your own numbers stand in `mine`: a `bar`, a `step` and a `memory`. A curriculum begins with strings of 4 bits and a running accuracy
-of 0. After each batch the running accuracy becomes `memory` times its old value plus `1 - memory` times the batch's accuracy. If it is then
-above the `bar` and the length is less than 32, the length grows by `step`, to 32 at most, and the running accuracy begins again at 0. Return the list
-of lengths after each batch.""",
+            """
+            Your own numbers stand in `mine`: a `bar`, a `step` and a `memory`. A curriculum begins with strings of 4
+            bits and a running accuracy of 0. After each batch the running accuracy becomes `memory` times its old
+            value plus `1 - memory` times the batch's accuracy. If it is then above the `bar` and the length is less
+            than 32, the length grows by `step`, to 32 at most, and the running accuracy begins again at 0. Return the
+            list of lengths after each batch.
+            """,
             "Two variables and one pass. Update the running accuracy first, then ask.",
-            """assert len(lengths([0.0, 0.0])) == 2 and list(lengths([0.0, 0.0])) == [4, 4]
-assert max(lengths([1.0] * 200)) == 32""",
+            """
+            assert len(lengths([0.0, 0.0])) == 2 and list(lengths([0.0, 0.0])) == [4, 4]
+            assert max(lengths([1.0] * 200)) == 32
+            """,
         ),
     ],
 )
