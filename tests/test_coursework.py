@@ -136,8 +136,10 @@ def listed(path): return sorted(os.listdir(path)) if os.path.isdir(path) else []
 def exists(path): return os.path.exists(path)
 def environment(): return dict(os.environ)
 def processes(): return len([p for p in os.listdir("/proc") if p.isdigit()])
-def capabilities(): return [l.split()[1] for l in open("/proc/self/status") if l.startswith(("CapEff", "CapPrm",
-"CapBnd"))] def interfaces(): return [l.split(":")[0].strip() for l in open("/proc/net/dev").readlines()[2:]]
+def capabilities():
+    wanted = ("CapEff", "CapPrm", "CapBnd")
+    return [l.split()[1] for l in open("/proc/self/status") if l.startswith(wanted)]
+def interfaces(): return [l.split(":")[0].strip() for l in open("/proc/net/dev").readlines()[2:]]
 def write(path):
     with open(path, "w") as file: return file.write("x")
 def f(f, z): return f(z), {"n": [1, True, None, float("inf"), "text"]}, (2.5,)
