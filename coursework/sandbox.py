@@ -2,12 +2,13 @@
 
 Three ways, the best that the system offers:
 
-- ``bubblewrap``: own namespaces for everything, so no network and no other process; of the disk only the system, Python, and the
-  package as the assignment allows it, all read-only; an empty folder of a few megabytes; no environment.
+- ``bubblewrap``: own namespaces for everything, so no network and no other process; of the disk only the system,
+  Python, and the package as the assignment allows it, all read-only; an empty folder of a few megabytes; no
+  environment.
 - ``namespaces``: the same with the kernel's user namespaces and util-linux alone.
-- ``limits``: only limits on time, memory, files, and system calls (no new process, no signal to another, no network). Files that
-  you can read, a submission can read, the course's answers and other submissions among them, and files that you can change it
-  can change. For your own tests of an assignment; never for a class.
+- ``limits``: only limits on time, memory, files, and system calls (no new process, no signal to another, no network).
+  Files that you can read, a submission can read, the course's answers and other submissions among them, and files
+  that you can change it can change. For your own tests of an assignment; never for a class.
 
 Within each the worker limits its own memory, CPU time, file size, and system calls before it reads the submission.
 """
@@ -50,7 +51,8 @@ COVERED = ("looped_lite", "looped_exercises", "coursework")  # installed copies 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use. Seconds are of CPU; ``wait`` is the longest that anybody waits for one step, asleep or not."""
+    """What a submission may use. Seconds are of CPU; ``wait`` is the longest that anybody waits for one step, asleep
+    or not."""
 
     seconds: int = 10  # one cell, or one function on all its cases
     seconds_in_all: int = 60
@@ -73,10 +75,11 @@ class Stopped(Exception):
 
 
 def prepare(folder: Path, closed: tuple[str, ...]) -> None:
-    """Copy `looped_lite` into ``folder`` without the functions named in ``closed``, and without exercises and data; and the worker.
+    """Copy `looped_lite` into ``folder`` without the functions named in ``closed``, and without exercises and data;
+    and the worker.
 
-    The body of a closed function is replaced in the copy's source by a line that raises: its code is nowhere in the worker's world.
-    ValueError if the package has no function of that name.
+    The body of a closed function is replaced in the copy's source by a line that raises: its code is nowhere in the
+    worker's world. ValueError if the package has no function of that name.
     """
     missing = set(closed)
     for path in sorted((CHECKOUT / "looped_lite").rglob("*.py")):
@@ -128,7 +131,8 @@ def succeeds(command: list[str]) -> bool:
 
 
 def choose(wanted: str = "auto") -> str:
-    """The best way that works here, or the wanted one. ValueError says what to do where neither of the safe ones works."""
+    """The best way that works here, or the wanted one. ValueError says what to do where neither of the safe ones
+    works."""
     if wanted not in ("auto", *WAYS):
         raise ValueError(f"no isolation is called {wanted!r}: expected auto, {', '.join(WAYS)}")
     ways = WAYS[:2] if wanted == "auto" else (wanted,)
@@ -144,7 +148,8 @@ def choose(wanted: str = "auto") -> str:
 
 
 def folders() -> list[Path]:
-    """What Python needs of the disk, besides the system's /usr: its installation, its environment, and PyTorch's folder."""
+    """What Python needs of the disk, besides the system's /usr: its installation, its environment, and PyTorch's
+    folder."""
     import numpy
     import safetensors
     import torch
@@ -158,7 +163,8 @@ def folders() -> list[Path]:
 
 
 def hidden(extra: tuple[Path, ...] = ()) -> list[Path]:
-    """Folders below those of `folders` or /usr that the worker must not see: this checkout, installed copies, and ``extra``."""
+    """Folders below those of `folders` or /usr that the worker must not see: this checkout, installed copies, and
+    ``extra``."""
     places = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")} | {p for p in sys.path if "-packages" in p}
     copies = [Path(place) / name for place in places for name in COVERED]
     roots = [Path("/usr"), *folders()]
@@ -224,7 +230,8 @@ def environment(home: str) -> dict[str, str]:
 
 
 UNSHARE = ["--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-# $1: an empty folder that becomes the root, $2: bytes for it; then pairs of folders (an empty first one: cover the second); then --
+# $1: an empty folder that becomes the root, $2: bytes for it; then pairs of folders (an empty first one: cover the
+# second); then --
 NAMESPACES = r"""
 set -e
 root=$1; size=$2; shift 2
@@ -262,14 +269,6 @@ def namespaces(shown: dict[str, str], limits: Limits, root: str, covered: tuple[
 
 def real_folder(name: str) -> bool:
     return os.path.isdir(name) and not os.path.islink(name)
-
-
-def container(image: str) -> str:
-    """The command that grades in a container, for the guide: no network, a read-only disk, one folder in and one out."""
-    return (
-        "docker run --rm --network none --read-only --tmpfs /tmp --pids-limit 512 --memory 8g --security-opt no-new-privileges "
-        f"--cap-drop ALL -v $PWD/submissions:/in:ro -v $PWD/graded:/out {image} looped-lite grade a1 /in --out /out"
-    )
 
 
 # --- speaking with it ---
