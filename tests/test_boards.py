@@ -1,4 +1,4 @@
-"""Boards: each shows what its instance and answer are, in squares and in words; a task without one gets the plain board."""
+"""Boards: each shows its instance and the answer, in squares and in words; a task without one gets the plain board."""
 
 import ast
 import io
