@@ -29,14 +29,13 @@
 import torch
 
 from looped_lite import boards, plots, widgets
+from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_00 as ex
 from looped_lite.exercises import report
 from looped_lite.model import count_parameters
 from looped_lite.pretrained import load_pretrained
-from looped_lite.solving import watch
-from looped_lite.tasks import prefix_sums
+from looped_lite.solving import solve_one, watch
 from looped_lite.tasks.sudoku_puzzles import clashes, solve
-from looped_lite.training import accuracy_over_loops
 
 model = load_pretrained("prefix-sums-internal-post-seed0")
 print(
@@ -172,20 +171,20 @@ widgets.solver(model, "0110100110", label="your bits")
 # %%
 for count in (16, 40):
     ones = "1" * count
-    solution = model.solve(ones)
+    solution = solve_one(model, ones)
     right = "".join(str(bit) for bit in running_parity([1] * count))
     wrong = sum(a != b for a, b in zip(solution.answer, right, strict=True))
     print(f"{count} ones: {solution.answer}\n         settled after {solution.loops} loops, {wrong} answers wrong")
-    assert solution.settled
+    assert solution.status == "settled"
     assert (wrong == 0) == (count == 16)
 
 assert solution.answer[:20] == right[:20], "the first twenty are right"
 
-sibling = load_pretrained("prefix-sums-internal-post-seed1").solve(ones)
+sibling = solve_one(load_pretrained("prefix-sums-internal-post-seed1"), ones)
 print(
     f"\nThe same model trained from another random seed: {'right' if sibling.answer == right else 'wrong'} on 40 ones"
 )
-assert sibling.settled and sibling.answer == right
+assert sibling.status == "settled" and sibling.answer == right
 
 # %% [markdown]
 # With 40 ones this model settles, calmly, on a wrong answer: past the twentieth bit the alternation breaks. The model that was trained from the next random
@@ -220,13 +219,13 @@ print(f"all 128 answers are right after loop {long_right}, and the state settles
 
 # %%
 # Check the claims, on 32 fresh strings
-x, y = prefix_sums.PrefixSums().batch(32, 128, torch.Generator().manual_seed(8))
+x, y = model.recipe.task.batch(32, 128, torch.Generator().manual_seed(8))
 exact = {loops: float(right.float().mean()) for loops, right in accuracy_over_loops(model, x, y, [20, 128]).items()}
 print("share of 32 strings of 128 bits with all 128 answers right, by loops:", exact)
 assert exact[20] == 0 and exact[128] >= 0.95
 assert 6 <= long_right / first_right <= 10, "8 times as many bits, about 8 times as many loops"
 assert (long.logits[-1, 1:].argmax(-1) == truth).all() and long.settled is not None
-assert model.task.last_level == 32 and model.task.most_loops == 20
+assert model.recipe.task.last_level == 32 and model.recipe.task.most_loops == 20
 assert all(model.card["scores"][f"exact_{length}"] >= 0.98 for length in (64, 128, 256, 512))
 
 # %% [markdown]

@@ -496,8 +496,9 @@ for name, A in matrices.items():
 
 # %%
 model = load_pretrained("prefix-sums-internal-post-seed0").double()
-x, _ = model.task.batch(1, 16, torch.Generator().manual_seed(0))
-f, h = model.loop(x.double())  # the loop as a map of the state alone, and the embedded input, from which it starts
+x, _ = model.recipe.task.batch(1, 16, torch.Generator().manual_seed(0))
+f = model.loop(x.double())  # the loop as a map of the state alone
+h = f.h  # the embedded input, from which it starts
 h = h.detach()
 end = fp.iterate(f, h, 120)
 product = fp.jacobian_product(f, end.z)

@@ -41,6 +41,7 @@ from looped_lite.exercises import lesson_02 as ex
 from looped_lite.exercises import report
 from looped_lite.model import LoopedTransformer, count_parameters
 from looped_lite.pretrained import load_pretrained
+from looped_lite.recipe import Recipe
 from looped_lite.tasks.prefix_sums import PrefixSums
 
 plots.use_style()
@@ -60,8 +61,8 @@ def random(*shape, seed=0):
 # Here are eight random strings of the prefix-sum task of lesson 00: 32 bits, and before them a cell that marks the beginning.
 
 # %%
-task = PrefixSums()
-untrained = task.model(seed=0, recall="none", norm="post")
+task = PrefixSums(uniform=1, biased=0, last_loops=None)  # strings of random bits
+untrained = Recipe(task, seed=0, recall="none", norm="post").build()
 x, y = task.batch(8, 32, torch.Generator().manual_seed(0))
 with torch.no_grad():
     h = untrained.encode(x)
@@ -667,7 +668,7 @@ def block(z, angles, w):
 ### BEGIN HIDDEN TESTS
 weights = Block(32, "none", "post", heads=4).requires_grad_(False)
 state, turn = random(1, 6, 32), rotary_angles(torch.arange(6)[:, None], 8)
-assert torch.allclose(block(state, turn, weights), weights(state, state, turn), atol=1e-5)
+assert torch.allclose(block(state, turn, weights), weights(state, None, turn), atol=1e-5)
 assert ex.block.state == "solved"
 ### END HIDDEN TESTS
 
@@ -847,7 +848,7 @@ bits, target = task.batch(500, 32, torch.Generator().manual_seed(1))
 w, h = trained.blocks[0], trained.encode(bits)
 z, last, every = h, {}, {}
 for loop in range(1, 31):
-    z = block(w.recall(z, h), angles, w)
+    z = block(w.recall(z, w.recalled(h)), angles, w)
     right = trained.read_out(z).argmax(-1) == target
     last[loop], every[loop] = right[:, -1], right[:, 1:].all(1)
 

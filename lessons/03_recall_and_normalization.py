@@ -40,10 +40,11 @@ from looped_lite.blocks import NORMS, RECALLS, Block, rotary_angles
 from looped_lite.exercises import lesson_03 as ex
 from looped_lite.exercises import report
 from looped_lite.fixed_points import iterate, spectral_radius
+from looped_lite.recipe import Recipe
 from looped_lite.tasks.prefix_sums import PrefixSums
 
 plots.use_style()
-task = PrefixSums()
+task = PrefixSums(uniform=1, biased=0, last_loops=None)  # strings of random bits
 
 
 def random(*shape, seed=0):
@@ -53,7 +54,7 @@ def random(*shape, seed=0):
 
 def untrained(recall, norm, seed=0):
     """A loop as it is before any training: 64 channels, 4 heads, a window of 5 cells."""
-    return task.model(seed, recall=recall, norm=norm).requires_grad_(False)
+    return Recipe(task, seed=seed, recall=recall, norm=norm).build().requires_grad_(False)
 
 
 x, _ = task.batch(4, 16, torch.Generator().manual_seed(0))
@@ -357,7 +358,8 @@ assert ex.stays_bounded.state == "solved"
 runs, measured = {}, {}
 print("recall    norm      length after 10, 100, 1,000 loops      bounded")
 for recall, norm in product(RECALLS, NORMS):
-    f, h = untrained(recall, norm).loop(x)
+    f = untrained(recall, norm).loop(x)
+    h = f.h
     run = iterate(f, h, loops=1000)  # run.norms and run.steps: (loops, batch)
     runs[recall, norm], measured[recall, norm] = run, stays_bounded(run.norms.max(1).values)
     after = "".join(f"{float(run.norms[t - 1].mean()):11,.1f}" for t in (10, 100, 1000))
@@ -393,14 +395,16 @@ plots.show(
 bounded_norms = ("post", "sandwich", "gru")
 assert all(measured[recall, norm] == (norm in bounded_norms) for recall, norm in measured)
 for seed, recall, norm in product((1, 2), RECALLS, NORMS):
-    f, h = untrained(recall, norm, seed).loop(x)
+    f = untrained(recall, norm, seed).loop(x)
+    h = f.h
     assert stays_bounded(iterate(f, h, loops=100).norms.max(1).values) == (norm in bounded_norms), (seed, recall, norm)
 # post and sandwich: every cell has the length sqrt(width), so 17 cells of 64 channels have sqrt(17 * 64) = 33.0
 for recall, norm in product(RECALLS, ("post", "sandwich")):
     assert (runs[recall, norm].norms - (17 * 64) ** 0.5).abs().max() < 0.01
 # gru without external recall: every number stays between -1 and 1, or within where it started
 for recall in ("none", "internal"):
-    f, h = untrained(recall, "gru").loop(x)
+    f = untrained(recall, "gru").loop(x)
+    h = f.h
     assert runs[recall, "gru"].z.abs().max() <= h.abs().clamp_min(1).max()
 print(
     "bounded at initialization, 3 of 3 seeds:",
@@ -534,11 +538,11 @@ models = {
     "internal + post": untrained("internal", "post"),
 }
 maps = {
-    name: model.double().loop(x.double())[0] for name, model in models.items()
+    name: model.double().loop(x.double()) for name, model in models.items()
 }  # double precision: small numbers matter here
 w, h = models["internal + pre"].blocks[0], models["internal + pre"].encode(x.double())
 angles = models["internal + pre"].angles(h)
-maps = {"internal + pre, one branch": lambda z: z + w.attention(w.branch_input(z, h, 0), angles), **maps}
+maps = {"internal + pre, one branch": lambda z: z + w.attention(w.branch_input(z, w.recalled(h), 0), angles), **maps}
 
 direction = torch.nn.functional.normalize(random(4, 17, 64, seed=9).double(), dim=-1)
 cell_lengths = [1, 3, 10, 30, 100, 300, 1000]
@@ -615,7 +619,7 @@ def small_block(norm, seed):
 def one_branch(b, z, h):
     """The block b with its MLP branch alone, for a single cell: (8,), (8,) -> (8,)."""
     z, h = z[None, None], h[None, None]
-    return b.add(z, b.mlp(b.branch_input(z, h, 1)), 1)[0, 0]
+    return b.add(z, b.mlp(b.branch_input(z, b.recalled(h), 1)), 1)[0, 0]
 
 
 def nearest_fixed_point(f, b, z, h, scale=1.0):
@@ -707,7 +711,8 @@ lids = {}
 for recall, norm in product(("external", "internal"), ("pre", "peri")):
     model = untrained(recall, norm)
     model.blocks[0].recall.Wz.weight.mul_(0.8)
-    f, h = model.loop(x)
+    f = model.loop(x)
+    h = f.h
     lids[recall, norm] = iterate(f, h, loops=400)
 
 w, h = untrained("internal", "pre").blocks[0], untrained("internal", "pre").encode(x)
@@ -716,8 +721,8 @@ angles = untrained("internal", "pre").angles(h)
 
 def scaled_step(z, a=0.8):
     """Internal + pre with a scaled residual in both branches: a z + F(N(z), h)."""
-    z = a * z + w.attention(w.branch_input(z, h, 0), angles)
-    return a * z + w.mlp(w.branch_input(z, h, 1))
+    z = a * z + w.attention(w.branch_input(z, w.recalled(h), 0), angles)
+    return a * z + w.mlp(w.branch_input(z, w.recalled(h), 1))
 
 
 scaled = iterate(scaled_step, h, loops=400)
@@ -760,7 +765,8 @@ for (recall, norm), run in runs.items():
 last = {variant: float((run.steps[-1] / run.norms[-1]).max()) for variant, run in runs.items()}
 assert all(last[recall, norm] < 1e-6 for recall, norm in product(RECALLS, ("post", "sandwich")))
 assert last["internal", "gru"] > 1e-3
-f, h = untrained("internal", "gru", seed=1).loop(x)
+f = untrained("internal", "gru", seed=1).loop(x)
+h = f.h
 assert float((iterate(f, h, 500).steps[-1]).max()) < 1e-4, "with another seed it settles"
 
 # %% [markdown]

@@ -37,17 +37,17 @@ import torch
 from IPython.display import Markdown, display
 
 from looped_lite import plots
+from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_04 as ex
 from looped_lite.exercises import report
-from looped_lite.experiments import read_rows
 from looped_lite.fixed_points import gradient_error, iterate, spectral_radius, unrolled_gradient
-from looped_lite.paths import data_path
+from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
+from looped_lite.recipe import Recipe
 from looped_lite.tasks import IGNORE, correct_cells
 from looped_lite.tasks.prefix_sums import PrefixSums, one_hot, prefix_sums
 from looped_lite.training import (
     Run,
-    accuracy_over_loops,
     cross_entropy,
     end_of_run,
     learning_rate,
@@ -56,7 +56,7 @@ from looped_lite.training import (
 )
 
 plots.use_style()
-task = PrefixSums()
+task = PrefixSums(uniform=1, biased=0, last_loops=None)  # strings of random bits
 finished = load_pretrained(
     "prefix-sums-internal-post-seed0"
 )  # a model that somebody else has trained, to look at first
@@ -142,7 +142,8 @@ def progressive_logits(model, x, n, k):
     ### BEGIN SOLUTION
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    f, h = model.loop(x)
+    f = model.loop(x)
+    h = f.h
     z = h
     with torch.no_grad():
         for _ in range(n):
@@ -156,7 +157,7 @@ def progressive_logits(model, x, n, k):
 # %% tags=["hidden-tests"]
 ### BEGIN HIDDEN TESTS
 assert ex.progressive_logits.state == "solved"
-small = task.model(5, width=16, heads=2)
+small = Recipe(task, seed=5, width=16, heads=2).build()
 bits = task.batch(2, 5, torch.Generator().manual_seed(1))[0]
 assert torch.allclose(progressive_logits(small, bits, 4, 2), small(bits, 6), atol=1e-5)
 ### END HIDDEN TESTS
@@ -309,7 +310,7 @@ def gradient_after(model, x, depths):
 
 x16, y16 = task.batch(8, 16, torch.Generator().manual_seed(0))
 depths = (1, 2, 5, 10, 20, 40, 80)
-fresh = {norm: gradient_after(task.model(0, norm=norm), x16, depths) for norm in ("pre", "peri", "post")}
+fresh = {norm: gradient_after(Recipe(task, norm=norm).build(), x16, depths) for norm in ("pre", "peri", "post")}
 trained_one = gradient_after(finished, x16, depths)
 
 fig, ax = plt.subplots(figsize=(7.6, 3.4))
@@ -388,7 +389,9 @@ def cell_differences(model, x, loops):
 # %% tags=["hidden-tests"]
 ### BEGIN HIDDEN TESTS
 assert ex.cell_differences.state == "solved"
-assert cell_differences(task.model(0, width=16, heads=2), one_hot(torch.ones(1, 3, dtype=torch.long)), 2).shape == (
+assert cell_differences(
+    Recipe(task, width=16, heads=2).build(), one_hot(torch.ones(1, 3, dtype=torch.long)), 2
+).shape == (
     2,
     4,
 )
@@ -578,9 +581,10 @@ def train_here(model, task, steps, settle, seed=0, batch=64, lr=2e-3, beta2=0.95
 
 # %%
 # Check the claim that the package does the same: 12 steps of each, from the same seed
-ours, theirs = task.model(7, width=16, heads=2), task.model(7, width=16, heads=2)
+little = Recipe(task, width=16, heads=2, steps=12, settle=5, batch=8, lr=2e-3, beta2=0.95, seed=1)
+ours, theirs = little.build(), little.build()
 a = train_here(ours, task, 12, settle=5, seed=1, batch=8).history["loss"]
-b = train(theirs, task, 12, settle=5, seed=1, batch=8, lr=2e-3, beta2=0.95, progress=False).history["loss"]
+b = train(little, model=theirs, progress=False)[1].history["loss"]
 assert torch.allclose(torch.tensor(a), torch.tensor(b), rtol=1e-3), "same seed, same losses"
 print("the package's train and yours take the same steps")
 
@@ -592,8 +596,8 @@ print("the package's train and yours take the same steps")
 # %%
 SEED = 0  # of the random weights and of the random strings; try another
 STEPS, SETTLE = 1200, 200
-deep = PrefixSums(last_loops=24)  # N = 24 at 32 bits
-model = deep.model(seed=SEED)  # random weights; internal recall, outer norm
+deep = PrefixSums(uniform=1, biased=0, last_loops=24)  # N = 24 at 32 bits
+model = Recipe(deep, seed=SEED).build()  # random weights; internal recall, outer norm
 x_watch, y_watch = task.batch(128, 32, torch.Generator().manual_seed(99))
 watched = {}  # step: (exact match, seconds so far)
 picture = plots.live_training(every=50, level="bits")
@@ -755,7 +759,8 @@ assert abs(float(half) - 2.0) < 1e-5
 # > **Predict.** Both errors fall. Along a straight line? With what slope?
 
 # %%
-f, h16 = model.loop(x16)
+f = model.loop(x16)
+h16 = f.h
 end = iterate(f, h16, 400)
 moves = end.steps[-1] / end.norms[-1]
 best_one = int(moves.argmin())

@@ -37,18 +37,19 @@ import torch
 from IPython.display import Markdown, display
 
 from looped_lite import boards, plots, widgets
+from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_07 as ex
 from looped_lite.exercises import report
-from looped_lite.experiments import read_rows
 from looped_lite.fixed_points import iterate, leading_eigenvalues
 from looped_lite.model import count_parameters
-from looped_lite.paths import data_path
+from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
-from looped_lite.solving import watch
+from looped_lite.recipe import Recipe
+from looped_lite.solving import solve_one, watch
 from looped_lite.tasks import exact_match
 from looped_lite.tasks.sudoku import SPLITS, Sudoku, load_puzzles, one_hot
 from looped_lite.tasks.sudoku_puzzles import clash_messages, parse, show, solve
-from looped_lite.training import accuracy_over_loops, train
+from looped_lite.training import train
 
 plots.use_style()
 torch.set_num_threads(1)  # these tensors are small: a second thread would only get in the way
@@ -425,10 +426,12 @@ assert 0.18 < above / sum(sizes.values()) < 0.22 and 0.005 < sizes["extreme"] / 
 
 # %%
 task = Sudoku(SIX)
-model = task.model(seed=0, mask=masks)  # internal recall, outer norm
+recipe = Recipe(task, steps=600, seed=0)
+model = recipe.build()
+model.blocks[0].attention.mask = masks[None]  # yours  # internal recall, outer norm
 print(f"{count_parameters(model):,} parameters")
 began = time.perf_counter()
-run = train(model, task, steps=600, seed=0, on_step=plots.live_training(every=50, level="share shown"))
+_, run = train(recipe, model=model, on_step=plots.live_training(every=50, level="share shown"))
 print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 model.eval().requires_grad_(False)
 
@@ -650,7 +653,7 @@ tries = read_rows(data_path("results", "sudoku_9x9_tries.csv"))
 again = {(row["split"], int(row["tries"])): row for row in tries}
 most, each_try = max(number for _, number in again), int(tries[0]["loops"])
 assert (most, each_try) == (16, 64) and most * each_try == max(counted) == 1024, "the same number of loops"
-assert nine.task.max_loops(None) == each_try
+assert nine.recipe.task.restart_every == each_try and nine.recipe.task.max_loops(None) == 1024
 names = {"test": "easy", "hard": "hard", "extreme": "extreme"}
 names |= {f"qqwing-{word}": f"qqwing, {word}" for word in ("simple", "easy", "intermediate", "expert")}
 table = [
@@ -762,8 +765,9 @@ widgets.watch_player(nine, show(hard_puzzles[index].tolist()), loops=160)
 # > **Predict.** Take 24 hard puzzles and 128 loops. Which ones move more in the end, the solved ones or the others? And what if the state goes only 0.7 of the way in each loop, $z \leftarrow 0.3\,z + 0.7\,f(z)$? A fixed point of one map is a fixed point of the other.
 
 # %%
-x_nine, y_nine = nine.task.split("hard", 24)
-f, h = nine.loop(x_nine)
+x_nine, y_nine = nine.recipe.task.split("hard", 24)
+f = nine.loop(x_nine)
+h = f.h
 runs, rights = {}, {}
 for share in (1.0, 0.7):
     end = iterate(lambda z, share=share: (1 - share) * z + share * f(z), h, 128)
@@ -798,7 +802,7 @@ assert rights[0.7].sum() >= rights[1.0].sum() - 1
 
 # %%
 calm = rights[0.7].nonzero()[:6, 0]
-f, _ = nine.loop(x_nine[calm])
+f = nine.loop(x_nine[calm])
 spectrum = leading_eigenvalues(f, at_rest[calm], count=2, size=40).values
 smaller = 0.3 + 0.7 * spectrum
 plots.show(
@@ -961,7 +965,8 @@ x_some, y_some = task.split("hard", 40)
 moves, stays = {}, {}
 for variant, name in memory.items():
     other = load_pretrained(f"sudoku-6x6-{name}-seed0").requires_grad_(False)
-    f, h = other.loop(x_some)
+    f = other.loop(x_some)
+    h = f.h
     end = iterate(f, h, 256)
     moves[variant] = end.steps / end.norms
     z, before = end.z, other.read_out(end.z).argmax(-1)
@@ -1169,8 +1174,9 @@ assert len(set(early[0].tolist())) == 1 and not solved.any()
 # And the 9x9 model on extreme puzzles? Take 24 of them, 192 loops, and steps of 0.7, so that the residual means something.
 
 # %%
-x_extreme, y_extreme = nine.task.split("extreme", 24)
-f, h = nine.loop(x_extreme)
+x_extreme, y_extreme = nine.recipe.task.split("extreme", 24)
+f = nine.loop(x_extreme)
+h = f.h
 end = iterate(lambda z: 0.3 * z + 0.7 * f(z), h, 192)
 relative = end.steps / end.norms / 0.7
 still, right_now = relative[-1] < 1e-3, exact_match(nine.read_out(end.z), y_extreme)
@@ -1224,12 +1230,12 @@ for text, words in (
     (valid[1:], "81 characters"),
 ):
     try:
-        nine.task.encode(text)
+        nine.recipe.task.encode(text)
         raise AssertionError("should have been refused")
     except ValueError as error:
         print(error)
         assert words in str(error)
-solution = nine.solve(valid)
+solution = solve_one(nine, valid)
 print(f"and the hard one: solved {solution.extra['solved']}, after {solution.loops} loops in all tries")
 assert solution.extra["solved"]
 

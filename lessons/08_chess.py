@@ -39,15 +39,16 @@ import torch
 from IPython.display import Markdown, display
 
 from looped_lite import boards, plots, widgets
+from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_08 as ex
 from looped_lite.exercises import report
-from looped_lite.experiments import read_rows
 from looped_lite.intervals import wilson
 from looped_lite.model import count_parameters
-from looped_lite.paths import data_path
+from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
+from looped_lite.recipe import Recipe
 from looped_lite.tasks.chess import Chess, load_positions, moves_by_squares, read_fen, rules, select
-from looped_lite.training import accuracy_over_loops, train
+from looped_lite.training import train
 
 plots.use_style()
 torch.set_num_threads(1)  # these tensors are small: a second thread would only get in the way
@@ -285,7 +286,7 @@ positions = {
 }
 some = positions[2, "random"]
 with torch.no_grad():
-    logits = long_model(long_model.task.split(2, "test", "random", 200)[0], 16)
+    logits = long_model(long_model.recipe.task.split(2, "test", "random", 200)[0], 16)
 alone = logits.argmax(-1)
 broken = ~masks[:3].any(0)[alone[:, 0], alone[:, 1]]  # no piece moves like that
 number = int(broken.nonzero()[0, 0])
@@ -391,11 +392,13 @@ def work(most):
 assert 2.8 < work(16) / work(4) < 3.4
 
 task = Chess(depths=(1,), sources=("random",), mirrored=0.5, most_loops=4)
-model = task.model(seed=0, mask=masks)  # internal recall, outer norm, width 64
+recipe = Recipe(task, steps=900, decay=0.5, beta2=0.95, seed=0)
+model = recipe.build()
+model.blocks[0].attention.mask = masks[None]  # yours  # internal recall, outer norm, width 64
 training_set = select(load_positions(1, "train"), "random")
 print(f"{count_parameters(model):,} parameters, {len(training_set.fens):,} positions to train on")
 began = time.perf_counter()
-run = train(model, task, steps=900, lr=3e-3, decay=0.5, beta2=0.95, seed=0, on_step=plots.live_training(every=100))
+_, run = train(recipe, model=model, on_step=plots.live_training(every=100))
 print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 model.eval().requires_grad_(False)
 assert abs(run.history["loss"][0] - 4.16) < 0.3, "a guess among 64 squares costs ln 64 = 4.16"
@@ -539,7 +542,7 @@ assert all(by_rank[True, name] > by_rank[False, name] + 0.08 for name in names.v
 # Back to the long-trained model. It has seen mates in one and in two, of both kinds, in runs of at most 12 loops. Here is a mate in two from the test set. Its two distributions, loop by loop:
 
 # %%
-x, y = long_model.task.split(2, "test", "engine", 200)
+x, y = long_model.recipe.task.split(2, "test", "engine", 200)
 solved = accuracy_over_loops(long_model, x, y, [1, 2, 4, 8, 16, 32], at_once=50)
 late = (solved[16] & solved[32] & ~solved[4]).nonzero()[:, 0].tolist()
 chosen = 72 if 72 in late else late[0]
@@ -620,7 +623,11 @@ def attention_maps(model, z, h):
     """Who looks at whom in the loop that begins with the state z: (batch, heads, 64, 64), each row a distribution."""
     block = model.blocks[0]
     attention, angles = block.attention, model.angles(h)
-    q, k, _ = attention.qkv(block.branch_input(z, h, 0)).view(len(z), 64, 3, attention.heads, -1).permute(2, 0, 3, 1, 4)
+    q, k, _ = (
+        attention.qkv(block.branch_input(z, block.recalled(h), 0))
+        .view(len(z), 64, 3, attention.heads, -1)
+        .permute(2, 0, 3, 1, 4)
+    )
     q, k = rms_norm(rotate(q, angles)) * attention.temperature, rms_norm(rotate(k, angles))
     return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + attention.score_bias()).softmax(-1)
 
@@ -824,7 +831,7 @@ def counted_right(loops, depth, source="engine", model="chess", column="squares"
 plots.show(
     plots.accuracy_curves(
         {f"mate in {depth}": {t: counted_right(t, depth) for t in long_loops} for depth in (1, 2, 3, 4)},
-        trained=long_model.task.most_loops,
+        trained=long_model.recipe.task.most_loops,
         title="trained on mate in one and two; game-like positions",
     ),
     alt="Exact match against loops from 1 to 1,000 for mates in one to four. All four curves rise steeply until about 8 loops and are flat from 16 on: mate in one near 1, the other three close together between two thirds and three quarters.",
@@ -900,7 +907,7 @@ needed, solved_share = {}, {}
 for depth in (1, 2, 3, 4):
     count = 600 if depth in (2, 3) else 300  # quiet moves are rare
     found = accuracy_over_loops(
-        long_model, *long_model.task.split(depth, "test", "engine", count), watched_loops, at_once=50
+        long_model, *long_model.recipe.task.split(depth, "test", "engine", count), watched_loops, at_once=50
     )
     history = torch.stack([found[t] for t in watched_loops])  # (16, count)
     needed[depth] = (len(history) + 1 - history.flip(0).long().cumprod(0).sum(0)).float()  # 17: not right at the end

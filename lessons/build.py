@@ -3,6 +3,7 @@
     python lessons/build.py               every lesson: stubs, executed, into notebooks/
     python lessons/build.py 02 04         only these
     python lessons/build.py --solved --out build/solved [--no-execute]
+    python lessons/build.py --readdress   only the title and set-up cells of what is in notebooks/
     python lessons/build.py --check       fail if notebooks/ is not what the sources build
 
 A source is a jupytext percent file. Its exercise cells hold the solution between BEGIN SOLUTION and END SOLUTION, its hidden
@@ -13,6 +14,8 @@ under it, and no hidden tests; the solved form has both.
 from __future__ import annotations
 
 import argparse
+import csv
+import json
 import re
 import sys
 import time
@@ -27,20 +30,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = ROOT / "lessons"
 NOTEBOOKS = ROOT / "notebooks"
 
-SETUP = """\
-# Find the course's package, also where it is not installed (on Colab, clone the repository and open this notebook from it).
-import sys
-from pathlib import Path
-
-for folder in (Path.cwd(), *Path.cwd().parents):
-    if (folder / "looped_lite" / "model.py").exists():
-        sys.path.insert(0, str(folder)) if str(folder) not in sys.path else None
-        break
-
-import looped_lite
-
-print(f"looped_lite {looped_lite.__version__}")"""
-
+SETUP = SOURCES / "setup_cell.py"  # the first code cell of every notebook
+SETUP_LOOK = {"tags": ["setup", "hide-input"], "jupyter": {"source_hidden": True}, "cellView": "form"}  # folded
+COLAB = "https://colab.research.google.com/github/{place}/blob/main/notebooks/{name}.ipynb"
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n(.*?)^[ \t]*### END HIDDEN TESTS\n?", re.DOTALL | re.MULTILINE)
 STUB = 'raise NotImplementedError("your turn")'
@@ -82,12 +74,43 @@ def learner_cells(cell: NotebookNode) -> list[NotebookNode]:
     return [cell, nbformat.v4.new_markdown_cell(fold, metadata={"tags": ["solution"]})]
 
 
-def build(source: Path, solved: bool) -> NotebookNode:
-    """The notebook of one lesson, not executed. The same source gives the same notebook, cell ids included."""
+def project_setting(name: str) -> str:
+    """A line ``name = "value"`` of pyproject.toml, "" if there is none: ``version``, or ``Repository`` of [project.urls]."""
+    found = re.search(rf'^{name} = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def colab_link(repository: str, name: str) -> str:
+    """Where Colab opens a notebook of a public GitHub repository; "" for other addresses, which it cannot open."""
+    place = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", repository)
+    return COLAB.format(place=place[1], name=name) if place else ""
+
+
+def setup_cell(repository: str) -> str:
+    """The set-up cell of this version, for a course that lives at ``repository`` ("" before it is published)."""
+    setting = f"REPOSITORY, VERSION = {json.dumps(repository)}, {json.dumps(project_setting('version'))}"
+    return re.sub(
+        r"^REPOSITORY, VERSION = .*", lambda _: setting, SETUP.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+
+
+def title_cell(text: str, link: str) -> str:
+    """The first cell, with a line under the title that opens the lesson on Colab."""
+    title, _, rest = text.partition("\n")
+    return f"{title}\n\n[Open this lesson in Google Colab]({link})\n{rest}" if link else text
+
+
+def build(source: Path, solved: bool, repository: str | None = None) -> NotebookNode:
+    """The notebook of one lesson, not executed. The same source gives the same notebook, cell ids included.
+
+    ``repository`` is the course's address, if it is another than pyproject.toml says.
+    """
+    repository = project_setting("Repository") if repository is None else repository
     notebook = jupytext.read(source, fmt="py:percent")
     form = solved_cells if solved else learner_cells
     cells = [new for cell in notebook.cells for new in form(cell)]
-    cells.insert(1, nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["setup"]}))
+    cells[0].source = title_cell(cells[0].source, colab_link(repository, source.stem))
+    cells.insert(1, nbformat.v4.new_code_cell(setup_cell(repository), metadata=SETUP_LOOK))
     for place, cell in enumerate(cells):
         cell.id = f"{source.stem[:2]}-{place:03d}"
         cell.source = cell.source.strip("\n")
@@ -98,6 +121,19 @@ def build(source: Path, solved: bool) -> NotebookNode:
     }
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     return notebook
+
+
+def readdress(source: Path) -> None:
+    """Write title and set-up cell of a shipped notebook anew, after the repository's address or the version has changed.
+
+    Outputs stay: neither cell changes what the lesson computes.
+    """
+    path = NOTEBOOKS / f"{source.stem}.ipynb"
+    shipped, built = nbformat.read(path, as_version=4), build(source, solved=False)
+    for place in (0, 1):
+        shipped.cells[place].source = built.cells[place].source
+        shipped.cells[place].metadata = built.cells[place].metadata
+    nbformat.write(shipped, path)
 
 
 def execute(notebook: NotebookNode, timeout: int) -> float:
@@ -142,6 +178,21 @@ def tidy_outputs(cell: NotebookNode) -> None:
     cell.outputs = kept
 
 
+def record(number: str, seconds: float) -> None:
+    """Write into data/lessons.csv how long a lesson took, and how fast this machine is; `looped-lite doctor` scales with it."""
+    from looped_lite.doctor import lessons, speed
+
+    rows = [row for row in lessons() if row["lesson"] != number]
+    row = next((row for row in lessons() if row["lesson"] == number), {"you_minutes": "60", "after": ""})
+    rows.append(row | {"lesson": number, "machine_seconds": f"{seconds:.0f}", "speed": f"{speed():.0f}"})
+    with open(ROOT / "data" / "lessons.csv", "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(
+            file, ["lesson", "you_minutes", "machine_seconds", "speed", "after"], lineterminator="\n"
+        )
+        table.writeheader()
+        table.writerows(sorted(rows, key=lambda row: row["lesson"]))
+
+
 def drift(source: Path) -> str | None:
     """Why the shipped notebook of a lesson is not what its source builds, or None."""
     path = NOTEBOOKS / f"{source.stem}.ipynb"
@@ -170,6 +221,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=NOTEBOOKS)
     parser.add_argument("--no-execute", action="store_true", help="write the cells without outputs")
     parser.add_argument("--timeout", type=int, default=400, help="seconds for one cell")
+    parser.add_argument("--record", action="store_true", help="note the seconds in data/lessons.csv")
+    parser.add_argument("--repository", help="the course's address, if it is another than pyproject.toml says")
+    parser.add_argument("--readdress", action="store_true", help="write title and set-up cells anew, keep all else")
     parser.add_argument("--check", action="store_true", help="only compare notebooks/ with the sources")
     arguments = parser.parse_args()
     chosen = sources(arguments.lessons)
@@ -179,10 +233,17 @@ def main() -> None:
             sys.exit("\n".join([*problems, "run: python lessons/build.py " + " ".join(arguments.lessons)]))
         print(f"{len(chosen)} notebooks are what their sources build")
         return
+    if arguments.readdress:
+        for source in chosen:
+            readdress(source)
+        print(f"{len(chosen)} notebooks: title and set-up cells written anew")
+        return
     arguments.out.mkdir(parents=True, exist_ok=True)
     for source in chosen:
-        notebook = build(source, arguments.solved)
+        notebook = build(source, arguments.solved, arguments.repository)
         took = 0.0 if arguments.no_execute else execute(notebook, arguments.timeout)
+        if arguments.record and took:
+            record(source.stem[:2], took)
         path = arguments.out / f"{source.stem}.ipynb"
         nbformat.write(notebook, path)
         print(f"{path.name}: {len(notebook.cells)} cells, {took:.0f} s, {path.stat().st_size / 1e6:.2f} MB", flush=True)

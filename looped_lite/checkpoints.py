@@ -30,8 +30,7 @@ def write_atomic(path: str | Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         clear_left_over(path)
-        prefix = f".{path.name}.{os.getpid()}."
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=".tmp", delete=False) as file:
+        with temporary_file(path, delete=False) as file:
             temporary = file.name
             file.write(data)
             file.flush()
@@ -45,6 +44,12 @@ def write_atomic(path: str | Path, data: bytes) -> None:
     finally:
         if temporary and os.path.exists(temporary):  # after a failure or a Ctrl-C; nothing is left after a success
             os.unlink(temporary)
+
+
+def temporary_file(path: Path, delete: bool) -> Any:
+    """An open file beside ``path`` whose name says for whom it is and who writes it: what a killed writer leaves can be told."""
+    prefix = f".{path.name}.{os.getpid()}."
+    return tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=".tmp", delete=delete)
 
 
 def clear_left_over(path: Path) -> None:
@@ -71,11 +76,11 @@ def alive(process: int) -> bool:
 def check_writable(path: str | Path) -> None:
     """OSError, before any work is done for it, if nothing can be written at ``path``."""
     path = Path(path)
-    if path.is_dir():
-        raise OSError(f"cannot save {path}: it is a folder, expected the name of a file")
     try:
+        if path.is_dir():
+            raise IsADirectoryError("it is a folder, expected the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent):
+        with temporary_file(path, delete=True):
             pass
     except OSError as error:
         raise OSError(f"cannot save {path}: {error.strerror or error}") from error
@@ -95,7 +100,16 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], facts: dict[str, 
     """Save named ``tensors``, and ``facts`` (anything JSON can hold) in the header, at ``path``, whole or not at all."""
     tensors = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
     facts = json.loads(json.dumps(facts or {}), parse_constant=lambda name: None)  # JSON has no nan: null
-    write_atomic(path, save(tensors, metadata={"facts": json.dumps(facts), "sha256": checksum(tensors, facts)}))
+    data = save(tensors, metadata={"facts": json.dumps(facts), "sha256": checksum(tensors, facts)})
+    write_atomic(path, in_order(data))
+
+
+def in_order(data: bytes) -> bytes:
+    """The same safetensors file with its header sorted: the library writes the entries as they come, and equal content is to be an equal file."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8
+    return len(header).to_bytes(8, "little") + header + data[end:]
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -104,7 +118,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises FileNotFoundError for a missing file, ValueError for one that is truncated, damaged, changed or of another format.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for a name that no file can have
         raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(path, framework="pt") as file:
@@ -113,12 +127,13 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         facts, saved = json.loads(header["facts"]), header["sha256"]
         if not isinstance(facts, dict):
             raise TypeError(f"facts are {type(facts).__name__}, expected an object")
+        found = checksum(tensors, facts)
     except KeyError as error:
         raise ValueError(f"{path} lacks {error} in its header: expected a file saved by looped_lite") from error
     except (SafetensorError, ValueError, TypeError, RecursionError, OSError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ValueError(f"{path} is not a whole safetensors file ({reason}): expected one saved here") from error
-    if checksum(tensors, facts) != saved:
+    if found != saved:
         raise ValueError(f"{path} does not match its own checksum: it was damaged or changed after it was saved")
     return tensors, facts
 

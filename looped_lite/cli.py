@@ -231,7 +231,7 @@ def run_solve(args: argparse.Namespace) -> int:
     lines: list[int] = []
     texts = numbered(read_lines(args.file), lines) if args.file else iter(args.instances)
     ahead = (
-        1 if args.file == "-" and sys.stdin.isatty() else AHEAD
+        1 if args.file == "-" and sys.stdin is not None and sys.stdin.isatty() else AHEAD
     )  # a person at the keyboard wants each answer at once
     code = 0
     for place, solution in enumerate(solve(choose, texts, args.loops, args.restart, ahead=ahead, strict=False)):
@@ -310,7 +310,7 @@ def run_card(args: argparse.Namespace) -> int:
     if args.model is None:
         print("\n".join(pretrained_names()))
         return 0
-    if not model_path(args.model).is_file():
+    if not os.path.isfile(model_path(args.model)):
         load_pretrained(args.model)  # says that there is none, and what there is
     print(json.dumps(load_tensors(model_path(args.model))[1], indent=2, ensure_ascii=False))
     return 0

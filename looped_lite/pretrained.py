@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def load_pretrained(name: str | Path) -> LoopedTransformer:
     or the reason, when there is no such model or its file is damaged or belongs to something else.
     """
     path = model_path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):  # False, too, for a name that no file can have
         raise ValueError(f"no pretrained model {short(str(name))}: {short(str(path), 120)} is missing{near(str(name))}")
     tensors, card = load_tensors(path)
     if "recipe" not in card:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from .blocks import NORMS, RECALLS
-from .checks import number, short, whole
+from .checks import memory, number, short, whole
 from .model import LoopedTransformer, count_parameters
 from .tasks import Task
 
@@ -62,6 +61,7 @@ class Recipe:
     advance: float = option(0.9, "running accuracy at which the curriculum moves on", 0.0, 1.0)
     pool: int | None = option(None, "train on so many instances that keep their states from step to step", 1, 10**7)
     horizon: int = option(64, "most loops of an instance of the pool", 1, 10**6)
+    noise: float = option(0.0, "share of the pool's instances that begin from noise", 0.0, 1.0)
     bfloat16: bool = option(False, "matrix products in half precision: faster on some processors")
     compiled: bool = option(False, "compile the block first: faster steps, but it needs a C++ compiler")
     begin: str = option("", "begin with the weights of this model, a pretrained one or a file")
@@ -191,8 +191,9 @@ def task_class(kind: str) -> type:
         raise ValueError(f"unknown task {short(kind)}: {hint}")
     try:
         found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError, SyntaxError) as error:
-        raise ValueError(f"no task {short(kind)}: {str(error).splitlines()[0][:200]}") from error
+    except Exception as error:  # a learner's file may raise anything
+        reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+        raise ValueError(f"no task {short(kind)}: {reason}") from error
     if not isinstance(found, type) or Task not in found.__mro__:
         raise ValueError(f"{short(kind)} is not a task: expected a class derived from looped_lite.tasks.Task")
     return found
@@ -225,14 +226,6 @@ def settings_of(task: Task) -> dict[str, Any]:
 
 def default_of(setting: Field) -> Any:
     return setting.default if setting.default_factory is MISSING else setting.default_factory()
-
-
-def memory() -> int:
-    """The bytes of memory of this machine; much, where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 2**50
 
 
 def variants(

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -19,6 +22,7 @@ from .tasks import Task
 STATUSES = ("solved", "settled", "cycling", "ran out", "diverged", "invalid")
 CELLS_AT_ONCE = 1280  # cells that a pool steps together: more leave the processor's cache and are slower
 AHEAD = 8192  # instances that are read before the first of them is answered, at most
+TINY = 1e-30  # a state of length 0 that stays there has residual 0
 LOOK_EVERY = 4  # loops between two looks at the task's certificate
 
 
@@ -114,17 +118,28 @@ class Pool:
         if self.certifies is None:
             self.certifies = self.task.certify(jobs[0].x, self.loop.read_out(self.z[:1])) is not None
 
+    @torch.no_grad()  # here, since each thread has a switch of its own
+    def run(self, loops: int = 8) -> list[tuple[Job, Solution]]:
+        """A few loops for every running instance, and whoever waits comes in as there is room. Returns what is done."""
+        done = []
+        for _ in range(loops):
+            self.fill()
+            if not self.jobs:
+                break
+            done += self.step()
+        return done
+
     def step(self) -> list[tuple[Job, Solution]]:
         """One loop for every running instance; returns the jobs that are done, with what became of them."""
         before, self.z = self.z, self.loop(self.z)
-        size = lengths(self.z)
-        residual = lengths(self.z - before) / size
+        size, moved = lengths(self.z), lengths(self.z - before)
+        residual = moved / size.clamp_min(TINY)
         rest = (residual <= self.tol).tolist()  # an overflowing state has residual nan, and is not at rest
         lost = (~size.isfinite()).tolist()
-        back_again = (lengths(self.z - self.anchor) <= 1e-3 * lengths(self.z - before)).tolist()
+        back_again = (lengths(self.z - self.anchor) <= 1e-3 * moved).tolist()
         for job in self.jobs:
             job.age, job.used = job.age + 1, job.used + 1
-        right = self.certified()
+        right = self.certified([a or b for a, b in zip(rest, back_again, strict=True)])
         done, again, keep = [], [], []
         for row, job in enumerate(self.jobs):
             status = (
@@ -150,12 +165,12 @@ class Pool:
         left = job.age + job.budget - job.used
         return min(self.restart(job.tries - 1), left) if self.certifies else left
 
-    def certified(self) -> set[int]:
-        """The rows whose answer the task certifies. It is asked every few loops, and at the end of a try."""
+    def certified(self, ends: list[bool]) -> set[int]:
+        """The rows whose answer the task certifies. It is asked every few loops, and at the end of a try (``ends``, or out of loops)."""
         due = [
             row
             for row, job in enumerate(self.jobs)
-            if self.certifies and (job.age % LOOK_EVERY == 0 or job.age >= self.limit(job))
+            if self.certifies and (ends[row] or job.age % LOOK_EVERY == 0 or job.age >= self.limit(job))
         ]
         if not due:
             return set()
@@ -171,10 +186,51 @@ class Pool:
 
     def answer(self, job: Job, row: int, status: str, residual: float) -> Solution:
         """What has become of a job that ends in this loop."""
-        said: dict[str, Any] = {"answer": None}
-        if status != "diverged":
-            said = self.task.decode(job.text, job.back(self.loop.read_out(self.z[row : row + 1]))[0])
+        logits = job.back(self.loop.read_out(self.z[row : row + 1]))[0]
+        if status == "diverged" or not logits.isfinite().all():  # what is not a number names no class
+            return Solution(job.text, None, "diverged", job.used, job.tries, residual)
+        said = self.task.decode(job.text, logits)
         return Solution(job.text, said.pop("answer"), status, job.used, job.tries, residual, said)
+
+
+class Desk:
+    """Takes instances in, spreads them over pools of their own length, and keeps what is ready until its turn."""
+
+    def __init__(
+        self, choose: Callable[[str], LoopedTransformer], make_pool: Callable[..., Pool], workers: int
+    ) -> None:
+        self.choose, self.make_pool, self.workers = choose, make_pool, workers
+        self.pools: dict[tuple[int, int], list[Pool]] = {}
+        self.home: dict[int, Pool] = {}  # where each instance that is not ready runs or waits
+        self.ready: dict[int, Solution] = {}
+
+    def admit(self, index: int, text: str, budget: int | None, strict: bool) -> None:
+        """Put an instance before the pool of its length that has least to do."""
+        try:
+            model = self.choose(text)
+            x = model.recipe.task.encode(text).to(model.embed.weight.device)
+        except ValueError as error:
+            if strict:
+                raise
+            self.ready[index] = Solution(text, None, "invalid", 0, 0, math.inf, {"error": str(error)})
+            return
+        key = id(model), x.shape[1]
+        if key not in self.pools:
+            self.pools[key] = [self.make_pool(model, x.shape[1]) for _ in range(self.workers)]
+        pool = min(self.pools[key], key=lambda pool: len(pool.jobs) + len(pool.waiting))
+        pool.waiting.append(Job(index, text, x, budget or model.recipe.task.max_loops(x)))
+        self.home[index] = pool
+
+    def turn(self, oldest: int, run: Callable[..., Iterable]) -> None:
+        """A few loops for the pool of the ``oldest`` instance, and for as many others as there are workers."""
+        first = self.home[oldest]
+        others = [p for p in chain(*self.pools.values()) if p is not first and (p.jobs or p.waiting)]
+        others.sort(key=lambda pool: (pool.jobs or pool.waiting)[0].index)
+        chosen = [first, *others[: self.workers - 1]]
+        for job, solution in chain(*(run if len(chosen) > 1 else map)(Pool.run, chosen)):
+            self.ready[job.index] = solution
+            del self.home[job.index]
+        self.pools = {key: some for key, some in self.pools.items() if any(p.jobs or p.waiting for p in some)}
 
 
 @torch.no_grad()
@@ -190,62 +246,52 @@ def solve(
 ) -> Iterator[Solution]:
     """Solve instances written as text (bits, puzzles, FENs): `Solution`s in the order of ``texts``, as they are ready.
 
-    Instances of equal length run together, at most ``at_once`` of them. What has settled, or what the task certifies as solved, leaves
-    and makes room for the next one. Where a task certifies answers (sudoku has its rules), an instance without one begins again, from noise and on a
-    symmetric image, after ``restart`` loops (a number, or a function of the number of the try, counted from 0), until its budget of
-    ``loops`` is spent (the task's own, if left out).
+    Instances of equal length run together, at most ``at_once`` of them, on as many cores as PyTorch may use. What has settled, or what the
+    task certifies as solved, leaves and makes room for the next one. Where a task certifies answers (sudoku has its rules), an instance without
+    one begins again, from noise and on a symmetric image, after ``restart`` loops (a number, or a function of the number of the try,
+    counted from 0), until its budget of ``loops`` is spent (the task's own, if left out).
 
     ``texts`` may be a stream that never ends: at most ``ahead`` instances are held at a time. Answers do not depend on which instances run
     together, nor on their order. ``model`` may be a function that names the model for a text. Raises ValueError, with the reason, for a text
     that is no instance of the task; with ``strict=False`` its status is *invalid* instead.
     """
     budget = None if loops is None else whole("loops", loops, 1)
-    every = restart if callable(restart) or restart is None else whole("restart", restart, 1)
+    if not callable(restart) and restart is not None:
+        whole("restart", restart, 1)
     number("tol", tol, 1e-12, 1)
     whole("ahead", ahead, 1)
-    if at_once is not None:
-        whole("at_once", at_once, 1)
-    choose = (lambda text: model) if isinstance(model, LoopedTransformer) else model
-    pools: dict[tuple[int, int], Pool] = {}
-    ready: dict[int, Solution] = {}
-    home: dict[int, Pool] = {}  # where each instance that is not ready runs or waits
-    stream, next_in, next_out, open_ = iter(texts), 0, 0, True
-    while True:
-        while open_ and next_in - next_out < ahead:
-            text = next(stream, None)
-            if text is None:
-                open_ = False
-                break
-            try:
-                chosen = choose(text)
-                task = chosen.recipe.task
-                x = task.encode(text).to(chosen.embed.weight.device)
-            except ValueError as error:
-                if strict:
-                    raise
-                ready[next_in] = Solution(text, None, "invalid", 0, 0, math.inf, {"error": str(error)})
-                next_in += 1
-                continue
-            key = id(chosen), x.shape[1]
-            if key not in pools:
-                tries = every if callable(every) else (lambda _, n=every or task.restart_every: n)
-                pools[key] = Pool(chosen, task, tries, tol, at_once or max(1, CELLS_AT_ONCE // x.shape[1]))
-            home[next_in] = pools[key]
-            pools[key].waiting.append(Job(next_in, text, x, budget or task.max_loops(x)))
-            next_in += 1
-        if next_out == next_in:
-            return
-        while next_out in ready:
-            yield ready.pop(next_out)
-            next_out += 1
-        if next_out in home:
-            pool = home[next_out]  # the oldest instance that is not ready says which pool goes on
-            pool.fill()
-            for job, solution in pool.step():
-                ready[job.index] = solution
-                del home[job.index]
-            if not pool.jobs and not pool.waiting:
-                pools = {key: each for key, each in pools.items() if each is not pool}
+    whole("at_once", 1 if at_once is None else at_once, 1)
+
+    def make_pool(model: LoopedTransformer, cells: int) -> Pool:
+        task = model.recipe.task
+        tries = restart if callable(restart) else lambda _: restart or task.restart_every
+        return Pool(model, task, tries, tol, at_once or max(1, CELLS_AT_ONCE // cells))
+
+    workers = torch.get_num_threads()
+    desk = Desk((lambda text: model) if isinstance(model, LoopedTransformer) else model, make_pool, workers)
+    numbered, read, given = enumerate(texts), 0, 0
+    with one_core_each(workers) as run:
+        while True:
+            for index, text in islice(numbered, ahead - (read - given)):
+                desk.admit(index, text, budget, strict)
+                read = index + 1
+            if given == read:
+                return
+            while given in desk.ready:
+                yield desk.ready.pop(given)
+                given += 1
+            if given in desk.home:
+                desk.turn(given, run)
+
+
+@contextmanager
+def one_core_each(workers: int) -> Iterator[Callable[..., Iterable]]:
+    """A ``map`` whose calls run side by side in ``workers`` threads of one core each. PyTorch's own number of threads is put back."""
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as threads:
+        try:
+            yield threads.map
+        finally:
+            torch.set_num_threads(workers)
 
 
 def solve_one(model: LoopedTransformer, text: str, loops: int | None = None, **options: Any) -> Solution:
@@ -302,7 +348,7 @@ def watch(
             )
         ):
             before, z = z, loop(z)
-            residuals.append(float(lengths(z - before) / lengths(z)))
+            residuals.append(float(lengths(z - before) / lengths(z).clamp_min(TINY)))
             logits.append(back(loop.read_out(z)))
             if settled is None and residuals[-1] <= tol:
                 settled = len(residuals)

@@ -200,6 +200,9 @@ def pool_step(
     with half_precision(model, recipe.bfloat16):
         loop = model.loop(x)
         z = torch.where(fresh[:, None, None], loop.h, pool["z"][rows])
+        if recipe.noise:
+            noisy = fresh & (torch.rand(len(rows), generator=generator) < recipe.noise).to(device)
+            z = torch.where(noisy[:, None, None], torch.randn(z.shape, generator=generator).to(z), z)
         for _ in range(k):
             z = loop(z)
         logits = loop.read_out(z).float()
@@ -363,9 +366,13 @@ def resume(
             if name.startswith("optimizer."):
                 _, key, parameter = name.split(".", 2)
                 place = parameters[parameter]
+                if value.ndim and value.shape != place.shape:
+                    raise TypeError(name)
                 owner[id(place)].state[place][key] = value.to(place.device) if value.ndim else value
         for name, part in pool.items():
-            pool[name] = tensors[f"pool.{name}"].to(part.device)
+            if tensors[f"pool.{name}"].shape != part.shape:
+                raise TypeError(f"pool.{name}")
+            pool[name] = tensors[f"pool.{name}"].to(part)
         generator.set_state(tensors["generator"])
     except (KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} is no whole training run: it lacks or misfits {short(str(error))}") from error
@@ -393,6 +400,11 @@ def read_run(path: str | Path, facts: Any, recipe: Recipe) -> Run:
         step = whole("step", facts["step"], 0, recipe.steps)
         number("seconds", facts["seconds"], 0, 1e12)
         number("running", facts["running"], -1e-6, 1 + 1e-6)
+        ends = recipe.task.first_level, recipe.task.last_level
+        for level in (facts["level"], *facts["history"]["level"]):
+            number("level", level, min(ends), max(ends))
+        for value in facts["history"]["loss"] + facts["history"]["running"]:
+            number("history", value, -1e-6, 1e38)
         lengths = {len(facts["history"][name]) for name in ("loss", "level", "running")}
         if lengths != {step} or not isinstance(facts["finished"], bool) or (facts["finished"] and step == 0):
             raise ValueError(f"step {step}, finished {facts['finished']} and a history of {lengths} steps do not fit")

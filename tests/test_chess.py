@@ -14,6 +14,8 @@ import zstandard
 
 from looped_lite.cli import main
 from looped_lite.pretrained import load_pretrained, save_pretrained
+from looped_lite.recipe import Recipe
+from looped_lite.solving import solve_one
 from looped_lite.tasks.chess import (
     PIECES,
     Chess,
@@ -171,6 +173,9 @@ def test_depths_have_equal_shares_or_positions_have(shares, low, high):
         ({"attention": "rows"}, "unknown attention 'rows'"),
         ({"shares": "equal"}, "unknown shares 'equal'"),
         ({"target": "moves"}, "unknown target 'moves'"),
+        ({"curriculum": 1}, "curriculum must be true or false, got 1"),
+        ({"mirrored": 2}, "mirrored must be a number from 0 to 1, got 2"),
+        ({"most_loops": 0}, "most_loops must be"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
@@ -213,7 +218,7 @@ def test_offsets_number_the_differences_of_rank_and_file():
 @pytest.mark.parametrize("target", ["squares", "mask"])
 def test_every_variant_learns(attention, target):
     task = Chess(attention=attention, target=target, sources=("random",))
-    model = task.model(seed=1, width=16)
+    model = Recipe(task, seed=1, width=16).build()
     x, y = task.batch(8, 1, torch.Generator().manual_seed(8))
     assert model(x, loops=2).shape == ((8, 2, 64) if target == "squares" else (8, 64, 2))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
@@ -229,7 +234,11 @@ def test_every_variant_learns(attention, target):
 
 
 def test_eight_heads_share_the_four_views():
-    assert Chess().model(heads=8).blocks[0].attention.mask.shape == (1, 8, 64, 64)
+    assert Recipe(Chess(), heads=8).build().blocks[0].attention.mask.shape == (1, 8, 64, 64)
+    with pytest.raises(
+        ValueError, match=r"heads must be a multiple of 4 \(lines, diagonals, steps, everybody\), got 2"
+    ):
+        Recipe(Chess(), heads=2).build()
 
 
 def test_the_mask_marks_both_squares_and_decodes():
@@ -295,10 +304,11 @@ def test_scores_tell_the_right_move_from_any_mate():
 
 
 def test_solve_says_what_it_found():
-    found = Chess().model(seed=0).solve(BACK_RANK, loops=3).as_dict()
-    assert found.keys() == {"input", "answer", "loops", "residual", "settled", "probability", "mate"}
+    found = solve_one(Recipe(Chess()).build(), BACK_RANK, loops=3).as_dict()
+    common = ["input", "answer", "status", "loops", "tries", "residual"]
+    assert list(found) == [*common, "san", "probability", "mate", "legal"]
     assert chess.Move.from_uci(found["answer"]) in chess.Board(BACK_RANK).legal_moves
-    assert 0 < found["probability"] <= 1 and found["mate"] is (found["answer"] == "a1a8")
+    assert 0 < found["probability"] <= 1 and 0 < found["legal"] < 1 and found["mate"] is (found["answer"] == "a1a8")
 
 
 # ---- bad input ----
@@ -451,13 +461,12 @@ def test_a_short_row_a_missing_column_and_a_damaged_file_are_named(tmp_path):
 
 def test_train_save_load_and_solve(tmp_path, capsys):
     task = Chess(sources=("random",))
-    model = task.model(seed=0, width=16)
-    run = train(model, task, 2, batch=2, progress=False)
+    model, run = train(Recipe(task, width=16, steps=2, batch=2), progress=False)
     assert run.finished and len(run.history["loss"]) == 2
-    path = save_pretrained(model, tmp_path / "tiny.safetensors", {"model": {"seed": 0}})
+    path = save_pretrained(model, tmp_path / "tiny.safetensors")
     again = load_pretrained(path)
-    assert again.task == task
-    assert again.solve(BACK_RANK, loops=4) == model.eval().solve(BACK_RANK, loops=4)
+    assert again.recipe == model.recipe
+    assert solve_one(again, BACK_RANK, loops=4) == solve_one(model.eval(), BACK_RANK, loops=4)
     assert main(["solve", "chess", BACK_RANK, "--model", str(path), "--loops", "4", "--json"]) == 0
     out = capsys.readouterr().out
     assert '"answer"' in out and '"probability"' in out and '"mate"' in out
@@ -466,9 +475,11 @@ def test_train_save_load_and_solve(tmp_path, capsys):
 
 
 def test_the_mask_model_comes_back_too(tmp_path):
-    model = Chess(target="mask", attention="full").model(seed=0, width=32).eval()
-    again = load_pretrained(save_pretrained(model, tmp_path / "mask.safetensors", {"model": {"seed": 0}}))
-    assert again.task.target == "mask" and again.solve(BACK_RANK, loops=2) == model.solve(BACK_RANK, loops=2)
+    model = Recipe(Chess(target="mask", attention="full"), width=32).build().eval()
+    again = load_pretrained(save_pretrained(model, tmp_path / "mask.safetensors"))
+    found = solve_one(again, BACK_RANK, loops=2)
+    assert again.recipe.task.target == "mask" and found == solve_one(model, BACK_RANK, loops=2)
+    assert "legal" not in found.extra  # a mask knows no pairs of squares
 
 
 def test_test_sets_are_positions_of_each_depth_and_source():

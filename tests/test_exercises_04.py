@@ -20,7 +20,8 @@ def progressive(
     if guard and k < 1:
         raise ValueError("k must be at least 1")
     with torch.set_grad_enabled(not encode_silent):
-        f, h = model.loop(x)
+        f = model.loop(x)
+        h = f.h
     z = h.detach() if detach else h
     first, second = (k, n) if swap else (n, k + off)
     with torch.set_grad_enabled(not no_grad):
@@ -34,7 +35,8 @@ def progressive(
 def by_states(model, x, n, k):
     if not k:
         raise ValueError("k = 0")
-    f, z = model.loop(x)
+    f = model.loop(x)
+    z = f.h
     if n:
         with torch.no_grad():
             *_, z = model.states(x, n)
@@ -47,7 +49,8 @@ def detached_only_if_run(model, x, n, k):
     assert_k = [None][: k > 0]
     if not assert_k:
         raise ValueError(k)
-    f, h = model.loop(x)
+    f = model.loop(x)
+    h = f.h
     z = h
     for t in range(n + k):
         z = f(z)
@@ -156,7 +159,8 @@ def curriculum_early_returns(task, level, running, drawn, loops, accuracy):
 
 def differences(model, x, loops, other=-1, start=False, square=False):
     with torch.no_grad():
-        f, z = model.loop(x)
+        f = model.loop(x)
+        z = f.h
         rows = [z] if start else []
         while len(rows) < loops:
             z = f(z)

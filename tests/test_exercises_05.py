@@ -77,7 +77,8 @@ def curve(
 
 
 def curve_by_hand(model, x, targets, loops):
-    f, z = model.loop(x)
+    f = model.loop(x)
+    z = f.h
     found = {}
     for t in range(1, max(loops) + 1):
         z = f(z)
@@ -87,7 +88,8 @@ def curve_by_hand(model, x, targets, loops):
 
 
 def curve_early(model, x, targets, loops):
-    f, z = model.loop(x)
+    f = model.loop(x)
+    z = f.h
     found = {}
     for t in range(1, max(loops) + 1):
         if t in loops:
@@ -110,9 +112,8 @@ def noise(model, x, generator, scale=1.0):
 def noise_in_steps(model, x, loops, scale, generator):
     h = model.encode(x)
     z = torch.empty_like(h).normal_(generator=generator).mul_(scale)
-    angles = model.angles(h)
     for _ in range(loops):
-        z = model.step(z, h, angles)
+        z = model.step(z, h)
     return model.read_out(z)
 
 

@@ -1,7 +1,9 @@
 """The laboratory against closed forms, and against dense linear algebra."""
 
 import math
+import warnings
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,7 +28,7 @@ def linear(A: torch.Tensor, b: torch.Tensor | float = 0.0):
 
 
 def with_spectrum(values, n: int, seed: int = 0, skew: float = 0.0) -> torch.Tensor:
-    """A real (n, n) matrix with these eigenvalues (a complex one brings its conjugate), the rest below 0.3; skew makes it non-normal."""
+    """A real (n, n) matrix with these eigenvalues and conjugates, the rest below 0.3; skew makes it non-normal."""
     g = seeded(seed)
     blocks, size = [], 0
     for value in values:
@@ -41,7 +43,7 @@ def with_spectrum(values, n: int, seed: int = 0, skew: float = 0.0) -> torch.Ten
 
 
 def small_loop(seed: int, cells: int = 5, width: int = 16, recall: str = "internal", norm: str = "post"):
-    """The loop of a small random transformer in double precision: (model, f, h, x). Weights larger than at birth: a livelier spectrum."""
+    """A small random transformer in double precision, weights larger than at birth: (model, f, h, x)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LoopedTransformer(3, 2, width=width, heads=2, recall=recall, norm=norm).double()
@@ -50,7 +52,8 @@ def small_loop(seed: int, cells: int = 5, width: int = 16, recall: str = "intern
                 if p.dim() == 2:
                     p += 0.5 * torch.randn_like(p) / p.shape[1] ** 0.5
         x = torch.randn(2, cells, 3, dtype=torch.float64)
-    f, h = model.loop(x)
+    f = model.loop(x)
+    h = f.h
     return model, f, h.detach(), x
 
 
@@ -211,7 +214,7 @@ def test_jacobian_products_agree_with_finite_differences():
 
 
 def test_spectral_radius_within_one_percent_of_dense_eigenvalues_on_fifty_random_blocks(capsys):
-    """All of Arnoldi, and power iteration where the third eigenvalue leaves it a chance. Both kinds of leading eigenvalue occur."""
+    """All of Arnoldi, and power iteration where the third eigenvalue leaves it a chance. Both kinds occur."""
     worst, worst_power, kinds, gaps = 0.0, 0.0, {"real": 0, "complex": 0}, 0
     recalls, norms = ("internal", "external", "none"), ("post", "sandwich", "pre", "peri", "gru")
     for seed in range(25):  # two instances each
@@ -220,9 +223,13 @@ def test_spectral_radius_within_one_percent_of_dense_eigenvalues_on_fifty_random
         z = fp.iterate(f, h, 3).z
         dense = torch.linalg.eigvals(fp.jacobian(f, z))
         radius = dense.abs().max(1).values
-        found = fp.leading_eigenvalues(f, z, count=4, size=40, tol=1e-4)
+        found = fp.leading_eigenvalues(f, z, count=4, size=40, tol=1e-4, exact=0)
+        true = (found.radius / radius - 1).abs()
+        assert found.known.any() and (true[found.known] <= 1e-4).all()
         worst = max(worst, float((found.radius / radius - 1).abs().max()))
-        powered = fp.power_iteration(f, z, 150)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            powered = fp.power_iteration(f, z, 150)
         for b in range(2):
             values = dense[b][dense[b].abs().argsort(descending=True)]
             kinds["complex" if values[0].imag.abs() > 1e-9 else "real"] += 1
@@ -243,7 +250,8 @@ def test_both_methods_on_matrices_with_known_spectra(values):
     A = with_spectrum(values, 60, seed=5, skew=0.02)
     z = torch.zeros(1, 60, dtype=torch.float64)
     expected = abs(complex(values[0]))
-    assert fp.spectral_radius(linear(A), z).item() == pytest.approx(expected, rel=1e-3)
+    for exact in (0, 512):
+        assert fp.spectral_radius(linear(A), z, exact=exact).item() == pytest.approx(expected, rel=1e-3)
     leading = fp.power_iteration(linear(A), z, 150)[0]
     assert leading.abs().item() == pytest.approx(expected, rel=1e-3)
     assert leading.imag.item() == pytest.approx(complex(values[0]).imag, abs=1e-3)
@@ -252,7 +260,8 @@ def test_both_methods_on_matrices_with_known_spectra(values):
 def test_special_matrices():
     z = torch.randn(2, 50, generator=seeded(), dtype=torch.float64)
     for f, expected in [(lambda z: z.clone(), 1.0), (lambda z: 0 * z, 0.0), (lambda z: torch.ones_like(z), 0.0)]:
-        assert fp.spectral_radius(f, z).tolist() == pytest.approx([expected] * 2, abs=1e-9)
+        for exact in (0, 512):
+            assert fp.spectral_radius(f, z, exact=exact).tolist() == pytest.approx([expected] * 2, abs=1e-9)
         assert fp.spectral_norm(f, z).tolist() == pytest.approx([expected] * 2, abs=1e-9)
     nilpotent = torch.diag(torch.ones(2, dtype=torch.float64), 1) * 5
     assert fp.spectral_radius(linear(nilpotent), z[:, :3]).max() < 1e-4  # no eigenvalue but 0
@@ -279,6 +288,9 @@ def test_gmres_solves_and_says_when_it_does_not():
     )
     x, left = fp.gmres(linear(A), b, size=30)
     assert (left < 1e-6).all() and torch.allclose(x @ A.mT, b, atol=1e-4)
+    easy = torch.eye(30, dtype=torch.float64) + 0.3 * A
+    x, left = fp.gmres(linear(easy), b, size=4, restarts=50, tol=1e-8)
+    assert (left <= 1e-8).all() and torch.allclose(x @ easy.mT, b)
     x, left = fp.gmres(lambda v: 0 * v, b)
     assert torch.equal(x, torch.zeros_like(b)) and left.tolist() == [1, 1]
 
@@ -290,7 +302,9 @@ def test_bad_input_of_the_jacobian_functions():
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
         fp.spectral_norm(torch.cos, z, 0)
     with pytest.raises(ValueError, match="count must be at least 1"):
-        fp.leading_eigenvalues(torch.cos, z, count=40, size=40)
+        fp.leading_eigenvalues(torch.cos, z, count=0)
+    with pytest.raises(ValueError, match="count must be less than size, got count 40 and size 40"):
+        fp.leading_eigenvalues(torch.cos, z, count=40, size=40, exact=0)
     with pytest.raises(ValueError, match="batch dimension"):
         fp.spectral_radius(torch.cos, torch.tensor(1.0))
 
@@ -299,8 +313,155 @@ def test_full_attention_goes_through_forward_mode():
     """The fast CPU kernel of attention has no forward-mode rule; the functions choose the other one themselves."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        f, h = LoopedTransformer(3, 2, width=32, heads=2).loop(torch.randn(2, 9, 3))
+        f = LoopedTransformer(3, 2, width=32, heads=2).loop(torch.randn(2, 9, 3))
+        h = f.h
     assert fp.spectral_radius(f, h).shape == (2,)
+
+
+def shift(n: int, value: float = 0.0) -> torch.Tensor:
+    """One Jordan block of n numbers: no eigenvalue but ``value``."""
+    return value * torch.eye(n, dtype=torch.float64) + torch.diag(torch.ones(n - 1, dtype=torch.float64), 1)
+
+
+def turned(A: torch.Tensor, seed: int = 0) -> torch.Tensor:
+    """The same matrix in other coordinates: no entry is 0 any more."""
+    Q = torch.linalg.qr(torch.randn(len(A), len(A), generator=seeded(seed), dtype=torch.float64))[0]
+    return Q @ A @ Q.mT
+
+
+def pairs(count: int, modulus: float = 0.9) -> list[complex]:
+    return [modulus * complex(math.cos(a / count), math.sin(a / count)) for a in range(1, count + 1)]
+
+
+KNOWN = {
+    "shift": (shift(40), 0.0),
+    "shift, 300": (shift(300).T, 0.0),
+    "one Jordan block": (shift(40, 0.9), 0.9),
+    "two numbers that are 0.9 twice": (turned(torch.block_diag(shift(2, 0.9), 0.5 * torch.eye(30).double())), 0.9),
+    "circle": (torch.eye(60, dtype=torch.float64).roll(1, 0), 1.0),
+    "plus and minus": (with_spectrum([0.9, -0.9, 0.5], 60), 0.9),
+    "real and complex": (with_spectrum([0.9, *pairs(3), -0.9], 60), 0.9),
+    "twelve pairs": (with_spectrum(pairs(12), 60), 0.9),
+    "a turn of everything": (torch.linalg.qr(torch.randn(60, 60, generator=seeded()).double())[0], 1.0),
+    "far from normal": (with_spectrum([0.9, 0.5], 60, 5, skew=0.5), 0.9),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_small_states_get_the_radius_of_the_whole_matrix_and_no_warning(name):
+    A, expected = KNOWN[name]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = fp.spectral_radius(linear(A), torch.zeros(2, len(A), dtype=torch.float64))
+    assert found.tolist() == pytest.approx([expected] * 2, abs=1e-4)
+
+
+def test_what_rounding_decides_is_not_called_known():
+    """A Jordan block in other coordinates: rounding of 1e-16 moves its eigenvalues by 1e-16 ** (1 / n)."""
+    for A in (turned(shift(20)), turned(shift(20, 0.9)), turned(shift(300))):
+        for exact in (0, 512):
+            spectrum = fp.leading_eigenvalues(linear(A), torch.zeros(1, len(A), dtype=torch.float64), exact=exact)
+            assert not spectrum.known.any() and (spectrum.errors[:, 0] > 1e-3).all()
+    assert fp.leading_eigenvalues(linear(turned(shift(3, 0.9))), column(0, 0, 0).T).known.all()
+    single = linear(turned(shift(3, 0.9)).float())  # with seven digits they move by more
+    assert not fp.leading_eigenvalues(single, column(0, 0, 0).T.float()).known.any()
+
+
+@pytest.mark.parametrize("n", [60, 600])
+def test_arnoldi_is_right_or_says_that_it_is_not(n):
+    """Each matrix that the whole one solves, by Arnoldi alone: within 1e-3, or not known and warned about."""
+    hard = [shift(n), shift(n, 0.9), torch.eye(n, dtype=torch.float64).roll(1, 0), turned(shift(n))]
+    easy = [with_spectrum(v, n, 3) for v in ([0.9, -0.9, 0.5], [0.9, *pairs(3), -0.9], pairs(12), [0.99, 0.5])]
+    z = torch.zeros(1, n, dtype=torch.float64)
+    for A in hard:
+        with pytest.warns(RuntimeWarning, match=r"spectral_radius: 1 of 1 not known to 0.001"):
+            fp.spectral_radius(linear(A), z, exact=0, restarts=4)
+    for A, expected in zip(easy, (0.9, 0.9, 0.9, 0.99), strict=True):
+        spectrum = fp.leading_eigenvalues(linear(A), z, exact=0)
+        assert spectrum.known.all() and spectrum.radius.item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_pseudo_eigenvector_does_not_fool_arnoldi():
+    """J of a long shift moves (1, a, a^2, ...) almost along its own line. Its left partner gives it away."""
+    spectrum = fp.leading_eigenvalues(linear(shift(300)), torch.zeros(1, 300).double(), exact=0, restarts=40, size=60)
+    assert spectrum.radius > 0.9 and not spectrum.known.any()
+    loose = fp.leading_eigenvalues(linear(shift(300)), torch.zeros(1, 300).double(), exact=0, size=150, tol=0.05)
+    assert loose.radius > 0.9 and loose.errors[0, 0] > 0.05 and not loose.known.any()
+    block = turned(torch.block_diag(shift(10, 0.9), 0.3 * torch.eye(50, dtype=torch.float64)))
+    defective = fp.leading_eigenvalues(linear(block), torch.zeros(1, 60).double(), exact=0)
+    assert (defective.radius - 0.9).abs() > 1e-3 and not defective.known.any()
+
+
+def test_a_spectrum_without_gaps_is_known_after_some_restarts():
+    A = torch.randn(600, 600, generator=seeded(), dtype=torch.float64) / 600**0.5
+    found = fp.leading_eigenvalues(linear(A), torch.zeros(1, 600, dtype=torch.float64))
+    assert found.known.all() and found.radius.item() == pytest.approx(torch.linalg.eigvals(A).abs().max().item(), 1e-3)
+    once = fp.leading_eigenvalues(linear(A), torch.zeros(1, 600, dtype=torch.float64), restarts=1)
+    assert not once.known.any() and once.errors[0, 0] > 1e-3
+
+
+def test_power_iteration_warns_about_three_eigenvalues_of_one_modulus():
+    z = torch.zeros(1, 30, dtype=torch.float64)
+    with pytest.warns(RuntimeWarning, match="power_iteration: 1 of 1 not known"):
+        fp.power_iteration(linear(with_spectrum([0.9, 0.9j], 30)), z)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fp.power_iteration(linear(with_spectrum([0.9j], 30)), z)
+
+
+# ---------------------------------------------------------------- where derivatives are switched off
+
+
+def jacobian_runs(f, z):
+    v = torch.ones_like(z)
+    return {
+        "jacobian": lambda: fp.jacobian(f, z),
+        "product": lambda: fp.jacobian_product(f, z)(v),
+        "adjoint": lambda: fp.adjoint_product(f, z)(v),
+        "radius": lambda: fp.spectral_radius(f, z),
+        "arnoldi": lambda: fp.leading_eigenvalues(f, z, 1, size=2, restarts=99, exact=0).radius,
+        "power": lambda: fp.power_iteration(f, z).abs(),
+        "norm": lambda: fp.spectral_norm(f, z),
+        "input": lambda: fp.input_product(lambda z, x: f(x) + 0 * z, z, z, v),
+        "newton": lambda: fp.newton_krylov(f, z, 60).z,
+        "sensitivity": lambda: fp.input_sensitivity(lambda s, x: s + (f(x) - s) / 2, f(z), z, v),
+        "unrolled": lambda: fp.unrolled_gradient(lambda s: LEARNED * f(s), z, torch.sum, [LEARNED], 3)[0],
+    }
+
+
+@pytest.mark.parametrize("name", jacobian_runs(torch.cos, column(0.3)))
+def test_derivatives_are_the_same_under_no_grad_and_inference_mode(name):
+    f = lambda z: torch.cos(z @ torch.tensor([[0.5, 0.2, 0.1], [0.1, 0.6, 0.0], [0.3, 0.0, 0.4]]).to(z))
+    z = torch.tensor([[0.4, 0.2, -0.1]], dtype=torch.float64)
+    expected = jacobian_runs(f, z)[name]()
+    assert expected.abs().max() > 0.1
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            got = [jacobian_runs(f, start)[name]() for start in (z, z.clone())]
+        assert all(torch.allclose(part, expected) for part in got)
+
+
+def test_a_map_without_a_derivative_is_refused_and_a_constant_is_not():
+    z = torch.randn(2, 3, generator=seeded(), dtype=torch.float64)
+    with torch.inference_mode():
+        W = torch.eye(3, dtype=torch.float64)
+    w = torch.eye(3, dtype=torch.float64, requires_grad=True)
+    cut = {
+        "gives no derivative": [
+            torch.no_grad()(torch.cos),
+            torch.inference_mode()(torch.cos),
+            lambda z: z.detach() @ w,
+        ],
+        "inference_mode": [lambda z: z @ W],
+    }
+    for message, maps in cut.items():
+        for f in maps:
+            for name, run in jacobian_runs(f, z).items():
+                if name not in ("newton", "unrolled", "sensitivity"):
+                    with pytest.raises(ValueError, match=message):
+                        run()
+    for f in (torch.ones_like, torch.round, torch.sign, lambda z: 0 * z, lambda z: w[:2]):
+        assert fp.jacobian(f, z).eq(0).all() and fp.spectral_radius(f, z).tolist() == [0, 0]
 
 
 # ---------------------------------------------------------------- ends
@@ -329,7 +490,7 @@ def drift_and_turn(c, R):
 
 
 def labelled_maps(seed: int = 11):
-    """200 maps (kind, period or None, name, f, start), fifty of each end, parameters drawn at random where they may be."""
+    """200 maps (kind, period or None, name, f, start), fifty of each end, with random parameters."""
     g = seeded(seed)
     draw = lambda low, high: low + (high - low) * float(torch.rand((), generator=g, dtype=torch.float64))
     normal = lambda n: torch.randn(1, n, generator=g, dtype=torch.float64)
@@ -417,6 +578,13 @@ def test_ends_of_a_batch_and_bad_input():
     z = column(0.2, 0.5, 0.0)
     ends = fp.classify_end(lambda z: 3.2 * z * (1 - z), z)
     assert [str(end) for end in ends] == ["cycle of period 2", "cycle of period 2", "fixed point"]
+    around, start = (lambda z: z.roll(1, 1)), torch.randn(1, 16, generator=seeded())
+    assert [str(fp.classify_end(around, start, longest_period=p)[0]) for p in (16, 15)] == [
+        "cycle of period 16",
+        "wandering",
+    ]
+    swells = lambda z: -(z + 0.3 * (1 - z.abs()).clamp_min(0) ** 3 * z.sign())  # towards 1 and -1, as 1 / sqrt t
+    assert str(fp.classify_end(swells, column(0.3), 1000)[0]) == "cycle of period 2"
     with pytest.raises(ValueError, match="loops must be at least 30"):
         fp.classify_end(torch.cos, z, 0)
     with pytest.raises(ValueError, match="longest_period"):
@@ -424,14 +592,15 @@ def test_ends_of_a_batch_and_bad_input():
 
 
 def test_basins_of_a_double_well():
-    """z' = z + 0.1 (z - z^3) on one axis, contraction to 1 on the other: left goes to -1, right to +1, the line between to 0."""
+    """z + 0.1 (z - z^3) on one axis, contraction on the other: left to -1, right to +1, the line between to 0."""
     f = lambda z: torch.stack([z[:, 0] + 0.1 * (z[:, 0] - z[:, 0] ** 3), 0.5 * z[:, 1] + 0.5], dim=1)
     axes = torch.eye(2, dtype=torch.float64)
     found = fp.basins(
         f, torch.zeros(2, dtype=torch.float64), axes[0], axes[1], 1.5, resolution=21, loops=600, chunk=100
     )
     a = found.points[..., 0]
-    assert found.ends.shape == (3, 2)
+    assert found.ends.shape == (3, 2) and found.ends[2, 0].abs() < 1e-3  # the line comes last
+    assert (found.labels.flatten().bincount().diff() <= 0).all()
     for sign in (-1, 0, 1):
         labels = found.labels[(a.sign() == sign) & (a.abs() > 1e-9) if sign else a.abs() < 1e-9]
         assert labels.unique().numel() == 1
@@ -510,6 +679,8 @@ def test_gradients_of_a_scalar_loop_are_the_closed_form():
     for k in (1, 5, 30):  # k loops give the first k terms of the geometric series
         found = fp.unrolled_gradient(f, star, torch.sum, (a, b), 40, last=k)
         assert [float(part) for part in found] == pytest.approx([e * (1 - 0.8**k) for e in exact], rel=1e-6)
+    found = fp.unrolled_gradient(f, column(0.0), torch.sum, (a, b), 5, last=2)  # z3 = 7.32 and z4 = 8.856
+    assert [float(part) for part in found] == pytest.approx([8.856 + 0.8 * 7.32, 1.8])
 
 
 @pytest.mark.parametrize("recall", ["internal", "external"])
@@ -518,7 +689,8 @@ def test_the_implicit_gradient_equals_long_backpropagation(recall, capsys):
     with torch.no_grad():
         for p in model.blocks.parameters():
             p.mul_(0.6)
-    f, h = model.loop(x)  # with the graph through the embedding
+    f = model.loop(x)
+    h = f.h  # with the graph through the embedding
     end = fp.iterate(f, h.detach(), 3000, tol=1e-13)
     assert end.settled.all()
     loss = lambda z: model.read_out(z)[..., 0].square().sum()
@@ -532,7 +704,8 @@ def test_the_implicit_gradient_equals_long_backpropagation(recall, capsys):
     truncated = [fp.gradient_error(fp.unrolled_gradient(f, end.z, loss, inner, k, k), long)[0] for k in (1, 4, 16, 64)]
     with capsys.disabled():
         print(
-            f"\nimplicit gradient against 400 loops of backpropagation ({recall}): {errors}; truncated 1, 4, 16, 64: {truncated}"
+            f"\nimplicit gradient against 400 loops of backpropagation ({recall}): {errors}; "
+            f"truncated 1, 4, 16, 64: {truncated}"
         )
     assert max(errors.values()) < 1e-3
     assert truncated == sorted(truncated, reverse=True) and truncated[-1] < 0.05 < truncated[0]
@@ -548,7 +721,7 @@ def test_bad_input_of_the_gradients():
     with pytest.raises(ValueError, match="unknown method"):
         fp.implicit_gradient(lambda z: a * z, column(0.0), torch.sum, [a], method="magic")
     with pytest.raises(ValueError, match="1 <= last <= loops"):
-        fp.unrolled_gradient(lambda z: a * z, column(0.0), torch.sum, [a], 0)
+        fp.unrolled_gradient(lambda z: a * z, column(0.0), torch.sum, [a], 3, last=4)
     with pytest.raises(ValueError, match="tol must be positive"):
         fp.implicit_gradient(lambda z: a * z, column(0.0), torch.sum, [a], tol=0)
     unused = torch.zeros(3, dtype=torch.float64, requires_grad=True)
@@ -592,7 +765,7 @@ def test_a_tolerance_that_nothing_can_meet_is_refused(tol):
         lambda: fp.input_sensitivity_by_difference(lambda z, x: z + x, z, z, z, 10, step=tol),
     ]
     for run in runs:
-        with pytest.raises(ValueError, match="tol must be positive"):
+        with pytest.raises(ValueError, match=r"(tol|step) must be positive"):
             run()
     if tol == 0:  # here, and only here, it has a meaning: run all loops
         assert fp.iterate(torch.cos, z, 7, tol=0).loops.tolist() == [7, 7]
@@ -618,3 +791,270 @@ def test_zero_loops_do_nothing_or_say_why_not():
     ):
         with pytest.raises(ValueError, match=r"\b0$"):
             run()
+
+
+# ---------------------------------------------------------------- overflow is no fixed point, for any function
+
+ESCAPES = {"square": lambda z: z**2, "cube": lambda z: z - z**3, "exponential": torch.exp, "double": lambda z: 2 * z}
+
+
+@pytest.mark.parametrize("name", ESCAPES)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_a_state_that_overflows_never_counts_as_settled(name, dtype):
+    f, z = ESCAPES[name], torch.tensor([[9.0], [7.5]], dtype=dtype)
+    for tol in (0.0, 1e-3, 0.3):
+        run = fp.iterate(f, z, 1100, tol, keep=True)
+        assert run.diverged.all() and not run.settled.any() and (run.loops < 1100).all()
+        assert run.norms[-1].isinf().all() and run.steps[-1].isinf().all()
+        assert torch.equal(run.states[-1], run.z) and torch.equal(run.states[int(run.loops.max())], run.z)
+        assert (len(run.steps) == 1100) == (tol == 0)
+        again = fp.iterate(f, run.z, 5, tol)  # what overflowed stays where it is
+        assert torch.equal(again.z, run.z) and again.diverged.all() and again.loops.tolist() == [0, 0]
+    assert [end.kind for end in fp.classify_end(f, z, 1100)] == ["diverging"] * 2
+    for solver in (fp.picard, fp.anderson, *([fp.newton_krylov] if name == "cube" and dtype != torch.float16 else [])):
+        if dtype != torch.float16 or solver is fp.picard:
+            wide = fp.picard(f, z, 1100) if solver is fp.picard else solver(f, z * 100, 8)
+            assert not (wide.residual.isinf() & wide.settled).any() and not wide.residual.isnan().any()
+    assert not fp.picard(f, z, 1100).settled.any()
+    many = fp.path_independence(f, torch.stack([z, z, z]), 1100)
+    assert many.score.tolist() == [0, 0] and not many.settled.any() and many.distance.isinf().all()
+    grid = fp.basins(f, z[0], z[0] / 9, z[0] / 9, 0.5, 4, 1100)
+    assert (grid.labels == -1).all() and grid.diverged.all() and (grid.loops < 1100).all() and len(grid.ends) == 0
+
+
+def test_one_that_overflows_leaves_the_others_alone():
+    f, z = ESCAPES["square"], column(3.0, 0.5, 1.0)
+    run = fp.iterate(f, z, 60, 1e-6)
+    assert run.diverged.tolist() == [True, False, False] and run.settled.tolist() == [False, True, True]
+    assert run.loops[0] < 12 and run.loops[2] == 1
+    for solver in SOLVERS:
+        alone, together = solver(f, z[1:], 40), solver(f, z, 40)
+        assert solver is not fp.picard or not together.settled[0]  # the others can come back to the fixed point 1
+        assert torch.equal(together.settled[1:], alone.settled)
+        assert torch.allclose(together.z[1:], alone.z)
+    assert fp.residual(f, column(1e200, 1.0), relative=True).tolist() == [math.inf, 0]
+    score, distance = fp.agreement(torch.tensor([[[1.0], [math.inf]], [[1.0], [1.0]], [[1.0], [1.0]]]), 1e-3)
+    assert score.tolist() == pytest.approx([1, 1 / 3]) and distance.tolist() == [0, math.inf]
+    score, distance = fp.agreement(torch.tensor([[[1.0]], [[1.0015]], [[math.nan]]]), 1.6e-3)  # NaN came of an overflow
+    assert score.tolist() == pytest.approx([1 / 3]) and distance.tolist() == [math.inf]
+    jump = lambda z: torch.where(z < 0, -6 - z, torch.where(z < 2, 1.0009 * z, z**2))
+    late = fp.iterate(jump, column(1.999, -1.0), 100, 1e-3)  # the first seems to settle, and escapes afterwards
+    assert late.diverged.tolist() == [True, False] and not late.settled.any()
+    leap = lambda z: torch.where(z > 100, z.exp(), z.cos())
+    for solver in SOLVERS:
+        found = solver(leap, column(1000.0, 0.5), 60)
+        assert found.settled.tolist() == [False, True] and found.z[0] == 1000 and found.residual[0].isinf()
+
+
+def test_long_states_are_no_overflow():
+    z = torch.full((1, 16), 3e4, dtype=torch.float16)  # longer than the largest number of its type
+    assert not fp.iterate(lambda z: 1 * z, z, 3).diverged.any() and fp.lengths(z).item() == pytest.approx(
+        1.2e5, rel=1e-3
+    )
+    found = fp.anderson(lambda z: z / 1e50 + 1, column(1e200), 40)  # the squares of its steps overflow
+    assert found.settled.all() and found.z.item() == 1
+
+
+def test_newtons_method_falls_back_where_it_would_go_in_circles():
+    flat_far_out = lambda z: 4 * torch.tanh(z) + 3  # from 13 of these starts Newton's steps alone never settle
+    assert fp.newton_krylov(flat_far_out, torch.linspace(-4, 4, 41).double()[:, None], 300, tol=1e-10).settled.all()
+    assert fp.newton_krylov(lambda z: 0.5 * z + 1, column(0.0), 50).spent.tolist() == [1, 6]  # 2 products, each for 2
+    A = 0.5 * torch.eye(3, dtype=torch.float64)
+    assert fp.newton_krylov(linear(A, 1.0), column(0, 0, 0).T, 50, krylov=2).spent.tolist() == [1, 8]
+
+
+def test_basins_of_the_square_are_inside_the_circle_and_the_rest_escapes():
+    def square(z):
+        return torch.view_as_real(torch.view_as_complex(z.contiguous()) ** 2)
+
+    axes = torch.eye(2, dtype=torch.float64)
+    found = fp.basins(square, 0 * axes[0], axes[0], axes[1], 1.7, 18, 100)
+    inside = found.points.norm(dim=-1) < 1
+    assert torch.equal(found.diverged, ~inside) and torch.equal(found.labels == -1, ~inside)
+    assert (found.labels[inside] == found.labels[inside][0]).all() and found.loops.max() < 100
+    both = found.points.norm(dim=-1)
+    assert (
+        found.loops[both.argmax() // 18, both.argmax() % 18] == found.loops[~inside].min()
+    )  # the farthest escapes first
+
+
+# ---------------------------------------------------------------- every kind of bad input, for every function
+
+Z = torch.tensor([[0.3, 0.4], [0.5, 0.6]], dtype=torch.float64)
+PLUS = lambda z, x: 0.5 * z + x
+LEARNED = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+TAKES = {  # name -> run(map, state, **settings), and its settings: whole numbers with their least, and positive numbers
+    "residual": (lambda f, z: fp.residual(f, z), {}, ()),
+    "iterate": (lambda f, z, loops=3, **k: fp.iterate(f, z, loops, **k), {"loops": 0}, ()),
+    "classify_end": (lambda f, z, **k: fp.classify_end(f, z, **k), {"loops": 30, "longest_period": 1}, ()),
+    "picard": (lambda f, z, evaluations=3, **k: fp.picard(f, z, evaluations, **k), {"evaluations": 1}, ("tol",)),
+    "anderson": (
+        lambda f, z, evaluations=3, **k: fp.anderson(f, z, evaluations, **k),
+        {"evaluations": 1, "memory": 1},
+        ("tol",),
+    ),
+    "newton_krylov": (
+        lambda f, z, evaluations=3, **k: fp.newton_krylov(f, z, evaluations, **k),
+        {"evaluations": 1, "krylov": 1},
+        ("tol",),
+    ),
+    "jacobian": (lambda f, z: fp.jacobian(f, z), {}, ()),
+    "jacobian_product": (lambda f, z: fp.jacobian_product(f, z)(z), {}, ()),
+    "adjoint_product": (lambda f, z: fp.adjoint_product(f, z)(z), {}, ()),
+    "leading_eigenvalues": (
+        lambda f, z, **k: fp.leading_eigenvalues(f, z, **k),
+        {"count": 1, "size": 1, "restarts": 1, "exact": 0},
+        ("tol",),
+    ),
+    "spectral_radius": (lambda f, z, **k: fp.spectral_radius(f, z, **k), {"size": 1, "restarts": 1}, ("tol",)),
+    "power_iteration": (lambda f, z, **k: fp.power_iteration(f, z, **k), {"steps": 1}, ()),
+    "spectral_norm": (lambda f, z, **k: fp.spectral_norm(f, z, **k), {"steps": 1}, ()),
+    "path_independence": (
+        lambda f, z, loops=3, **k: fp.path_independence(
+            f, z if not isinstance(z, torch.Tensor) else z[None].repeat(2, *[1] * z.dim()), loops, **k
+        ),
+        {"loops": 0},
+        ("tol",),
+    ),
+    "basins": (
+        lambda f, z, **k: fp.basins(
+            f, z if not isinstance(z, torch.Tensor) or z.dim() < 2 else z[0], Z[0], Z[1], **{"resolution": 3, **k}
+        ),
+        {"loops": 0, "resolution": 2, "chunk": 1},
+        ("tol", "extent"),
+    ),
+    "unrolled_gradient": (
+        lambda f, z, loops=3, **k: fp.unrolled_gradient(lambda s: LEARNED * f(s), z, torch.sum, [LEARNED], loops, **k),
+        {"loops": 1, "last": 1},
+        (),
+    ),
+    "implicit_gradient": (
+        lambda f, z, **k: fp.implicit_gradient(lambda s: LEARNED * f(s), z, torch.sum, [LEARNED], **k),
+        {"terms": 1},
+        ("tol",),
+    ),
+    "input_product": (lambda f, z: fp.input_product(PLUS, z, z, z), {}, ()),
+    "input_sensitivity": (
+        lambda f, z, **k: fp.input_sensitivity(lambda z, x: x + 0 * z, z, z, z, **k),
+        {"size": 1},
+        ("tol",),
+    ),
+    "by_difference": (
+        lambda f, z, loops=3, **k: fp.input_sensitivity_by_difference(PLUS, z, z, z, loops, **k),
+        {"loops": 0},
+        ("step",),
+    ),
+    "gmres": (lambda f, z, **k: fp.gmres(lambda v: 2 * v, z, **k), {"size": 1, "restarts": 1}, ("tol",)),
+    "random_like": (lambda f, z: fp.random_like(z), {}, ()),
+}
+DERIVES = ("jacobian", "jacobian_product", "leading_eigenvalues", "spectral_radius", "power_iteration", "spectral_norm")
+DERIVES += ("unrolled_gradient", "implicit_gradient", "input_product", "basins", "adjoint_product")
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_settings_of_every_kind(name):
+    run, counts, numbers = TAKES[name]
+    run(torch.cos, Z)
+    for setting, least in counts.items():
+        for bad in (float("nan"), 40.0, True, "40", None, [40], np.float64(40), torch.tensor(40.0), torch.tensor(True)):
+            if (setting, bad) != ("last", None):
+                with pytest.raises(ValueError, match=f"{setting} must be a whole number, got "):
+                    run(torch.cos, Z, **{setting: bad})
+        for bad in (least - 1, -(10**30)):
+            with pytest.raises(ValueError, match=f"{setting} must (be at least {least}|not be negative), got {bad}$"):
+                run(torch.cos, Z, **{setting: bad})
+    if counts.get("loops", 99) <= 1:
+        run(torch.cos, Z, loops=np.int64(3)), run(torch.cos, Z, loops=torch.tensor(3))
+    for setting in numbers:
+        for bad in (float("nan"), 0, -1.0, True, "1e-3", None, [1e-3], torch.ones(2)):
+            with pytest.raises(ValueError, match=f"{setting} must be positive, got "):
+                run(torch.cos, Z, **{setting: bad})
+        with pytest.raises(ValueError, match=f"{setting} must be finite, got inf"):
+            run(torch.cos, Z, **{setting: float("inf")})
+        assert run(torch.cos, Z, **{setting: np.float32(0.5)}) is not None
+
+
+@pytest.mark.parametrize("name", TAKES)
+def test_states_of_every_kind(name):
+    run, nan, inf = TAKES[name][0], Z.clone(), Z.clone()
+    nan[0, 1], inf[0, 1] = float("nan"), float("inf")
+    bad = {
+        "must be a tensor|starts must be|ends must be": [Z.numpy(), [[0.3]], 0.3, None, "z"],
+        "floating-point numbers": [torch.ones(2, 2, dtype=torch.long), torch.ones(2, 2, dtype=torch.bool)],
+        "holds NaN, at index": [nan],
+    }
+    if name not in ("gmres",):
+        bad["without numbers"] = [Z[:, :0]] if name != "basins" else []
+    if name in DERIVES:
+        bad["must be finite"] = [inf]
+    for message, states in bad.items():
+        for z in states:
+            with pytest.raises(ValueError, match=message):
+                run(torch.cos, z)
+    if name not in ("residual", "iterate", "classify_end", "path_independence", "basins", "by_difference"):
+        with pytest.raises(ValueError, match="real floating-point"):
+            run(torch.cos, Z * 1j)
+    elif name != "by_difference":
+        run(torch.cos, Z * 1j)
+    if name not in ("basins", "path_independence", "implicit_gradient"):
+        run(torch.cos, Z[:0])  # nobody there: nothing to do
+
+
+@pytest.mark.parametrize("name", [n for n in TAKES if n[:5] not in ("input", "by_di", "gmres", "rando")])
+def test_maps_of_every_kind(name):
+    run = TAKES[name][0]
+
+    def in_place(z):
+        z.mul_(0.5)
+        return z
+
+    if "gradient" not in name:
+        with pytest.raises(ValueError, match="a map must be a function of the state, got str"):
+            run("cos", Z)
+        with pytest.raises(ValueError, match="a map must be a function"):
+            run(Z, Z)
+    if name in ("residual", "iterate", "classify_end", "picard", "anderson", "path_independence", "basins"):
+        with pytest.raises(ValueError, match="in place"):
+            run(in_place, Z.clone())
+    if name in DERIVES and name not in ("basins", "unrolled_gradient", "implicit_gradient"):
+        for f in (lambda z: z / 0, lambda z: (z - z).sqrt() + z, lambda z: z + math.inf):
+            with pytest.raises(ValueError, match="NaN or inf"):
+                run(f, Z)
+
+
+def test_what_exceeds_memory_is_refused_with_its_size():
+    z = torch.zeros(1, 10**6)
+    runs = [
+        lambda: fp.jacobian(torch.cos, z),
+        lambda: fp.leading_eigenvalues(torch.cos, z, size=10**6),
+        lambda: fp.leading_eigenvalues(torch.cos, z, exact=10**7),
+        lambda: fp.leading_eigenvalues(torch.cos, z, size=10**6 - 1),
+        lambda: fp.iterate(torch.cos, z, 10**12),
+        lambda: fp.iterate(torch.cos, z, 10**6, keep=True),
+        lambda: fp.classify_end(torch.cos, z, 10**12),
+        lambda: fp.basins(torch.cos, z[0], z[0], z[0], resolution=10**7),
+    ]
+    for run in runs:
+        with pytest.raises(ValueError, match=r"would take [0-9,.]+ GiB, and there are [0-9,.]+ GiB of memory"):
+            run()
+    assert fp.iterate(lambda z: 0 * z, z[:, :2], 10**12, tol=1e-3).loops.item() == 1  # a bound is no plan
+
+
+def test_parameters_and_losses_of_every_kind():
+    f, z, a = (lambda z: LEARNED * z + 1), column(2.0), LEARNED
+    for run in (
+        lambda loss, p: fp.unrolled_gradient(f, z, loss, p, 3),
+        lambda loss, p: fp.implicit_gradient(f, z, loss, p),
+    ):
+        for parameters in (a, [], [torch.zeros(2)], [0.5]):
+            with pytest.raises(ValueError, match="parameters must be a list"):
+                run(torch.sum, parameters)
+        for loss in (
+            lambda z: z.sum().item(),
+            lambda z: z.expand(2, 1),
+            lambda z: torch.tensor(1.0),
+            lambda z: z.sum() / 0,
+        ):
+            with pytest.raises(ValueError, match="the loss must be one finite number"):
+                run(loss, [a])
+        assert len(run(torch.sum, iter([a]))) == 1

@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+from looped_lite.recipe import Recipe
 from looped_lite.tasks import IGNORE
 from looped_lite.tasks.prefix_sums import BOS, PrefixSums, one_hot, prefix_sums
 
@@ -41,14 +42,31 @@ def test_batches():
     assert (y[:, 0] == IGNORE).all()
     bits = x[:, 1:].argmax(-1).tolist()
     assert y[:, 1:].tolist() == [brute_force(row) for row in bits]
-    assert 0.4 < x[:, 1:, 1].mean() < 0.6 and len(set(map(tuple, bits))) > 60
+    assert 0.4 < x[:, 1:, 1].mean() < 0.6 and len(set(map(tuple, bits))) > 50
     again, other = TASK.batch(64, 12, generator()), TASK.batch(64, 12, generator(1))
     assert torch.equal(again[0], x) and not torch.equal(other[0], x)
 
 
+def test_a_batch_has_strings_of_every_density_and_run_length():
+    """In order: random bits, bits of one density for each string, bits that switch at one rate for each string."""
+    x, _ = TASK.batch(1000, 100, generator())
+    bits = x[:, 1:].argmax(-1).double()
+    density, switches = bits.mean(1), (bits[:, 1:] != bits[:, :-1]).double().mean(1)
+    uniform, biased, switching = slice(0, 400), slice(400, 700), slice(700, 1000)
+    inside = lambda share, part: float(((share[part] > 0.3) & (share[part] < 0.7)).double().mean())
+    assert inside(density, uniform) > 0.99 and inside(switches, uniform) > 0.99
+    assert 0.3 < inside(density, biased) < 0.5 and density[biased].min() < 0.05 and density[biased].max() > 0.95
+    assert (
+        0.3 < inside(switches, switching) < 0.5 and switches[switching].min() < 0.05 < 0.95 < switches[switching].max()
+    )
+    assert 0.4 < bits[switching, 0].mean() < 0.6  # either bit may come first
+    for settings in ({"uniform": 1.0, "biased": 0.0}, {"uniform": 0.0, "biased": 1.0}, {"uniform": 0.0, "biased": 0.0}):
+        assert PrefixSums(**settings).batch(3, 5, generator())[0].shape == (3, 6, 3)
+
+
 def test_without_bos_a_constant_string_looks_the_same_everywhere():
     """Away from the ends, so within the window: why the BOS cell is there."""
-    model = TASK.model(0)
+    model = Recipe(TASK).build()
     x = one_hot(torch.zeros(1, 40, dtype=torch.long))
     inside = model(x[:, 1:], 6)[0, 12:-12]
     assert torch.allclose(inside, inside[:1].expand_as(inside), atol=1e-5)
@@ -62,8 +80,8 @@ def test_curriculum():
         levels.append(TASK.harder(levels[-1]))
         assert levels[-2] < levels[-1] <= TASK.last_level
     assert levels[0] == 4 and levels[-1] == 32 == TASK.harder(32) and len(levels) < 15
-    assert [TASK.loops(level) for level in (4, 20, 32)] == [4, 20, 20]
-    assert [PrefixSums(last_loops=32).loops(level) for level in (4, 27, 32)] == [4, 20, 32]
+    assert [TASK.loops(level) for level in (4, 31, 32)] == [4, 20, 24]
+    assert PrefixSums(last_loops=None).loops(32) == 20
     assert TASK.loops(32) >= 32 / (TASK.window // 2)  # enough loops for news to cross the string
     rng = generator()
     drawn = [TASK.draw_level(16, rng) for _ in range(2000)]
@@ -87,7 +105,7 @@ def test_test_sets():
     ]
     assert [name for name, *_ in TASK.test_sets(1, None, generator())][-1] == "512 bits"
     for bits in (0, -3, 2.5):
-        with pytest.raises(ValueError, match="a whole number of bits"):
+        with pytest.raises(ValueError, match="the length of a string must be a whole number from 1 to"):
             next(TASK.test_sets(1, [bits], generator()))
 
 
@@ -109,7 +127,21 @@ def test_strings_that_are_not_bits(text, message):
     assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_model_follows_the_task():
-    assert PrefixSums(window=7).model(0).blocks[0].attention.window == 7
-    assert TASK.model(0, window=3).blocks[0].attention.window == 3
-    assert TASK.model(0).task is TASK
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"window": 4}, "window must be an odd number of cells, got 4"),
+        ({"window": -1}, "window must be a whole number from 1 to"),
+        ({"first_level": 0}, "first_level must be"),
+        ({"first_level": 9, "last_level": 8}, "last_level must be a whole number from 9 to"),
+        ({"most_loops": 0}, "most_loops must be"),
+        ({"last_loops": 0}, "last_loops must be"),
+        ({"shorter": 1.1}, "shorter must be a number from 0 to 1"),
+        ({"uniform": -0.1}, "uniform must be"),
+        ({"biased": float("nan")}, "biased must be"),
+        ({"uniform": 0.6, "biased": 0.5}, "uniform and biased are shares of a batch, got 0.6 and 0.5"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        PrefixSums(**settings)

@@ -6,7 +6,8 @@ import gzip
 import pytest
 import torch
 
-from looped_lite.model import Solution
+from looped_lite.recipe import Recipe
+from looped_lite.solving import solve_one
 from looped_lite.tasks import IGNORE
 from looped_lite.tasks.sudoku import (
     Sudoku,
@@ -16,7 +17,6 @@ from looped_lite.tasks.sudoku import (
     load_puzzles,
     one_hot,
     read_sudoku_extreme,
-    try_again,
     unit_masks,
 )
 from looped_lite.tasks.sudoku_puzzles import is_valid_solution, parse, show, solve
@@ -69,12 +69,12 @@ def test_heads_see_rows_columns_boxes_and_everything(box, sizes):
 
 def test_structured_and_full_attention_differ_and_both_learn_shapes():
     x, _ = SIX.batch(2, 0.0, torch.Generator().manual_seed(0))
-    full = Sudoku(box=(2, 3), attention="full").model(seed=3)
-    structured = SIX.model(seed=3)
+    full = Recipe(Sudoku(box=(2, 3), attention="full"), seed=3).build()
+    structured = Recipe(SIX, seed=3).build()
     assert structured(x, loops=2).shape == full(x, loops=2).shape == (2, 36, 6)
     assert not torch.allclose(structured(x, loops=2), full(x, loops=2))
-    with pytest.raises(ValueError, match="unknown attention 'rows'"):
-        Sudoku(attention="rows").model()
+    with pytest.raises(ValueError, match=r"heads must be a multiple of 4 \(rows, columns, boxes, everybody\), got 2"):
+        Recipe(SIX, heads=2).build()
 
 
 def test_decode_keeps_the_givens_and_judges_the_grid():
@@ -89,10 +89,9 @@ def test_decode_keeps_the_givens_and_judges_the_grid():
 
 def test_solve_says_what_it_found():
     puzzle, _ = row((2, 3))
-    solution = SIX.model(seed=0).solve(puzzle, loops=3)
-    assert isinstance(solution, Solution)
-    assert solution.as_dict().keys() == {"input", "answer", "loops", "residual", "settled", "solved"}
-    assert solution.as_dict()["solved"] is False  # an untrained model does not solve it, and does not say so
+    solution = solve_one(Recipe(SIX).build(), puzzle, loops=3).as_dict()
+    assert list(solution) == ["input", "answer", "status", "loops", "tries", "residual", "solved"]
+    assert solution["solved"] is False  # an untrained model does not solve it, and does not say so
 
 
 @pytest.mark.parametrize(
@@ -188,34 +187,6 @@ def test_fill_keeps_the_givens():
     assert fill(one_hot(grids, 4), logits).tolist() == [[1, 2, 3, 2] * 4]
 
 
-class Guesser:
-    """Solves, at each call, the first ``count`` puzzles that it is asked, by search; the others it fills with ones."""
-
-    task = SIX
-
-    def __init__(self, counts):
-        self.counts, self.asked = list(counts), []
-
-    def __call__(self, x, loops, start="input", generator=None):
-        self.asked.append((len(x), loops, start))
-        grids = x.argmax(-1).tolist()
-        done = self.counts.pop(0)
-        answers = [solve(grid, (2, 3))[0][0] if i < done else [1] * 36 for i, grid in enumerate(grids)]
-        return torch.nn.functional.one_hot(torch.tensor(answers) - 1, 6).float()
-
-
-def test_only_what_breaks_a_rule_is_tried_again_and_from_noise():
-    puzzles, solutions, _ = load_puzzles((2, 3), "test")
-    model, generator = Guesser([1, 0, 2, 0]), torch.Generator().manual_seed(0)
-    answers, solved = try_again(model, one_hot(puzzles[:4], 6), 7, 4, generator)
-    assert solved.tolist() == [1, 3, 3, 0] and torch.equal(answers[:3], solutions[:3])
-    assert model.asked == [(4, 7, "input"), (3, 7, "noise"), (3, 7, "noise"), (1, 7, "noise")]
-    model = Guesser([2])
-    assert try_again(model, one_hot(puzzles[:2], 6), 7, 4, generator)[1].tolist() == [1, 1], "all done: no second try"
-    with pytest.raises(ValueError, match="tries must be at least 1, got 7 and 0"):
-        try_again(model, one_hot(puzzles[:4], 6), 7, 0, generator)
-
-
 @pytest.mark.parametrize("task", [SIX, Sudoku()], ids=lambda task: task.name)
 def test_an_image_is_a_puzzle_whose_answer_comes_back(task):
     puzzles, solutions, _ = load_puzzles(task.box, "test")
@@ -229,19 +200,105 @@ def test_an_image_is_a_puzzle_whose_answer_comes_back(task):
     assert not torch.equal(task.image(x, generator)[0], image), "another symmetry every time"
 
 
-def test_solve_tries_again_what_the_rules_refuse(request):
+class Silent(torch.nn.Module):
+    """In place of a model's read-out: one list of digits after the other, whatever the state."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers = iter(answers)
+
+    def forward(self, z):
+        digits = next(self.answers)
+        return torch.nn.functional.one_hot(digits, 6).float().expand(len(z), 36, 6)
+
+
+def test_solve_tries_again_what_the_rules_refuse(monkeypatch):
+    """And the answer of a later try comes back from the symmetric image."""
     puzzle, solution = row((2, 3), "hard", 0)
-    model = SIX.model(seed=0, width=16)
+    model = Recipe(SIX, width=16).build()
     digits = torch.tensor([int(c) - 1 for c in solution])
     wrong = torch.zeros_like(digits)
-    answers = iter([wrong, wrong, digits])
-    model.read_out = lambda z: torch.nn.functional.one_hot(next(answers), 6).float()[None]
-    object.__setattr__(SIX, "image", lambda x, generator: (x, lambda logits: logits))
-    request.addfinalizer(lambda: object.__delattr__(SIX, "image"))
-    found = model.solve(puzzle, loops=5, tol=1e-12)
-    assert found.answer == solution and found.extra["solved"] and found.loops == 15
-    answers = iter([wrong, digits])
-    once = model.solve(puzzle, loops=5, tries=1)
-    assert not once.extra["solved"] and once.loops <= 5
-    with pytest.raises(ValueError, match="tries must be at least 1, got 0"):
-        model.solve(puzzle, tries=0)
+    images = []
+    image = Sudoku.image
+    monkeypatch.setattr(Sudoku, "image", lambda *args: images.append(image(*args)) or images[-1])
+
+    def right_on_the_image():
+        yield from [
+            wrong,
+            wrong,
+            wrong,
+        ]  # one at the start to see whether the task certifies, and one at the end of each of two tries
+        x, _ = images[-1]
+        answer = solve(x[0].argmax(-1).tolist(), (2, 3))[0][0]
+        while True:
+            yield torch.tensor(answer) - 1
+
+    model.head = Silent(right_on_the_image())
+    found = solve_one(model, puzzle, restart=3, tol=1e-12)
+    assert (found.answer, found.status, found.tries, found.loops) == (solution, "solved", 3, 9) and found.extra[
+        "solved"
+    ]
+    model.head = Silent([wrong] * 9)
+    once = solve_one(model, puzzle, loops=3, restart=3, tol=1e-12)
+    assert not once.extra["solved"] and (once.loops, once.tries, once.status) == (3, 1, "ran out")
+
+
+def test_certified_answers_keep_givens_and_rules():
+    puzzles, solutions, _ = load_puzzles((2, 3), "test")
+    x, right = one_hot(puzzles[:4], 6), one_hot(solutions[:4], 6)[..., 1:]
+    assert SIX.certify(x, right).tolist() == [True] * 4
+    logits = right.clone()
+    logits[1] = logits[1].roll(1, -1)  # other digits, by the rules but for the givens
+    logits[2, puzzles[2].argmin()] = torch.nan
+    cell = int(puzzles[3].argmin())
+    logits[3, cell] = logits[3, cell].roll(1)
+    assert SIX.certify(x, logits).tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"box": (1, 9)}, "a side of a box must be a whole number from 2 to 5, got 1"),
+        ({"box": (3,)}, "box must be rows and columns of one box"),
+        ({"attention": "rows"}, "unknown attention 'rows': expected units or full"),
+        ({"first_level": 1.5}, "first_level must be a number from 0 to 1"),
+        ({"last_level": -0.1}, "last_level must be"),
+        ({"stride": 0}, "stride must be"),
+        ({"most_loops": 0}, "most_loops must be"),
+    ],
+)
+def test_bad_settings_are_named(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Sudoku(**settings)
+
+
+def test_answers_are_drawn_in_boxes():
+    assert SIX.drawn("123456" * 6) == "\n\n".join(["1 2 3  4 5 6\n1 2 3  4 5 6"] * 3)
+
+
+def test_extra_givens_have_a_share_of_each_puzzles_own():
+    """Around the level, give or take a tenth: counted in how many of the empty cells of a minimal puzzle are shown."""
+    task = Sudoku((2, 3))
+    minimal = 36 - (load_puzzles((2, 3), "train")[0] > 0).float().sum(-1).mean()
+    spreads = {}
+    for level in (0.5, 0.2):
+        _x, y = task.batch(600, level, torch.Generator().manual_seed(2))
+        empty = (y != IGNORE).float().sum(-1) / minimal
+        assert empty.mean() == pytest.approx(1 - level, abs=0.03)
+        spreads[level] = float(empty.std())
+    # drawing each cell by itself alone would spread by sqrt(s (1 - s) / 26): 0.098 and 0.078; a share of [-0.1, 0.1] adds 0.058
+    assert spreads[0.2] > 0.09 and spreads[0.5] > 0.105
+    shares = torch.stack(
+        [task.batch(400, 0.0, torch.Generator().manual_seed(s))[1].ne(IGNORE).float().sum(-1) for s in (1, 2)]
+    )
+    assert (shares >= 24).float().mean() > 0.5 and (shares < 24).float().mean() > 0.1, (
+        "at level 0, half of them are minimal"
+    )
+
+
+def test_test_sets_are_the_shipped_splits():
+    sets = list(SIX.test_sets(5, None, torch.Generator()))
+    assert [name for name, *_ in sets] == ["test sudoku-6x6", "hard sudoku-6x6", "extreme sudoku-6x6"]
+    assert all(x.shape == (5, 36, 7) and y.shape == (5, 36) and loops == [16, 64, 256] for _, x, y, loops in sets)
+    with pytest.raises(ValueError, match="on its shipped splits, not on levels"):
+        next(SIX.test_sets(5, [0.3], torch.Generator()))

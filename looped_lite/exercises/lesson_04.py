@@ -9,6 +9,7 @@ from torch import Tensor
 
 from .. import training
 from ..model import LoopedTransformer
+from ..recipe import Recipe
 from ..tasks.prefix_sums import PrefixSums, one_hot
 from . import Exercise, Mistake, expect, unchanged
 
@@ -35,9 +36,9 @@ def gradients(model: LoopedTransformer, logits: Tensor) -> dict[str, Tensor]:
 
 
 def check_progressive_logits(f: Callable) -> None:
-    task = PrefixSums()
+    task = PrefixSums(uniform=1, biased=0, last_loops=None)
     x, _ = task.batch(3, 6, torch.Generator().manual_seed(0))
-    model = task.model(0, width=16, heads=2)
+    model = Recipe(task, seed=0, width=16, heads=2).build()
     kept = x.clone()
     got = f(model, x, 2, 3)
     unchanged(kept, x, "x")
@@ -89,7 +90,7 @@ def check_progressive_logits(f: Callable) -> None:
         },
         tol=1e-3,
     )
-    silent = task.model(1, width=16, heads=2, recall="none")
+    silent = Recipe(task, seed=1, width=16, heads=2, recall="none").build()
     found, right = (gradients(silent, g(silent, x, 0, 2)) for g in (f, training.progressive_logits))
     if not found["embedding"].any():
         raise Mistake(
@@ -120,7 +121,7 @@ def curriculum(
 
 
 def check_curriculum(f: Callable) -> None:
-    task = PrefixSums()
+    task = PrefixSums(uniform=1, biased=0, last_loops=None)
     expect(
         f(task, 8, 0.5, 8, 8, 0.9),
         (8, 0.62),
@@ -288,8 +289,8 @@ def cell_differences(model: LoopedTransformer, x: Tensor, loops: int) -> Tensor:
 
 
 def check_cell_differences(f: Callable) -> None:
-    task = PrefixSums()
-    model = task.model(3, width=16, heads=2)
+    task = PrefixSums(uniform=1, biased=0, last_loops=None)
+    model = Recipe(task, seed=3, width=16, heads=2).build()
     x = one_hot(torch.tensor([[1, 1, 0, 1, 0]]))
     with torch.no_grad():
         states = torch.cat(list(model.states(x, 5)))  # (loops, cells, width)

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..model import LoopedTransformer
+from ..evaluation import accuracy_over_loops
+from ..model import Loop, LoopedTransformer
+from ..recipe import Recipe
 from ..tasks import IGNORE, correct_cells, exact_match
 from ..tasks.prefix_sums import PrefixSums
-from ..training import accuracy_over_loops
 from . import Exercise, Mistake, expect, unchanged
 
 # ---------------------------------------------------------------- 05.1
@@ -66,7 +67,7 @@ def schoop(model: LoopedTransformer, x: Tensor, targets: Tensor, loops: Sequence
 
 
 def check_schoop(f: Callable) -> None:
-    task = PrefixSums()
+    task = PrefixSums(uniform=1, biased=0, last_loops=None)
     model = Half(task)
     x, y = task.batch(8, 6, torch.Generator().manual_seed(0))
     asked = [1, 3, 6, 9]
@@ -104,6 +105,13 @@ def share_after(t: int) -> float:
     return min(max(t, 0), 6) / 8
 
 
+class CountedLoop(Loop):
+    """The loop of `Half`."""
+
+    def __call__(self, z: Tensor) -> Tensor:
+        return self.model.step(z, self.h)
+
+
 class Half(LoopedTransformer):
     """A stand-in whose answers are known: after t loops the first t of 8 strings are right, the others in about half their cells.
 
@@ -111,7 +119,7 @@ class Half(LoopedTransformer):
     """
 
     def __init__(self, task: PrefixSums) -> None:
-        super().__init__(3, 2, width=8, heads=2, window=5, task=task)
+        super().__init__(3, 2, width=8, heads=2, window=5)
         self.loops_run = 0
 
     def encode(self, x: Tensor) -> Tensor:
@@ -122,7 +130,10 @@ class Half(LoopedTransformer):
         h[..., 3] = torch.arange(len(x))[:, None]
         return h
 
-    def step(self, z: Tensor, h: Tensor, angles: Tensor | None = None) -> Tensor:
+    def loop(self, x: Tensor) -> Loop:
+        return CountedLoop(self, self.encode(x))
+
+    def step(self, z: Tensor, h: Tensor) -> Tensor:
         self.loops_run += 1
         return torch.cat([z[..., :2], z[..., 2:3] + 1, z[..., 3:]], dim=-1)
 
@@ -140,8 +151,8 @@ def from_noise(model: LoopedTransformer, x: Tensor, loops: int, scale: float, ge
 
 
 def check_from_noise(f: Callable) -> None:
-    task = PrefixSums()
-    model = task.model(4, width=16, heads=2)
+    task = PrefixSums(uniform=1, biased=0, last_loops=None)
+    model = Recipe(task, seed=4, width=16, heads=2).build()
     x, _ = task.batch(2, 5, torch.Generator().manual_seed(0))
     seeded = lambda: torch.Generator().manual_seed(11)
     with torch.no_grad():

@@ -6,6 +6,7 @@ trained loop (`LoopedTransformer.loop` gives its ``f``). Nothing here knows abou
 Where you ask how the end depends on the input, ``f`` takes two arguments, ``(z, x)`` (`LoopedTransformer.step` is one).
 """
 
+from ._checks import Map, lengths
 from ._ends import ENDS, Basins, End, basins, classify_end
 from ._gradients import gradient_error, implicit_gradient, unrolled_gradient
 from ._inputs import (
@@ -16,7 +17,7 @@ from ._inputs import (
     input_sensitivity_by_difference,
     path_independence,
 )
-from ._iterate import Map, Trajectory, iterate, lengths, residual
+from ._iterate import Trajectory, iterate, residual
 from ._jacobian import (
     Spectrum,
     adjoint_product,

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._iterate import Map, apply, check_tol, flat, iterate, lengths, refuse_nan
+from ._checks import (
+    Map,
+    apply,
+    check_count,
+    check_memory,
+    check_number,
+    check_state,
+    check_tensor,
+    flat,
+    lengths,
+    refuse_nan,
+)
+from ._iterate import iterate
 
 ENDS = ("fixed point", "cycle", "wandering", "diverging")
 
@@ -27,20 +39,21 @@ class End:
 def classify_end(f: Map, z: Tensor, loops: int = 1000, longest_period: int = 16) -> list[End]:
     """Run ``loops`` loops from ``z`` and say for each instance how its trajectory ends.
 
-    - *fixed point*: the **absolute** step ``|z[t+1] - z[t]|`` has reached the rounding error of the state, or falls faster
-      than 1/t, so that the way still to go is finite.
-    - *diverging*: the state overflows, or its length keeps growing. A state that drifts at a constant step belongs here, although
-      its *relative* step falls like 1/t and passes every tolerance some day; so does growth like log t.
+    - *fixed point*: the **absolute** step ``|z[t+1] - z[t]|`` has reached the rounding error of the state, or falls
+      faster than 1/t, so that the way still to go is finite.
+    - *diverging*: the state overflows, or its length keeps growing. A state that drifts at a constant step belongs
+      here, although its *relative* step falls like 1/t and passes every tolerance some day; so does growth like log t.
     - *cycle* of period p: as fixed point, for ``f`` applied p times, p up to ``longest_period``, and no smaller p.
-    - *wandering*: bounded, and none of these within ``loops``: chaos, a turn by an irrational angle, a cycle too long, or a
-      trajectory that has not made up its mind. Ask again with more loops.
+    - *wandering*: bounded, and none of these within ``loops``: chaos, a turn by an irrational angle, a cycle too long,
+      or a trajectory that has not made up its mind. Ask again with more loops.
 
     Decisions compare the three thirds of the run, so a transient should be shorter than two thirds of ``loops``.
     """
-    if loops < 30:
-        raise ValueError(f"loops must be at least 30 to tell ends apart, got {loops}")
-    if not 1 <= longest_period < loops // 3:
+    check_state(z)
+    loops, longest_period = check_count(loops, "loops", 30), check_count(longest_period, "longest_period", 1)
+    if longest_period >= loops // 3:
         raise ValueError(f"longest_period must lie between 1 and a third of loops, got {longest_period}")
+    check_memory(loops * (longest_period + 1) * len(z) + longest_period * z.numel(), z, f"a run of {loops} loops")
     first, distances, norms = lengths(z), [], []
     recent = flat(z).new_full((longest_period, *flat(z).shape), float("nan"))  # a ring: state t is in row t % period
     recent[0] = flat(z)
@@ -59,7 +72,7 @@ def classify_end(f: Map, z: Tensor, loops: int = 1000, longest_period: int = 16)
 
 
 def read_end(lags: Tensor, norms: Tensor, rounding: float) -> End:
-    """The end of one trajectory: lags (loops, periods), norms (loops,). ``rounding`` is the relative error of a state."""
+    """The end of one trajectory: lags (loops, periods), norms (loops,), ``rounding`` as a share of a length."""
     if not (norms.isfinite().all() and lags[len(lags) // 2 :].isfinite().all()):
         return End("diverging")
     floor = rounding * float(norms[-(len(norms) // 3) :].max()) + 1e-30
@@ -82,9 +95,9 @@ def thirds(numbers: Tensor) -> list[Tensor]:
 def dies_out(distances: Tensor, floor: float) -> bool:
     """Do these distances reach ``floor``, or fall faster than 1/t?
 
-    Their mean logarithms over the thirds of the run decide. From the first third to the second and from there to the last, a
-    power law t^-p falls by 1.39 p and 0.52 p, a geometric decay twice by the same amount. Chaos can imitate that in the mean, but not in
-    the largest distance.
+    Their mean logarithms over the thirds of the run decide. From the first third to the second and from there to the
+    last, a power law t^-p falls by 1.39 p and 0.52 p, a geometric decay twice by the same amount. Chaos can imitate
+    that in the mean, but not in the largest distance.
     """
     early, middle, late = (third.clamp_min(floor) for third in thirds(distances))
     if float(late[-len(late) // 4 :].max()) <= floor:
@@ -96,7 +109,7 @@ def dies_out(distances: Tensor, floor: float) -> bool:
 
 
 def keeps_growing(norms: Tensor) -> bool:
-    """Does the mean length of the thirds of the run keep growing? It must not slow down to less than log t does: by 0.38."""
+    """Does the mean length of the thirds keep growing? It may slow down as log t does, by 0.38, and no more."""
     early, middle, late = (float(third.mean()) for third in thirds(norms))
     jitter = float(thirds(norms)[2].diff().abs().mean())
     return late - middle > max(0.3 * (middle - early), 2e-3 * late, jitter)
@@ -104,10 +117,11 @@ def keeps_growing(norms: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Basins:
-    """A map of starts on a square grid. ``labels[i, j]`` is the end reached from ``points[i, j]``, a row of ``ends``, or -1."""
+    """Starts on a square grid. ``labels[i, j]`` is the row of ``ends`` reached from ``points[i, j]``, or -1."""
 
     labels: Tensor  # (resolution, resolution); row i goes with v, column j with u; -1 where nothing settled
-    loops: Tensor  # (resolution, resolution) loops until it settled
+    diverged: Tensor  # (resolution, resolution) did the state overflow? Its label is -1
+    loops: Tensor  # (resolution, resolution) loops until it settled or overflowed
     points: Tensor  # (resolution, resolution, 2) the coordinates along u and v
     ends: Tensor  # (kinds, ...) one state of each kind of end, the most frequent first
 
@@ -125,19 +139,23 @@ def basins(
     same: float = 1e-2,
     chunk: int = 4096,
 ) -> Basins:
-    """From each start ``origin + a u + b v``, with a and b from -extent to extent, run ``f`` and see which end it reaches.
+    """Run ``f`` from each start ``origin + a u + b v``, a and b from -extent to extent, and see which end it reaches.
 
-    ``origin``, ``u`` and ``v`` are single states, without batch dimension. Starts run ``chunk`` at a time, so ``f`` must
-    accept any batch. Ends closer than ``same`` times their length count as one; ``tol`` says when a start has settled.
+    ``origin``, ``u`` and ``v`` are single states, without batch dimension. Starts run ``chunk`` at a time, so ``f``
+    must accept any batch. Ends closer than ``same`` times their length count as one; ``tol`` says when a start has
+    settled.
     """
-    check_tol(tol)
-    if resolution < 2:
-        raise ValueError(f"resolution must be at least 2, got {resolution}")
+    tol, same = check_number(tol, "tol"), check_number(same, "same", zero=True)
+    extent, resolution = check_number(extent, "extent"), check_count(resolution, "resolution", 2)
+    loops, chunk = check_count(loops, "loops"), check_count(chunk, "chunk", 1)
+    for name, part in (("origin", origin), ("u", u), ("v", v)):
+        check_tensor(part, name, finite=True)
     if not origin.shape == u.shape == v.shape:
         raise ValueError(f"origin, u and v must have one shape, got {[tuple(part.shape) for part in (origin, u, v)]}")
+    check_memory(8 * resolution**2, origin, f"a grid of {resolution} by {resolution} starts")
     axis = torch.linspace(-extent, extent, resolution, dtype=origin.dtype, device=origin.device)
     b, a = torch.meshgrid(axis, axis, indexing="ij")
-    labels, used, ends = [], [], []
+    labels, used, gone, ends = [], [], [], []
     for one, other in zip(a.flatten().split(chunk), b.flatten().split(chunk), strict=True):
         reach = (-1, *[1] * origin.dim())
         run = iterate(f, origin + one.view(reach) * u + other.view(reach) * v, loops, tol)
@@ -152,13 +170,15 @@ def basins(
             kind += 1
         labels.append(found)
         used.append(run.loops)
-    labels, used = torch.cat(labels), torch.cat(used)
+        gone.append(run.diverged)
+    labels = torch.cat(labels)
     counts = torch.bincount(labels[labels >= 0], minlength=len(ends))
     order = counts.argsort(descending=True, stable=True)
     rank = torch.cat([order.argsort(), torch.tensor([-1], device=order.device)])
     return Basins(
         labels=rank[labels].reshape(resolution, resolution),
-        loops=used.reshape(resolution, resolution),
+        diverged=torch.cat(gone).reshape(resolution, resolution),
+        loops=torch.cat(used).reshape(resolution, resolution),
         points=torch.stack([a, b], dim=-1),
         ends=torch.stack([ends[i] for i in order.tolist()]) if ends else origin.new_zeros(0, *origin.shape),
     )

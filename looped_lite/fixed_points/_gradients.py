@@ -1,4 +1,4 @@
-"""The gradient of a loss on the last state: by backpropagation through all loops, through the last few, or implicitly."""
+"""The gradient of a loss on the last state: by backpropagation through all loops or the last few, or implicitly."""
 
 from __future__ import annotations
 
@@ -7,11 +7,26 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ._iterate import Map, apply, check_tol, flat
-from ._jacobian import gmres
+from ._checks import Map, apply, check_count, check_number, check_state, flat
+from ._jacobian import differentiable, gmres, point_of
 
 Loss = Callable[[Tensor], Tensor]  # last state -> one number
 Gradients = tuple[Tensor, ...]
+
+
+def check_parameters(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """A list of tensors that gradients can be taken by. A single tensor would be read as its rows: refused."""
+    parameters = [] if isinstance(parameters, Tensor) else list(parameters)
+    if not parameters or not all(isinstance(p, Tensor) and p.requires_grad for p in parameters):
+        raise ValueError("parameters must be a list of one or more tensors that require gradients")
+    return parameters
+
+
+def lost(loss: Loss, z: Tensor) -> Tensor:
+    value = loss(z)
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad or not value.isfinite():
+        raise ValueError("the loss must be one finite number, in a tensor that depends on the state or the parameters")
+    return value
 
 
 def unrolled_gradient(
@@ -22,16 +37,20 @@ def unrolled_gradient(
     Memory grows with ``last``. Started at a fixed point, the result is the first ``last`` terms of the series that
     `implicit_gradient` sums. A parameter that was not used gets zeros.
     """
-    last = loops if last is None else last
-    if loops < 1 or not 1 <= last <= loops:
+    check_state(z, real=True, finite=True)
+    loops = check_count(loops, "loops", 1)
+    last = loops if last is None else check_count(last, "last", 1)
+    if last > loops:
         raise ValueError(f"expected 1 <= last <= loops, got last {last} and loops {loops}")
     with torch.no_grad():
         for _ in range(loops - last):
             z = apply(f, z)
-    with torch.enable_grad():
+    with differentiable():
+        z = z.clone() if z.is_inference() else z
         for _ in range(last):
             z = apply(f, z)
-        return torch.autograd.grad(loss(z), list(parameters), retain_graph=True, materialize_grads=True)
+        parameters = check_parameters(parameters)
+        return torch.autograd.grad(lost(loss, z), parameters, retain_graph=True, materialize_grads=True)
 
 
 def implicit_gradient(
@@ -46,16 +65,19 @@ def implicit_gradient(
     """The gradient of ``loss`` at a fixed point ``z``, from one evaluation of ``f``: memory does not grow with loops.
 
     The adjoint ``u`` solves ``u = J^T u + dloss/dz``; then the gradient is that of ``<u, f(z)>`` with ``z`` held still.
-    ``neumann`` sums the series ``u = sum_k (J^T)^k dloss/dz``, up to ``terms`` of them, and needs a spectral radius below 1.
-    ``gmres`` spends at most about ``terms`` products and needs only that 1 is no eigenvalue. ValueError if ``tol`` is not reached.
+    ``neumann`` sums the series ``u = sum_k (J^T)^k dloss/dz``, up to ``terms`` of them, and needs a spectral radius
+    below 1. ``gmres`` spends at most about ``terms`` products and needs only that 1 is no eigenvalue. ValueError if
+    ``tol`` is not reached.
     """
-    check_tol(tol)
+    check_state(z, real=True, finite=True)
+    tol, terms = check_number(tol, "tol"), check_count(terms, "terms", 1)
     if method not in ("neumann", "gmres"):
         raise ValueError(f"unknown method {method!r}: expected neumann or gmres")
-    point = z.detach().requires_grad_()
-    with torch.enable_grad():
+    with differentiable():
+        point = point_of(z)
         after = apply(f, point)
-        push = torch.autograd.grad(loss(point), point)[0]
+        parameters = check_parameters(parameters)
+        push = torch.autograd.grad(lost(loss, point), point, materialize_grads=True)[0]
     back = lambda u: torch.autograd.grad(after, point, u, retain_graph=True, materialize_grads=True)[0]
     if method == "gmres":
         size = min(40, terms)
@@ -74,7 +96,7 @@ def implicit_gradient(
             f"the adjoint system was not solved to {tol:g} in {terms} terms (left {float(left.max()):.1e}): "
             "is z a fixed point, with spectral radius below 1?"
         )
-    return torch.autograd.grad(after, list(parameters), u, retain_graph=True, materialize_grads=True)
+    return torch.autograd.grad(after, parameters, u, retain_graph=True, materialize_grads=True)
 
 
 def gradient_error(a: Gradients, b: Gradients) -> tuple[float, float]:

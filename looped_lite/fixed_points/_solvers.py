@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._iterate import Map, apply, check_tol, flat, lengths, refuse_nan
-from ._jacobian import gmres, jacobian_product
+from ._checks import Map, apply, check_count, check_number, check_state, flat, lengths, refuse_nan
+from ._jacobian import gmres, products
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,10 @@ class Ledger:
     """Keeps the best state of every instance and the books, so that the solvers below can be short."""
 
     def __init__(self, f: Map, z: Tensor, evaluations: int, tol: float):
-        check_tol(tol)
-        if evaluations < 1:
-            raise ValueError(f"evaluations must be at least 1, got {evaluations}")
-        self.f, self.tol, self.budget, self.spent = f, tol, evaluations, 0
-        self.best, self.residual = z, torch.full((len(z),), float("inf"), device=z.device)
+        check_state(z, real=True)
+        self.f, self.tol, self.spent = f, check_number(tol, "tol"), 0
+        self.budget = check_count(evaluations, "evaluations", 1)
+        self.best, self.residual = z, torch.full_like(lengths(z), float("inf"))  # inf stays where all overflows
         self.used = torch.zeros(len(z), dtype=torch.long, device=z.device)
         self.trace, self.costs = [], []
 
@@ -43,7 +42,7 @@ class Ledger:
         after = apply(self.f, z)
         size = lengths(after)
         refuse_nan(size[None], lengths(z))
-        moved = (lengths(after - z) / size.clamp_min(1e-12)).nan_to_num(nan=float("inf"))
+        moved = (lengths(after - z) / size.clamp_min(1e-12)).nan_to_num(nan=torch.inf, posinf=torch.inf)
         self.spent += 1
         better, open_ = moved < self.residual, self.residual > self.tol
         self.used = torch.where(open_, self.spent, self.used)
@@ -58,14 +57,15 @@ class Ledger:
         return self.spent < self.budget and bool((self.residual > self.tol).any())
 
     def result(self) -> Solved:
-        settled, trace = self.residual <= self.tol, torch.stack(self.trace)
+        settled = self.residual <= self.tol
+        trace = torch.stack(self.trace) if self.trace else self.residual.new_empty(0, len(settled))
         used = torch.where(settled, self.used, self.spent)
         return Solved(self.best, self.residual, settled, used, trace, torch.tensor(self.costs))
 
 
 @torch.no_grad()
 def picard(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6) -> Solved:
-    """Plain iteration, ``z <- f(z)``. One evaluation a step; the error shrinks by about the spectral radius each time."""
+    """Plain iteration, ``z <- f(z)``. One evaluation a step; the error shrinks by about the spectral radius."""
     books = Ledger(f, z, evaluations, tol)
     while books.goes_on:
         z, _ = books.look(z)
@@ -82,14 +82,16 @@ def anderson(
     begin: float = float("inf"),
     ridge: float = 1e-10,
 ) -> Solved:
-    """Anderson acceleration: mix the last ``memory`` + 1 evaluations so that, were f linear, the residual would be least.
+    """Anderson acceleration: mix the last ``memory`` + 1 evaluations so that the residual of a linear f would be least.
 
-    One evaluation a step, plus a least-squares problem of ``memory`` unknowns for each instance. ``ridge`` times the mean
-    square of the differences keeps that problem solvable. An instance whose relative residual is above ``begin`` takes plain steps:
-    far from a fixed point a loop is not close to linear, and mixing its past does harm (see benchmarks/README.md).
+    One evaluation a step, plus a least-squares problem of ``memory`` unknowns for each instance. ``ridge`` times the
+    mean square of the differences keeps that problem solvable. An instance whose relative residual is above ``begin``
+    takes plain steps: far from a fixed point a loop is not close to linear, and mixing its past does harm (see
+    benchmarks/README.md).
     """
-    if memory < 1:
-        raise ValueError(f"memory must be at least 1, got {memory}")
+    memory, ridge = check_count(memory, "memory", 1), check_number(ridge, "ridge", zero=True)
+    if begin != float("inf"):
+        begin = check_number(begin, "begin", zero=True)
     books, shape = Ledger(f, z, evaluations, tol), z.shape
     values, gaps = [], []  # f(z) and f(z) - z of the last points, each (batch, numbers)
     while books.goes_on:
@@ -113,17 +115,16 @@ def anderson(
 
 @torch.no_grad()
 def newton_krylov(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6, krylov: int = 10) -> Solved:
-    """Newton's method on ``f(z) - z = 0``; each linear system ``(I - J) d = f(z) - z`` is solved by GMRES in ``krylov`` products.
+    """Newton's method on ``f(z) - z = 0``; ``(I - J) d = f(z) - z`` is solved by GMRES in ``krylov`` products.
 
-    A step that does not lower the residual of an instance is replaced by a plain one, so far from a fixed point it falls
-    back to iteration. One Newton step costs ``1 + 2 (krylov + 1)`` evaluations.
+    A step that does not lower the residual of an instance is replaced by a plain one, so far from a fixed point it
+    falls back to iteration. One Newton step costs ``1 + 2 (krylov + 1)`` evaluations.
     """
-    if krylov < 1:
-        raise ValueError(f"krylov must be at least 1, got {krylov}")
+    krylov = check_count(krylov, "krylov", 1)
     books = Ledger(f, z, evaluations, tol)
     after, moved = books.look(z)
     while books.goes_on:
-        product = jacobian_product(f, z)
+        product = products(f, z, strict=False)[0]
         step, _ = gmres(lambda v, product=product: v - product(v), after - z, krylov, restarts=1)
         books.spent += 2 * (min(krylov, flat(z).shape[1]) + 1)
         trial = z + torch.where(step.isfinite(), step, 0.0)

@@ -1,0 +1,1 @@
+"""The graded assignments, one a file."""

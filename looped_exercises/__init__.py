@@ -1,0 +1,237 @@
+"""The exercises of the course as programs: each is a reference, cases, and wrong answers that have a name.
+
+A lesson decorates the learner's function with an exercise of its module, say ``@ex.rms_norm``. The check runs at once
+and prints what it found. A right answer is what the lesson goes on with; for a wrong or missing one it goes on with the
+course's own version, and says so. Nothing is stored, nothing is sent, and no file name matters.
+
+From the same declaration come the learner's check, the tests of the check, and hidden cases (`Exercise.make_cases` with
+another seed), whose answers may come from another process: `Exercise.judge` looks at outcomes alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from .comparing import differs, has_floats, like
+from .plain import Case, Named, Outcome, dump, make, tidy
+from .running import STUB, run
+
+__all__ = ["Case", "Exercise", "Mistake", "Named", "Outcome", "Verdict", "after", "exercises_of", "report"]
+
+
+class Mistake:
+    """A well-known wrong answer: the sentence that names it, and functions that make it (also such as take wrong arguments
+    or stop)."""
+
+    def __init__(self, sentence: str, *functions: Callable) -> None:
+        self.sentence, self.functions = sentence, functions
+
+
+def after(answer: Callable, change: Callable) -> Callable:
+    """``answer``, and its value then changed: for wrong answers that are a right one spoilt at the end."""
+    return functools.wraps(answer)(lambda *arguments, **options: change(answer(*arguments, **options)))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``state`` is "solved", "wrong" or "unsolved"; ``sentence`` says why, with ``mistake``, the declared sentence, in it if
+    one fits. ``turned`` is a word about a value that the lesson turns into what it needs."""
+
+    state: str
+    sentence: str = ""
+    mistake: str = ""
+    turned: str = ""
+
+
+@dataclass(eq=False)
+class Exercise:
+    """One exercise. As a decorator it checks the learner's function, and returns it if it is right, else ``reference``.
+
+    - ``cases(generator)``: the calls that are compared, at two sizes at least; ``things`` makes what they name.
+    - ``mistakes``: wrong answers, told apart by what they return; ``styles``: right ones, written differently.
+    - ``unique=False``: the reference's value is one of many, and only its kind and shape count. ``properties``, functions of
+      (value, *arguments), return a sentence about what is wrong, or None.
+    - ``form(value)``: the form in which values are compared (a sign, an order).
+    - ``ask(answer, *arguments)``: how an answer is asked that is not simply called.
+    - ``calls``: the maps that may not be called more often than by the reference.
+    - ``uses``: does the rest of the lesson use the learner's version?
+    """
+
+    number: str
+    title: str
+    reference: Callable
+    cases: Callable[[torch.Generator], list[Case]]
+    mistakes: Sequence[Mistake] = ()
+    styles: Sequence[Callable] = ()
+    properties: Sequence[Callable[..., str | None]] = ()
+    things: dict[str, Callable] = field(default_factory=dict)
+    form: Callable[[Any], Any] | None = None
+    ask: Callable | None = None
+    unique: bool = True
+    calls: Sequence[str] = ()
+    tol: float = 1e-4
+    atol: float = 1e-6
+    seen: str = ""
+    uses: bool = True
+    state: str = "not tried"
+    known: dict = field(default_factory=dict, repr=False)
+
+    def __call__(self, answer: Callable) -> Callable:
+        name, verdict = f"Exercise {self.number} ({self.title})", self.check(answer)
+        self.state = verdict.state
+        if verdict.state == "unsolved":
+            print(f"{name}: not solved yet. The lesson goes on with the course's own version.")
+            return self.reference
+        if verdict.state == "wrong":
+            print(f"{name}: not right yet.\n  {verdict.sentence}")
+            print("Until it is, the lesson goes on with the course's own version.")
+            return self.reference
+        print(f"{name}: right. {self.seen}".rstrip())
+        if verdict.turned:
+            print(f"It returns {verdict.turned}; the lesson turns it into one.")
+        if self.uses:
+            print("The rest of the lesson uses your version.")
+        return self.turning(answer) if verdict.turned else answer
+
+    def make_cases(self, seed: int = 0) -> list[Case]:
+        """The cases of one seed, each call with the same one giving the same."""
+        return self.cases(torch.Generator().manual_seed(seed))
+
+    def run(self, answer: Callable, case: Case) -> Outcome:
+        return run(answer, case, self.things, self.ask)
+
+    def given(self, function: Callable, case: Case) -> Outcome:
+        """What the reference or a mistake gives on a case, kept: many answers are judged on the same cases."""
+        key = (function, dump(case))
+        if key not in self.known:
+            self.known[key] = self.run(function, case)
+        return self.known[key]
+
+    def check(self, answer: Callable, seed: int = 0) -> Verdict:
+        """Run an answer on the cases of ``seed``, up to the first that stops it, and judge what came of it."""
+        if not callable(answer):
+            return Verdict("wrong", f"expected a function, got an object of type {type(answer).__name__}.")
+        if answer is self.reference:
+            return Verdict("wrong", "this is the course's own function: the exercise is to write yours.")
+        cases, outcomes = self.make_cases(seed), []
+        for case in cases:
+            outcomes.append(self.run(answer, case))
+            if outcomes[-1].stopped:
+                break
+        return self.judge(cases, outcomes)
+
+    def judge(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Verdict:
+        """What the outcomes of an answer say about it. Calls the reference and the mistakes, never the answer."""
+        rights, words = [], []
+        for place, case in enumerate(cases):
+            if place >= len(outcomes):
+                return Verdict("wrong", f"{case.label}: no answer came.")
+            outcome, right = outcomes[place], self.given(self.reference, case)
+            rights.append(right)
+            if outcome.error == STUB:
+                return Verdict("unsolved")
+            problem, word = self.problem(case, outcome, right)
+            words.append(word)
+            if problem:
+                named = "" if outcome.changed else self.name(cases, outcomes, place, right)
+                because = f" ({problem})" if named and outcome.stopped else ""
+                hint = f". {case.hint}" if case.hint and not (named or outcome.stopped or outcome.changed) else ""
+                return Verdict("wrong", f"{case.label}: {named or problem}{because}{hint}.", named)
+        return Verdict("solved", turned=next((word for word in words if word), ""))
+
+    def problem(self, case: Case, outcome: Outcome, right: Outcome) -> tuple[str, str]:
+        """What is wrong with one outcome ('' if nothing), and the word about what its value had to be turned into."""
+        if outcome.error:
+            return outcome.error, ""
+        if outcome.changed:
+            names = ", ".join(map(self.parameter, outcome.changed))
+            return f"{names} was changed in place: make a new one instead, the caller still needs the old", ""
+        if outcome.value is None and right.value is not None and outcome.printed:
+            return "your function prints and returns None: return the answer instead", ""
+        value, word = like(outcome.value, right.value)
+        text = self.differ(outcome.value, right.value, case)
+        kinds = text and differs(value, right.value, math.inf, math.inf)
+        for holds in () if kinds else self.properties:
+            text = holds(value, *make(case.arguments, self.things), **make(case.options, self.things)) or text
+        for name, enough in self.counts(right).items():
+            if not text and (count := self.counts(outcome)[name]) > enough:
+                text = f"the answer is right, but {name} was called {count} times, and {enough} would do"
+        return text, word
+
+    def differ(self, value: Any, right: Any, case: Case) -> str:
+        """How a value differs from a right one, as `differs` says it, after both have been brought into one form."""
+        value, _ = like(value, right)
+        tol = (self.tol if case.within is None else case.within) if self.unique else math.inf
+        return differs(self.formed(value), self.formed(right), tol, self.atol)
+
+    def formed(self, value: Any) -> Any:
+        try:
+            return self.form(value) if self.form else value
+        except Exception:  # not even the kind of thing that has this form
+            return value
+
+    def parameter(self, place: int | str) -> str:
+        """The name of an argument, by its place or its name."""
+        return place if type(place) is str else list(inspect.signature(self.reference).parameters)[place]
+
+    def counts(self, outcome: Outcome) -> dict[str, int]:
+        """How often an answer called each of the maps that count."""
+        counts = {self.parameter(place): count for place, count in outcome.calls.items()}
+        return {name: counts.get(name, 0) for name in self.calls}
+
+    # ------------------------------------------------------------ naming a mistake
+
+    def name(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int, right: Outcome) -> str:
+        """The sentence of the mistake that gives what the answer gave: on all cases, if there is one, else on most, with the
+        ``first`` that went wrong among them (where only measured numbers are proof enough)."""
+        best, sentence = 0.0, ""
+        for mistake in self.mistakes:
+            for function in mistake.functions:
+                made = self.given(function, cases[first])
+                if not self.agree(outcomes[first], made, cases[first]) or self.agree(made, right, cases[first]):
+                    continue
+                pairs = list(zip(cases, outcomes, strict=False))
+                hits = [self.agree(outcome, self.given(function, case), case) for case, outcome in pairs]
+                if all(hits):
+                    return mistake.sentence
+                if sum(hits) / len(hits) > max(best, 0.5) and has_floats(made.value):
+                    best, sentence = sum(hits) / len(hits), mistake.sentence
+        return sentence
+
+    def agree(self, one: Outcome, other: Outcome, case: Case) -> bool:
+        """Did two answers do the same on a case: stop alike, or return the same value after as many calls?"""
+        if one.stopped or other.stopped:
+            return one.stopped == other.stopped
+        return self.counts(one) == self.counts(other) and not self.differ(one.value, other.value, case)
+
+    def turning(self, answer: Callable) -> Callable:
+        """``answer`` with its values turned into the kind of thing that the lesson needs."""
+        meant = self.run(self.reference, self.make_cases()[0]).value
+
+        @functools.wraps(answer)
+        def turned(*arguments: Any, **options: Any) -> Any:
+            return like(tidy(answer(*arguments, **options)), meant)[0]
+
+        return turned
+
+
+def exercises_of(lesson: ModuleType) -> list[Exercise]:
+    """The exercises of a lesson's module, by number."""
+    found = [value for value in vars(lesson).values() if isinstance(value, Exercise)]
+    return sorted(found, key=lambda exercise: [int(part) for part in exercise.number.split(".")])
+
+
+def report(lesson: ModuleType) -> None:
+    """Print how the exercises of a lesson's module stand."""
+    exercises = exercises_of(lesson)
+    for exercise in exercises:
+        print(f"{exercise.number}  {exercise.state:9}  {exercise.title}")
+    print(f"{sum(exercise.state == 'solved' for exercise in exercises)} of {len(exercises)} solved.")

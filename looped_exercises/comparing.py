@@ -1,0 +1,146 @@
+"""Is a value the one that was meant? First as a kind of thing, turned into it where that is harmless, then number by number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .plain import TENSORS, describe
+
+NUMBERS = (bool, int, float)
+
+
+def like(value: Any, right: Any) -> tuple[Any, str]:
+    """``value`` as the kind of thing that ``right`` is, and a word about it if it had to be turned into that, else ''.
+
+    A list of numbers becomes a tensor, a tensor a number or a list, a float without a fraction a count. What would have to be
+    guessed (a list of tensors, numbers for truths) stays as it is, for `differs` to refuse.
+    """
+    kind, wanted = type(value), type(right)
+    if wanted in TENSORS:
+        flat = numbers(value) if kind not in TENSORS else None
+        if flat is None:
+            return value, ""
+        turned = torch.tensor(flat, dtype=torch.get_default_dtype() if has_floats(flat) else None)
+        if right.is_floating_point() and turned.dtype == torch.long:
+            turned = turned.to(torch.get_default_dtype())
+        return turned, f"a {kind.__name__} where a tensor is meant"
+    if wanted in NUMBERS:
+        value, word = (value.item(), "a tensor where a number is meant") if is_one(value) else (value, "")
+        if wanted is int and type(value) is float and value.is_integer():
+            return int(value), word or "a float where a whole number is meant"
+        return value, word
+    if wanted in (list, tuple) and right:
+        word = f"a tensor where a {wanted.__name__} is meant" if kind in TENSORS and value.ndim else ""
+        if word:
+            value = value.tolist() if type(right[0]) in (*NUMBERS, list, tuple) else list(value.unbind())
+        if type(value) in (list, tuple):
+            meant = right if len(right) == len(value) else [right[0]] * len(value)
+            pairs = [like(part, other) for part, other in zip(value, meant, strict=True)]
+            return wanted(part for part, _ in pairs), word or next((word for _, word in pairs if word), "")
+    if wanted is dict and kind is dict:
+        pairs = {key: like(part, right.get(key, next(iter(right.values()), None))) for key, part in value.items()}
+        return {key: part for key, (part, _) in pairs.items()}, next((w for _, w in pairs.values() if w), "")
+    return value, ""
+
+
+def is_one(value: Any) -> bool:
+    return type(value) in TENSORS and value.numel() == 1
+
+
+def numbers(value: Any) -> Any:
+    """A number, or a nested list of numbers (0-d tensors among them), as nested lists; None for anything else or a ragged list."""
+    if type(value) in NUMBERS:
+        return value
+    if type(value) in TENSORS:
+        return value.item() if value.ndim == 0 else None
+    if type(value) not in (list, tuple):
+        return None
+    parts = [numbers(part) for part in value]
+    shapes = {len(part) if type(part) is list else -1 for part in parts}
+    return None if any(part is None for part in parts) or len(shapes) > 1 else parts
+
+
+def has_floats(value: Any) -> bool:
+    """Is there a measured number in a plain value?"""
+    if type(value) in TENSORS:
+        return value.is_floating_point()
+    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+    return type(value) is float or any(has_floats(part) for part in parts)
+
+
+def differs(got: Any, right: Any, tol: float, atol: float) -> str:
+    """How ``got`` differs from ``right``, '' if it does not: the kind first, then shape, dtype, NaN and values.
+
+    Measured numbers may be off by ``atol + tol * |right|``; whole numbers and truths may not. With ``tol`` infinite only kinds,
+    shapes and lengths count.
+    """
+    if type(right) in TENSORS:
+        return tensors_differ(got, right, tol, atol)
+    if type(right) in NUMBERS:
+        return numbers_differ(got, right, tol, atol)
+    if type(right) in (list, tuple):
+        if type(got) not in (list, tuple):
+            return f"expected a {type(right).__name__} of {len(right)}, got {describe(got)}"
+        if len(got) != len(right):
+            return f"expected {len(right)} entries, got {len(got)}"
+        found = (
+            (place, differs(one, other, tol, atol)) for place, (one, other) in enumerate(zip(got, right, strict=True))
+        )
+        return next((f"entry {place}: {text}" for place, text in found if text), "")
+    if type(right) is dict:
+        if type(got) is not dict:
+            return f"expected a dict, got {describe(got)}"
+        if got.keys() != right.keys():
+            return f"expected the keys {sorted(right, key=str)}, got {sorted(got, key=str)}"[:300]
+        found = ((key, differs(got[key], right[key], tol, atol)) for key in right)
+        return next((f"entry {key}: {text}" for key, text in found if text), "")
+    if type(got) is not type(right) or (got != right and tol != math.inf):
+        return f"expected {right!r}, got {describe(got)}"
+    return ""
+
+
+def tensors_differ(got: Any, right: Tensor, tol: float, atol: float) -> str:
+    if type(got) in (list, tuple) and got and all(type(part) in TENSORS for part in got):
+        return f"expected one tensor, got a {type(got).__name__} of {len(got)} (torch.stack makes one tensor of them)"
+    if type(got) not in TENSORS:
+        return f"expected {describe(right)}, got {describe(got)}"
+    if got.shape != right.shape:
+        return f"expected shape {tuple(right.shape)}, got {tuple(got.shape)}"
+    sort: Callable = lambda x: "bool" if x.dtype == torch.bool else x.is_floating_point() or x.is_complex()
+    if sort(got) != sort(right):
+        return f"expected dtype {str(right.dtype)[6:]}, got dtype {str(got.dtype)[6:]}"
+    wide = torch.complex128 if got.is_complex() or right.is_complex() else torch.float64
+    one, other = got.detach().to(wide), right.detach().to(wide)
+    if one.isnan().any() and not other.isnan().any():
+        return f"{int(one.isnan().sum())} of {one.numel()} values are NaN"
+    slack = (tol, atol) if right.is_floating_point() or right.is_complex() else (0.0, 0.0)
+    if tol == math.inf or torch.allclose(one, other, *slack, equal_nan=True):
+        return ""
+    off = (one - other).abs().nan_to_num(nan=math.inf)
+    place = tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape)) if off.ndim else ()
+    wrong = int((~torch.isclose(one, other, *slack, equal_nan=True)).sum())
+    return (
+        f"the shape is right, but {wrong} of {off.numel()} values are off, the most at {list(place)}: "
+        f"expected {in_words(right[place].item())}, got {in_words(got[place].item())}"
+    )
+
+
+def numbers_differ(got: Any, right: bool | int | float, tol: float, atol: float) -> str:
+    if type(got) not in NUMBERS or (type(right) is bool) != (type(got) is bool):
+        return f"expected {describe(right)}, got {describe(got)}"
+    if math.isnan(got) and not math.isnan(right):
+        return f"expected {in_words(right)}, got NaN"
+    counted = type(right) is not float
+    near = got == right or (math.isnan(got) and math.isnan(right))
+    if near or tol == math.inf or (not counted and abs(got - right) <= atol + tol * abs(right) < math.inf):
+        return ""
+    return f"expected {in_words(right)}, got {in_words(got)}"
+
+
+def in_words(value: Any) -> str:
+    return f"{value:.4g}" if type(value) is float else str(value)
