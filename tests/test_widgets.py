@@ -315,7 +315,7 @@ def test_a_sudoku_is_watched_until_the_rules_are_kept():
     puzzle = "3....1..15.........4.2.......26....3"
     stopped = watch(model, puzzle, loops=1, tries=3)
     assert stopped.begun == (0, 1, 2) and stopped.loops == 3 and len(stopped.logits) == 4
-    seen, found = watch(model, puzzle, loops=8, tries=64), solve_one(model, puzzle, restart=8)
+    seen, found = watch(model, puzzle, loops=12, tries=16), solve_one(model, puzzle, restart=12)
     answer = model.recipe.task.decode(puzzle, seen.logits[-1])["answer"]
     assert (answer, seen.loops, len(seen.begun)) == (found.answer, found.loops, found.tries) and found.tries > 1
     _, describe = boards.sudoku.draw(stopped, model.recipe.task)
