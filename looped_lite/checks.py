@@ -70,9 +70,8 @@ def integers(name: str, values: Any, low: int, high: int, axes: int | None = Non
     int or float. ValueError for anything else."""
     try:
         tensor = values if isinstance(values, Tensor) else torch.from_numpy(plain_array(values))
-        found = tensor.long()
-        fits = axes in (None, found.ndim) and not tensor.is_complex() and bool((found == tensor).all())
-        fits = fits and bool(((found >= low) & (found <= high)).all())
+        found = tensor.real.long()
+        fits = axes in (None, found.ndim) and bool(((found == tensor) & (found >= low) & (found <= high)).all())
     except (ValueError, TypeError, RuntimeError, OverflowError):
         fits = False
     if not fits:

@@ -340,7 +340,7 @@ def complain(message: str) -> int:
 def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     # a puzzle may begin with - for an empty cell, which argparse would take for an option
-    words = [f".{word[1:]}" if re.fullmatch(r"-[-.\d_*|+ ]{15,}", word) else word for word in words]
+    words = [f" {word}" if re.fullmatch(r"-[-.\d_*|+=:\s]{15,}", word) else word for word in words]
     sys.path.append("")  # a task of your own lies in the folder where you are
     try:
         parser, commands = make_parser()

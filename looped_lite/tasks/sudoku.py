@@ -241,7 +241,7 @@ class Sudoku(Task):
         grid = parse(text, self.box)
         clashes = clash_messages(grid, self.box)
         if clashes:
-            raise ValueError("; ".join(clashes))
+            raise ValueError("; ".join(clashes[:3] + [f"and {len(clashes) - 3} more"] * (len(clashes) > 3)))
         solutions, _ = solve(grid, self.box, most_guesses=MOST_GUESSES)
         if not solutions:
             raise ValueError("this puzzle has no solution, though no two givens clash")
