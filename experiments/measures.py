@@ -21,7 +21,7 @@ EIGENVALUES_OF = 3  # instances: each takes some hundred products
 def rho_Wz(model: LoopedTransformer) -> float | str:
     """The spectral radius of Wz; empty without recall."""
     recall = model.blocks[0].recall
-    return "" if recall is None else float(torch.linalg.eigvals(recall.Wz.weight).abs().max())
+    return "" if recall is None else float(torch.linalg.eigvals(recall.Wz.weight.detach()).abs().max())
 
 
 @torch.no_grad()
