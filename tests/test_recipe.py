@@ -273,6 +273,7 @@ def test_a_broken_task_file_is_one_line(tmp_path, monkeypatch, text):
             norm="gru",
             lr=1.5e-3,
             clip=0.5,
+            weight_decay=0,
             seed=2**40,
             **TINY,
         ),

@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import keep, number, whole
+from ..checks import keep, number, short, whole
 from ..paths import data_path
 from . import Task, TestSet, exact_match
 
@@ -351,17 +351,17 @@ class Chess(Task):
 
     def __post_init__(self) -> None:
         if not self.depths or list(self.depths) != sorted(set(self.depths) & set(DEPTHS)):
-            raise ValueError(f"depths must be some of 1, 2, 3 and 4 in ascending order, got {self.depths}")
+            raise ValueError(f"depths must be some of 1, 2, 3 and 4 in ascending order, got {short(self.depths)}")
         if not self.sources or not set(self.sources) <= set(SOURCES):
-            raise ValueError(f"sources must be some of {', '.join(SOURCES)}, got {self.sources}")
+            raise ValueError(f"sources must be some of {', '.join(SOURCES)}, got {short(self.sources)}")
         if self.attention not in ("pieces", "full"):
-            raise ValueError(f"unknown attention {self.attention!r}: expected pieces or full")
+            raise ValueError(f"unknown attention {short(self.attention)}: expected pieces or full")
         if self.shares not in ("groups", "positions"):
-            raise ValueError(f"unknown shares {self.shares!r}: expected groups or positions")
+            raise ValueError(f"unknown shares {short(self.shares)}: expected groups or positions")
         if self.target not in ("squares", "mask"):
-            raise ValueError(f"unknown target {self.target!r}: expected squares or mask")
+            raise ValueError(f"unknown target {short(self.target)}: expected squares or mask")
         if not isinstance(self.curriculum, bool):
-            raise ValueError(f"curriculum must be true or false, got {self.curriculum!r}")
+            raise ValueError(f"curriculum must be true or false, got {short(self.curriculum)}")
         object.__setattr__(self, "depths", tuple(map(int, self.depths)))
         object.__setattr__(self, "sources", tuple(self.sources))
         keep(self, number, 0, 1, "mirrored")

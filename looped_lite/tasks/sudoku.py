@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import keep, number, whole
+from ..checks import keep, number, short, whole
 from ..paths import data_path
 from . import IGNORE, Task, TestSet
 from .sudoku_puzzles import Box, apply_symmetry, clash_messages, is_valid_solution, parse, random_symmetry, show, solve
@@ -143,9 +143,9 @@ class Sudoku(Task):
 
     def __post_init__(self) -> None:
         if len(self.box) != 2 or not all(whole("a side of a box", size, 2, 5) for size in self.box):
-            raise ValueError(f"box must be rows and columns of one box, such as (3, 3), got {self.box}")
+            raise ValueError(f"box must be rows and columns of one box, such as (3, 3), got {short(self.box)}")
         if self.attention not in ("units", "full"):
-            raise ValueError(f"unknown attention {self.attention!r}: expected units or full")
+            raise ValueError(f"unknown attention {short(self.attention)}: expected units or full")
         object.__setattr__(self, "box", tuple(map(int, self.box)))
         keep(self, number, 0, 1, "first_level", "last_level")
         keep(self, number, 1e-6, 1, "stride")
