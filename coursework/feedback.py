@@ -1,4 +1,5 @@
-"""What grading leaves: a page for each student, a summary of the class, and tables for learning platforms. No page has a script."""
+"""What grading leaves: a page for each student, a summary of the class, and tables for learning platforms. No page
+has a script."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Sequence
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from .sandbox import PROTECTION
 from .submissions import OUTCOMES
 
 STYLE = """
-body { font: 1.05rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff; }
-h2 { margin-top: 2.2rem; border-top: 1px solid #767676; padding-top: 1rem; }
-table { border-collapse: collapse; } th, td { text-align: left; padding: .25rem .8rem; border-bottom: 1px solid #767676; }
-.mark { font-weight: bold; } code, pre { font-family: ui-monospace, monospace; background: #f3f3f3; } pre { padding: .5rem; overflow-x: auto; }
+body { font: 1.05rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b;
+background: #fff; } h2 { margin-top: 2.2rem; border-top: 1px solid #767676; padding-top: 1rem; }
+table { border-collapse: collapse; } th, td { text-align: left; padding: .25rem .8rem; border-bottom: 1px solid
+#767676; } .mark { font-weight: bold; } code, pre { font-family: ui-monospace, monospace; background: #f3f3f3; } pre {
+# padding: .5rem; overflow-x: auto; }
 """
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STATES = {
@@ -53,7 +56,8 @@ def prose(text: str) -> str:
 
 
 def student_page(result: dict[str, Any], assignment: Assignment) -> bytes:
-    """One student's feedback: what was asked, what is right, the named mistake and a hint; never a hidden case's numbers."""
+    """One student's feedback: what was asked, what is right, the named mistake and a hint; never a hidden case's
+    numbers."""
     title = f"{assignment.title}: {result['student']}"
     parts = [f"<h1>{html.escape(title)}</h1>\n<p class='mark'>{result['score']} of {assignment.points} points</p>\n"]
     if result["outcome"]:
@@ -66,7 +70,7 @@ def student_page(result: dict[str, Any], assignment: Assignment) -> bytes:
     for problem in assignment.problems:
         found = result["problems"][problem.name]
         exercise = problem.declare(mine)
-        parts.append(f"<h2>{html.escape(f'{exercise.number} {exercise.title}')}</h2>\n{prose(problem.text)}")
+        parts.append(f"<h2>{html.escape(f'{exercise.number} {exercise.title}')}</h2>\n{prose(cleandoc(problem.text))}")
         parts.append(f"<p class='mark'>{STATES[found['state']]} {found['points']} of {problem.points} points.</p>\n")
         if found["sentence"] and not result["outcome"]:
             parts.append(f"<p>{html.escape(found['sentence'])}</p>\n")
@@ -97,7 +101,9 @@ def summary_page(results: Sequence[dict[str, Any]], assignment: Assignment, way:
         mistakes.pop("", None)
         if mistakes:
             rows = sorted(mistakes.items(), key=lambda pair: (-pair[1], pair[0]))[:5]
-            parts.append(f"<h2>{html.escape(problem.declare(assignment.blank).title)}: the commonest mistakes</h2>\n<ul>\n")
+            parts.append(
+                f"<h2>{html.escape(problem.declare(assignment.blank).title)}: the commonest mistakes</h2>\n<ul>\n"
+            )
             parts += [f"<li>{count}: {html.escape(sentence)}</li>\n" for sentence, count in rows]
             parts.append("</ul>\n")
     parts.append(f"<h2>How it was graded</h2>\n<p>{html.escape(PROTECTION[way])}</p>\n")
@@ -115,9 +121,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
 
 
 def file_name(student: str) -> str:
-    """A name for a student's page that is a file's name anywhere; no two students share one."""
+    """A name for a student's page that is a file's name anywhere, also where case does not count; no two students
+    share one."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", student).strip("._")[:60]
-    return plain if plain == student else f"{plain or 'student'}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    return (
+        plain
+        if plain and plain == student.lower()
+        else f"{plain or 'student'}-{hashlib.sha256(student.encode()).hexdigest()[:8]}"
+    )
 
 
 def write(results: Sequence[dict[str, Any]], assignment: Assignment, out: Path, way: str) -> None:
@@ -129,12 +140,15 @@ def write(results: Sequence[dict[str, Any]], assignment: Assignment, out: Path, 
         points = [result["problems"][name]["points"] for name in names]
         page_name = f"feedback/{file_name(result['student'])}.html"
         percent = round(100 * result["score"] / most, 2)
-        rows.append([result["student"], assignment.name, result["score"], most, percent, result["outcome"], *points, page_name])
+        rows.append(
+            [result["student"], assignment.name, result["score"], most, percent, result["outcome"], *points, page_name]
+        )
     header = ["student", "assignment", "score", "max_score", "percent", "outcome", *names, "feedback"]
     write_atomic(out / "grades.csv", table(header, rows))
     canvas = [[row[0], "", "", row[0], "", row[2]] for row in rows]
     write_atomic(
-        out / "grades-canvas.csv", table(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.title], canvas)
+        out / "grades-canvas.csv",
+        table(["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.title], canvas),
     )
     write_atomic(out / "grades-moodle.csv", table(["username", assignment.title], [[row[0], row[2]] for row in rows]))
     write_atomic(out / "summary.html", summary_page(results, assignment, way))

@@ -1,12 +1,15 @@
-"""``looped-lite grade ASSIGNMENT SUBMISSIONS/ --out DIR``: marks, feedback and a class summary, from notebooks that are run elsewhere.
+"""``looped-lite grade ASSIGNMENT SUBMISSIONS/ --out DIR``: marks, feedback and a class summary, from notebooks that
+are run elsewhere.
 
-For each submission: read the file (`submissions`), let a locked-up worker run its cells and call its functions on the hidden cases
-(`sandbox`), judge the outcomes here with the assignment's declarations, and write one result file. What a submission sends is data;
-nothing of it is run or unpickled here. Grading again, or going on after an interruption, gives the same bytes.
+For each submission: read the file (`submissions`), let a locked-up worker run its cells and call its functions on the
+hidden cases (`sandbox`), judge the outcomes here with the assignment's declarations, and write one result file. What
+a submission sends is data; nothing of it is run or unpickled here. Grading again, or going on after an interruption,
+gives the same bytes.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import importlib
 import json
@@ -42,6 +45,16 @@ STOPS = {
     "garbled": "sent something that is not an answer.",
 }
 
+VALUES = (  # how a comparison says what was expected, and what the feedback says instead
+    (r", the most at \[.*$", "."),
+    (r"expected (-?[\d.]+(e[-+]?\d+)?|-?inf|nan|NaN|True|False|None|'.*?'), got .*$", "the value is not right."),
+    (r"expected (bool|int|float|str) \S+, got", r"expected a value of type \1, got"),
+    (
+        r"expected (list|tuple|dict) [\[({].*?, got (?=an? |None|bool|int|float|str|list|tuple|dict)",
+        r"expected a \1, got ",
+    ),
+    (r"expected the keys .*$", "the keys are not right."),
+)
 
 # --- one submission ---
 
@@ -49,16 +62,23 @@ STOPS = {
 class Run:
     """A submission in a worker. When the worker is stopped a new one is started, without the cell that stopped it."""
 
-    def __init__(self, submission: Submission, assignment: Assignment, mine: dict[str, Any], start: Callable[[], Sandbox]):
+    def __init__(
+        self, submission: Submission, assignment: Assignment, mine: dict[str, Any], start: Callable[[], Sandbox]
+    ):
         problems = {problem.name for problem in assignment.problems}
-        kept = [cell for cell in submission.cells if cell.name in problems or not cell.name.startswith(f"{assignment.name}-")]
+        kept = [
+            cell
+            for cell in submission.cells
+            if cell.name in problems or not cell.name.startswith(f"{assignment.name}-")
+        ]
         self.cells = [(cell, cell.name in problems) for cell in kept]
         self.names, self.start, self.worker = {"STUDENT": submission.student, "mine": mine}, start, None
         self.notes: dict[int, list[str]] = {}
         self.ends = time.monotonic() + BUDGET
 
     def ready(self) -> Sandbox:
-        """A worker that has run all cells, but for those that stop it. Raises `Stopped` when the time for this submission is up."""
+        """A worker that has run all cells, but for those that stop it. Raises `Stopped` when the time for this
+        submission is up."""
         while self.worker is None:
             if time.monotonic() > self.ends:
                 raise Stopped("time")
@@ -79,7 +99,8 @@ class Run:
         return self.worker
 
     def begin(self) -> Sandbox:
-        """A new worker. One that does not start has nothing to do with the submission: on a busy machine the third may."""
+        """A new worker. One that does not start has nothing to do with the submission: on a busy machine the third
+        may."""
         for again in (True, True, False):
             try:
                 return self.start()
@@ -144,8 +165,16 @@ def grade_one(
     if earlier is not None:
         return earlier
     mine = personal(assignment.numbers, assignment.name, student)
-    result = {"key": key, "student": student, "assignment": assignment.name, "outcome": submission.outcome, "notes": submission.notes}
-    verdicts = {problem.name: Verdict("missing", OUTCOMES.get(submission.outcome, "")) for problem in assignment.problems}
+    result = {
+        "key": key,
+        "student": student,
+        "assignment": assignment.name,
+        "outcome": submission.outcome,
+        "notes": submission.notes,
+    }
+    verdicts = {
+        problem.name: Verdict("missing", OUTCOMES.get(submission.outcome, "")) for problem in assignment.problems
+    }
     if not submission.outcome:
         run = Run(submission, assignment, mine, lambda: Sandbox(way, package, limits, covered))
         for problem in assignment.problems:
@@ -157,7 +186,7 @@ def grade_one(
         problem.name: {
             "points": problem.points if verdicts[problem.name].state == "solved" else 0,
             "state": verdicts[problem.name].state,
-            "sentence": scrub(verdicts[problem.name].sentence),
+            "sentence": scrub(discreet(verdicts[problem.name])),
             "mistake": verdicts[problem.name].mistake,
         }
         for problem in assignment.problems
@@ -169,7 +198,15 @@ def grade_one(
 
 def identity(submission: Submission, assignment: Assignment, secret: str, limits: Limits) -> str:
     """A digest of all that a result depends on."""
-    facts = [submission.student, submission.outcome, submission.path.name, assignment.name, assignment.version, secret, asdict(limits)]
+    facts = [
+        submission.student,
+        submission.outcome,
+        submission.path.name,
+        assignment.name,
+        assignment.version,
+        secret,
+        asdict(limits),
+    ]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode() + b"\0" + submission.data).hexdigest()
 
 
@@ -180,6 +217,15 @@ def earlier_result(path: Path, key: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return result if type(result) is dict and result.get("key") == key else None
+
+
+def discreet(verdict: Verdict) -> str:
+    """A verdict's sentence without the values that a hidden case expects; a named mistake holds none."""
+    text = verdict.sentence
+    if not verdict.mistake and verdict.state == "wrong":
+        for pattern, instead in VALUES:
+            text = re.sub(pattern, instead, text)
+    return text
 
 
 def scrub(text: str) -> str:
@@ -209,9 +255,9 @@ def grade(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Grade a folder of submissions into ``out``; the results, by student.
 
-    ``secret`` is the instructor's word for this class: hidden cases are drawn from it. ``workers`` submissions are graded at a time;
-    with ``dask``, the address of a scheduler, on its cluster, whose machines must see the same folders. ValueError for input that is
-    no class, or where no safe isolation works.
+    ``secret`` is the instructor's word for this class: hidden cases are drawn from it. ``workers`` submissions are
+    graded at a time; with ``dask``, the address of a scheduler, on its cluster, whose machines must see the same
+    folders. ValueError for input that is no class, or where no safe isolation works.
     """
     from joblib import Parallel, delayed, parallel_config
     from tqdm import tqdm
@@ -230,9 +276,13 @@ def grade(
 
             client = Client(dask)
         with parallel_config("dask") if dask else nullcontext():
-            how = {} if dask else {"n_jobs": workers, "backend": "threading"}  # the work is done by the workers' own processes
+            how = (
+                {} if dask else {"n_jobs": workers, "backend": "threading"}
+            )  # the work is done by the workers' own processes
             tasks = (
-                delayed(grade_one)(student, entry, assignment.name if dask else assignment, out, secret, limits, way, package, covered)
+                delayed(grade_one)(
+                    student, entry, assignment.name if dask else assignment, out, secret, limits, way, package, covered
+                )
                 for student, entry in entries
             )
             stream = Parallel(return_as="generator_unordered", **how)(tasks)
@@ -246,11 +296,34 @@ def grade(
     return results
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of ``looped-lite grade``; their names are the arguments of `run_grade`."""
+    parser.add_argument("assignment", help=", ".join(assignment_names()))
+    parser.add_argument("submissions", help="a folder with a notebook, or a folder, for each student")
+    parser.add_argument(
+        "--out", required=True, help="where marks and feedback go; the same again goes on or changes nothing"
+    )
+    parser.add_argument("--secret", default="", help="a word of yours, from which the hidden cases are drawn")
+    parser.add_argument("--workers", type=int, default=1, help="submissions at a time (default: %(default)s)")
+    parser.add_argument("--dask", default="", metavar="ADDRESS", help="of a Dask scheduler: grade on its cluster")
+    parser.add_argument("--isolation", default="auto", help=f"auto, {', '.join(sandbox.WAYS)} (default: %(default)s)")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
 def run_grade(
-    assignment: str, submissions: str, out: str, secret: str = "", workers: int = 1, dask: str = "", isolation: str = "auto",
+    assignment: str,
+    submissions: str,
+    out: str,
+    secret: str = "",
+    workers: int = 1,
+    dask: str = "",
+    isolation: str = "auto",
     quiet: bool = False,
-) -> int:  # fmt: skip
+) -> int:
     """`grade` for the command line: says where everything is; 0, or 2 and one line for bad input."""
+    if workers < 1:
+        print(f"looped-lite: --workers {workers}: expected a whole number of at least 1", file=sys.stderr)
+        return 2
     try:
         results = grade(assignment, Path(submissions), Path(out), secret, workers, dask, isolation, progress=not quiet)
     except (ValueError, OSError, RuntimeError) as error:

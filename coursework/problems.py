@@ -1,7 +1,7 @@
 """What an assignment is: problems as programs, like the lessons' exercises, with points, a text and a hint.
 
-A problem's answer, stub, hidden cases and mistakes all come from its `looped_exercises.Exercise`. Where a problem has numbers of the student's
-own, ``exercise`` is a function of them.
+A problem's answer, stub, hidden cases and mistakes all come from its `looped_exercises.Exercise`. Where a problem has
+numbers of the student's own, ``exercise`` is a function of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Problem:
-    """One graded problem. ``example`` is the code of a visible check: it must pass for the reference and fail for the stub."""
+    """One graded problem. ``example`` is the code of a visible check: it must pass for the reference and fail for the
+    stub."""
 
     name: str  # what the notebook calls its cell, e.g. "a1-1"
     exercise: Exercise | Callable[[dict[str, Any]], Exercise]
@@ -39,7 +40,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Problems in order. ``numbers``: by name, what a student's own number may be. ``closed``: functions of looped_lite that are answers."""
+    """Problems in order. ``numbers``: by name, what a student's own number may be. ``closed``: functions of
+    looped_lite that are answers."""
 
     name: str
     title: str

@@ -2,12 +2,13 @@
 
 Three ways, the best that the system offers:
 
-- ``bubblewrap``: own namespaces for everything, so no network and no other process; of the disk only the system, Python, and the
-  package as the assignment allows it, all read-only; an empty folder of a few megabytes; no environment.
+- ``bubblewrap``: own namespaces for everything, so no network and no other process; of the disk only the system,
+  Python, and the package as the assignment allows it, all read-only; an empty folder of a few megabytes; no
+  environment.
 - ``namespaces``: the same with the kernel's user namespaces and util-linux alone.
-- ``limits``: only limits on time, memory, files, and system calls (no new process, no signal to another, no network). Files that
-  you can read, a submission can read, the course's answers and other submissions among them, and files that you can change it
-  can change. For your own tests of an assignment; never for a class.
+- ``limits``: only limits on time, memory, files, and system calls (no new process, no signal to another, no network).
+  Files that you can read, a submission can read, the course's answers and other submissions among them, and files
+  that you can change it can change. For your own tests of an assignment; never for a class.
 
 Within each the worker limits its own memory, CPU time, file size, and system calls before it reads the submission.
 """
@@ -15,6 +16,7 @@ Within each the worker limits its own memory, CPU time, file size, and system ca
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import select
@@ -49,7 +51,8 @@ COVERED = ("looped_lite", "looped_exercises", "coursework")  # installed copies 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use. Seconds are of CPU; ``wait`` is the longest that anybody waits for one step, asleep or not."""
+    """What a submission may use. Seconds are of CPU; ``wait`` is the longest that anybody waits for one step, asleep
+    or not."""
 
     seconds: int = 10  # one cell, or one function on all its cases
     seconds_in_all: int = 60
@@ -72,10 +75,11 @@ class Stopped(Exception):
 
 
 def prepare(folder: Path, closed: tuple[str, ...]) -> None:
-    """Copy `looped_lite` into ``folder`` without the functions named in ``closed``, and without exercises and data; and the worker.
+    """Copy `looped_lite` into ``folder`` without the functions named in ``closed``, and without exercises and data;
+    and the worker.
 
-    The body of a closed function is replaced in the copy's source by a line that raises: its code is nowhere in the worker's world.
-    ValueError if the package has no function of that name.
+    The body of a closed function is replaced in the copy's source by a line that raises: its code is nowhere in the
+    worker's world. ValueError if the package has no function of that name.
     """
     missing = set(closed)
     for path in sorted((CHECKOUT / "looped_lite").rglob("*.py")):
@@ -87,7 +91,9 @@ def prepare(folder: Path, closed: tuple[str, ...]) -> None:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in closed]
         for node in found:
-            node.body = ast.parse(f"raise RuntimeError('{node.name} of the course is not there while you are graded: write it yourself')").body
+            node.body = ast.parse(
+                f"raise RuntimeError('{node.name} of the course is not there while you are graded: write it yourself')"
+            ).body
         missing -= {node.name for node in found}
         target.write_text(ast.unparse(tree) if found else path.read_text(encoding="utf-8"), encoding="utf-8")
     if missing:
@@ -125,7 +131,8 @@ def succeeds(command: list[str]) -> bool:
 
 
 def choose(wanted: str = "auto") -> str:
-    """The best way that works here, or the wanted one. ValueError says what to do where neither of the safe ones works."""
+    """The best way that works here, or the wanted one. ValueError says what to do where neither of the safe ones
+    works."""
     if wanted not in ("auto", *WAYS):
         raise ValueError(f"no isolation is called {wanted!r}: expected auto, {', '.join(WAYS)}")
     ways = WAYS[:2] if wanted == "auto" else (wanted,)
@@ -141,7 +148,8 @@ def choose(wanted: str = "auto") -> str:
 
 
 def folders() -> list[Path]:
-    """What Python needs of the disk, besides the system's /usr: its installation, its environment, and PyTorch's folder."""
+    """What Python needs of the disk, besides the system's /usr: its installation, its environment, and PyTorch's
+    folder."""
     import numpy
     import safetensors
     import torch
@@ -155,7 +163,8 @@ def folders() -> list[Path]:
 
 
 def hidden(extra: tuple[Path, ...] = ()) -> list[Path]:
-    """Folders below those of `folders` or /usr that the worker must not see: this checkout, installed copies, and ``extra``."""
+    """Folders below those of `folders` or /usr that the worker must not see: this checkout, installed copies, and
+    ``extra``."""
     places = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")} | {p for p in sys.path if "-packages" in p}
     copies = [Path(place) / name for place in places for name in COVERED]
     roots = [Path("/usr"), *folders()]
@@ -166,7 +175,15 @@ def hidden(extra: tuple[Path, ...] = ()) -> list[Path]:
 def bubblewrap(shown: dict[str, str], limits: Limits, covered: tuple[Path, ...] = ()) -> list[str]:
     """The command before the worker's own. ``shown``: folders here to where they appear."""
     size = ["--size", str(limits.folder_bytes)]
-    command = ["bwrap", "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session", "--clearenv"]
+    command = [
+        "bwrap",
+        "--unshare-all",
+        "--unshare-user",
+        "--disable-userns",
+        "--die-with-parent",
+        "--new-session",
+        "--clearenv",
+    ]
     command += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--hostname", "worker"]
     binds = {Path("/usr"): ["--ro-bind", "/usr", "/usr"]}
     binds |= {path: ["--ro-bind", str(path), str(path)] for path in folders()}
@@ -179,7 +196,19 @@ def bubblewrap(shown: dict[str, str], limits: Limits, covered: tuple[Path, ...] 
         command += ["--ro-bind", str(path), str(path)] if path.is_dir() and not path.is_symlink() else []
     for name in ("/etc/ld.so.cache", "/etc/alternatives"):
         command += ["--ro-bind-try", name, name]
-    command += ["--proc", "/proc", "--dev", "/dev", *size, "--tmpfs", "/tmp", "--dir", "/tmp/empty", "--chdir", "/tmp/empty"]
+    command += [
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+        *size,
+        "--tmpfs",
+        "/tmp",
+        "--dir",
+        "/tmp/empty",
+        "--chdir",
+        "/tmp/empty",
+    ]
     command += ["--size", "4096", "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     for here, there in shown.items():
         command += ["--ro-bind", here, there]
@@ -201,7 +230,8 @@ def environment(home: str) -> dict[str, str]:
 
 
 UNSHARE = ["--user", "--map-root-user", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-# $1: an empty folder that becomes the root, $2: bytes for it; then pairs of folders (an empty first one: cover the second); then --
+# $1: an empty folder that becomes the root, $2: bytes for it; then pairs of folders (an empty first one: cover the
+# second); then --
 NAMESPACES = r"""
 set -e
 root=$1; size=$2; shift 2
@@ -241,14 +271,6 @@ def real_folder(name: str) -> bool:
     return os.path.isdir(name) and not os.path.islink(name)
 
 
-def container(image: str) -> str:
-    """The command that grades in a container, for the guide: no network, a read-only disk, one folder in and one out."""
-    return (
-        "docker run --rm --network none --read-only --tmpfs /tmp --pids-limit 512 --memory 8g --security-opt no-new-privileges "
-        f"--cap-drop ALL -v $PWD/submissions:/in:ro -v $PWD/graded:/out {image} looped-lite grade a1 /in --out /out"
-    )
-
-
 # --- speaking with it ---
 
 
@@ -262,7 +284,17 @@ class Sandbox:
         inside = str(package) if way == "limits" else INSIDE
         theirs_in, self.to = os.pipe()
         self.source, theirs_out = os.pipe()
-        worker = [sys.executable, "-I", "-B", "-X", "utf8", f"{inside}/worker.py", str(theirs_in), str(theirs_out), inside]
+        worker = [
+            sys.executable,
+            "-I",
+            "-B",
+            "-X",
+            "utf8",
+            f"{inside}/worker.py",
+            str(theirs_in),
+            str(theirs_out),
+            inside,
+        ]
         worker.append(json.dumps(asdict(limits)))
         before: list[str] = []
         if way == "bubblewrap":
@@ -351,15 +383,11 @@ class Sandbox:
     def close(self) -> None:
         """End the worker and all that it may have started."""
         if self.process.poll() is None:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self.process.wait()
         for end in (self.to, self.source):
-            try:
+            with contextlib.suppress(OSError):
                 os.close(end)
-            except OSError:
-                pass
         self.to = self.source = -1
         shutil.rmtree(self.scratch, ignore_errors=True)

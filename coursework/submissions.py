@@ -1,4 +1,5 @@
-"""Read what students hand in: notebooks as JSON, never trusted, never run here. Whatever a file is, it gets a named outcome of its own."""
+"""Read what students hand in: notebooks as JSON, never trusted, never run here. Whatever a file is, it gets a named
+outcome of its own."""
 
 from __future__ import annotations
 
@@ -59,8 +60,9 @@ class Submission:
 def collect(folder: Path, assignment: str) -> list[tuple[str, Path]]:
     """Who handed in what: pairs of a student and a path, by the student. Each entry of ``folder`` is one student's.
 
-    A folder's student is its name, a file's its name without .ipynb; both without what Canvas or Moodle add to it. Two entries of one
-    student both keep their full names, for a person to look at. ValueError if there is no such folder.
+    A folder's student is its name, a file's its name without .ipynb; both without what Canvas or Moodle add to it.
+    Two entries of one student both keep their full names, for a person to look at. ValueError if there is no such
+    folder.
     """
     if not folder.is_dir():
         raise ValueError(f"no folder {folder}: expected one with a notebook or a folder for each student")
@@ -99,7 +101,8 @@ def read(student: str, entry: Path, assignment: str) -> Submission:
 
 
 def find(entry: Path, assignment: str) -> tuple[Path, str]:
-    """The notebook in a student's folder, which may lie deeper: the one with the assignment's name, else the only one."""
+    """The notebook in a student's folder, which may lie deeper: the one with the assignment's name, else the only
+    one."""
     if entry.is_symlink():
         return entry, "link"
     if not entry.is_dir():
@@ -193,4 +196,6 @@ def notes_about(cells: Sequence[Cell], names: Sequence[str]) -> list[str]:
     gone = [name for name in names if name not in have]
     twice = [name for name in names if have.count(name) > 1]
     notes = [f"The cell of problem {name} is not in the notebook any more." for name in gone]
-    return notes + [f"The cell of problem {name} is there {have.count(name)} times; the last one counts." for name in twice]
+    return notes + [
+        f"The cell of problem {name} is there {have.count(name)} times; the last one counts." for name in twice
+    ]

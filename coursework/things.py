@@ -1,4 +1,5 @@
-"""The maps that hidden cases name: the worker has this file and nothing else of the assignments, so it holds no answer to any of them."""
+"""The maps that hidden cases name: the worker has this file and nothing else of the assignments, so it holds no
+answer to any of them."""
 
 import torch
 

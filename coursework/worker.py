@@ -2,9 +2,10 @@
 
     python worker.py REQUESTS REPLIES FOLDER LIMITS
 
-REQUESTS and REPLIES are file descriptors, FOLDER holds the package as the graded assignment allows it, LIMITS is JSON. Requests and
-replies are plain data, as `looped_exercises.plain` writes it: JSON and tensors, nothing pickled. This process knows no expected answer and no mark: whatever a submission does to it,
-to PyTorch, or to the pipe, it can only send values, and only right ones are right. So nothing here tries to watch the submission.
+REQUESTS and REPLIES are file descriptors, FOLDER holds the package as the graded assignment allows it, LIMITS is
+JSON. Requests and replies are plain data, as `looped_exercises.plain` writes it: JSON and tensors, nothing pickled.
+This process knows no expected answer and no mark: whatever a submission does to it, to PyTorch, or to the pipe, it
+can only send values, and only right ones are right. So nothing here tries to watch the submission.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import struct
 import sys
 from collections.abc import Iterator
 from typing import Any
-
 
 # --- limits that this process puts on itself before it reads a line of the submission ---
 
@@ -46,29 +46,18 @@ def allow_seconds(more: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (min(hard, int(used.ru_utime + used.ru_stime + more) + 1), hard))
 
 
-# System calls by machine: those that make processes, reach others, open the network, or hold memory that no limit counts.
+# System calls by machine. Never: those that make processes (fork vfork), reach others (ptrace process_vm_readv
+# process_vm_writev tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal), open the network (socket
+# connect), hold memory that no limit counts (shmget msgget semget memfd_create memfd_secret mq_open), or change the
+# world around (io_uring_setup unshare setns mount umount2 pivot_root chroot bpf perf_event_open userfaultfd keyctl
+# add_key request_key).
+NEVER_X86 = "57 58 101 310 311 200 129 297 434 424 41 42 29 68 64 319 447 240 425 272 308 165 166 155 161 321 298 323 250 248 249"
+NEVER_ARM = (
+    "117 270 271 130 138 240 434 424 198 203 194 186 190 279 447 180 425 97 268 40 39 41 51 280 241 282 219 217 218"
+)
 CALLS = {
-    "x86_64": {
-        "arch": 0xC000003E,
-        "clone": 56,
-        "clone3": 435,
-        "kill": 62,
-        "tgkill": 234,
-        # fork vfork ptrace socket connect shmget msgget semget memfd_create io_uring_setup process_vm_readv process_vm_writev
-        # unshare setns mount umount2 pivot_root chroot bpf perf_event_open userfaultfd keyctl add_key request_key tkill
-        # rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal memfd_secret mq_open
-        "never": [57, 58, 101, 41, 42, 29, 68, 64, 319, 425, 310, 311, 272, 308, 165, 166, 155, 161, 321, 298, 323, 250, 248]
-        + [249, 200, 129, 297, 434, 424, 447, 240],
-    },
-    "aarch64": {
-        "arch": 0xC00000B7,
-        "clone": 220,
-        "clone3": 435,
-        "kill": 129,
-        "tgkill": 131,
-        "never": [117, 198, 203, 194, 186, 190, 279, 425, 270, 271, 97, 268, 40, 39, 41, 51, 280, 241, 282, 219, 217]
-        + [218, 130, 138, 240, 434, 424, 447, 180],
-    },
+    "x86_64": {"arch": 0xC000003E, "clone": 56, "clone3": 435, "kill": 62, "tgkill": 234, "never": NEVER_X86},
+    "aarch64": {"arch": 0xC00000B7, "clone": 220, "clone3": 435, "kill": 129, "tgkill": 131, "never": NEVER_ARM},
 }
 LOAD, EQUAL, AT_LEAST, ANY_BIT, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, KILL, REFUSE, ABSENT = 0x7FFF0000, 0x80000000, 0x00050000 | errno.EPERM, 0x00050000 | errno.ENOSYS
@@ -76,17 +65,32 @@ THREAD = 0x00010000  # CLONE_THREAD
 
 
 def forbid_calls() -> bool:
-    """Tell the kernel, for good, to refuse new processes, signals to others, sockets and their like. False if it cannot."""
+    """Tell the kernel, for good, to refuse new processes, signals to others, sockets and their like. False if it
+    cannot."""
     calls = CALLS.get(platform.machine())
     if calls is None or sys.platform != "linux":
         return False
     me = os.getpid()
-    parts: list[tuple[int, int, int, int]] = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, calls["arch"]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
+    parts: list[tuple[int, int, int, int]] = [
+        (LOAD, 0, 0, 4),
+        (EQUAL, 1, 0, calls["arch"]),
+        (RETURN, 0, 0, KILL),
+        (LOAD, 0, 0, 0),
+    ]
     parts += [(AT_LEAST, 0, 1, 0x40000000), (RETURN, 0, 0, KILL)]  # a second table of calls on x86
-    for number in calls["never"]:
+    for number in map(int, calls["never"].split()):
         parts += [(EQUAL, 0, 1, number), (RETURN, 0, 0, REFUSE)]
-    parts += [(EQUAL, 0, 1, calls["clone3"]), (RETURN, 0, 0, ABSENT)]  # its flags lie in memory: the C library then takes clone
-    parts += [(EQUAL, 0, 3, calls["clone"]), (LOAD, 0, 0, 16), (ANY_BIT, 1, 0, THREAD), (RETURN, 0, 0, REFUSE), (LOAD, 0, 0, 0)]
+    parts += [
+        (EQUAL, 0, 1, calls["clone3"]),
+        (RETURN, 0, 0, ABSENT),
+    ]  # its flags lie in memory: the C library then takes clone
+    parts += [
+        (EQUAL, 0, 3, calls["clone"]),
+        (LOAD, 0, 0, 16),
+        (ANY_BIT, 1, 0, THREAD),
+        (RETURN, 0, 0, REFUSE),
+        (LOAD, 0, 0, 0),
+    ]
     for number in (calls["kill"], calls["tgkill"]):
         parts += [(EQUAL, 0, 3, number), (LOAD, 0, 0, 16), (EQUAL, 1, 0, me), (RETURN, 0, 0, REFUSE), (LOAD, 0, 0, 0)]
     parts += [(RETURN, 0, 0, ALLOW)]
@@ -107,8 +111,8 @@ def clean(source: str) -> str:
 def run_cell(source: str, whole: bool, place: str, names: dict[str, Any]) -> list[str]:
     """Run a cell statement by statement, each guarded; its errors as sentences, at most five.
 
-    ``whole`` is for the cells of problems. From any other cell only imports, definitions and assignments are run: no experiment, no
-    plot, no check.
+    ``whole`` is for the cells of problems. From any other cell only imports, definitions and assignments are run: no
+    experiment, no plot, no check.
     """
     text = clean(source)
     linecache.cache[place] = (len(text), None, text.splitlines(keepends=True), place)
@@ -137,7 +141,8 @@ def in_words(error: BaseException) -> str:
 
 
 def answer(request: dict[str, Any], names: dict[str, Any]) -> Any:
-    """What to reply: for cells their errors, for a function its outcomes on the cases, up to the first that stops it."""
+    """What to reply: for cells their errors, for a function its outcomes on the cases, up to the first that stops
+    it."""
     if request["do"] == "set":
         names.update(request["names"])
         return []
@@ -150,7 +155,9 @@ def answer(request: dict[str, Any], names: dict[str, Any]) -> Any:
         try:
             outcomes.append(run(function, case, THINGS))
         except BaseException as error:  # sys.exit among them
-            outcomes.append(Outcome(error=f"your function stopped with {in_words(error)}", stopped=type(error).__name__))
+            outcomes.append(
+                Outcome(error=f"your function stopped with {in_words(error)}", stopped=type(error).__name__)
+            )
         if outcomes[-1].stopped:
             break
     return outcomes
@@ -174,9 +181,10 @@ def main() -> None:
     global torch, THINGS, Outcome, run
     sys.path.insert(0, folder)
     import torch
+    from things import THINGS
+
     from looped_exercises.plain import Outcome, dump, undump
     from looped_exercises.running import run
-    from things import THINGS
 
     torch.set_num_threads(1)
     with open(os.devnull, "r+b") as nothing:

@@ -28,10 +28,10 @@
 # %%
 import torch
 
+from looped_exercises import lesson_00 as ex
+from looped_exercises import report
 from looped_lite import boards, plots, widgets
 from looped_lite.evaluation import accuracy_over_loops
-from looped_lite.exercises import lesson_00 as ex
-from looped_lite.exercises import report
 from looped_lite.model import count_parameters
 from looped_lite.pretrained import load_pretrained
 from looped_lite.solving import solve_one, watch

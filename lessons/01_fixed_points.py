@@ -33,10 +33,10 @@ import math
 import torch
 from matplotlib.figure import Figure
 
+from looped_exercises import lesson_01 as ex
+from looped_exercises import report
 from looped_lite import fixed_points as fp
 from looped_lite import plots, widgets
-from looped_lite.exercises import lesson_01 as ex
-from looped_lite.exercises import report
 from looped_lite.pretrained import load_pretrained
 
 plots.use_style()

@@ -89,7 +89,7 @@ plots.show(
 # > **Predict.** A cell's vector is about 4 long at the start. How long is it after 30 loops? Write a number down.
 
 # %%
-block_0, angles_33 = untrained.blocks[0], untrained.angles(h)
+block_0, angles_33 = untrained.blocks[0], untrained.loop(x).angles
 
 
 @torch.no_grad()
@@ -108,7 +108,7 @@ def without_norms(z):
 
 
 wild = lengths_over_loops(without_norms, h)
-tame = lengths_over_loops(lambda z: block_0(z, h, angles_33), h)
+tame = lengths_over_loops(lambda z: block_0(z, None, angles_33), h)
 style = {"no norm": {"color": "#D55E00", "linestyle": "--"}, "N(z + F(z))": {"color": "#0072B2"}}
 fig = plots.state_norms({"no norm": torch.tensor(wild), "N(z + F(z))": torch.tensor(tame)}, styles=style)
 fig.axes[0].set_ylabel("length of a cell's vector")

@@ -283,7 +283,7 @@ for recall, norm in product(RECALLS, NORMS):
     w = Block(16, recall, norm, heads=2, window=5).requires_grad_(False)
     for seed, weight in enumerate(w.parameters()):
         weight.add_(0.3 * random(*weight.shape, seed=seed))
-    assert torch.allclose(step(z, h, angles, w), w(z, h, angles), atol=1e-4), (recall, norm)
+    assert torch.allclose(step(z, h, angles, w), w(z, w.recalled(h), angles), atol=1e-4), (recall, norm)
 print("all 15 variants agree with the package's Block")
 
 # %% [markdown]
@@ -541,7 +541,7 @@ maps = {
     name: model.double().loop(x.double()) for name, model in models.items()
 }  # double precision: small numbers matter here
 w, h = models["internal + pre"].blocks[0], models["internal + pre"].encode(x.double())
-angles = models["internal + pre"].angles(h)
+angles = maps["internal + pre"].angles
 maps = {"internal + pre, one branch": lambda z: z + w.attention(w.branch_input(z, w.recalled(h), 0), angles), **maps}
 
 direction = torch.nn.functional.normalize(random(4, 17, 64, seed=9).double(), dim=-1)
@@ -716,7 +716,7 @@ for recall, norm in product(("external", "internal"), ("pre", "peri")):
     lids[recall, norm] = iterate(f, h, loops=400)
 
 w, h = untrained("internal", "pre").blocks[0], untrained("internal", "pre").encode(x)
-angles = untrained("internal", "pre").angles(h)
+angles = untrained("internal", "pre").loop(x).angles
 
 
 def scaled_step(z, a=0.8):

@@ -648,7 +648,7 @@ assert run.history["loss"][0] > 0.6 and sum(last) / 50 < 0.35 and min(last) < 0.
 # %% [markdown]
 # A small network has found an algorithm, from examples alone: carry the parity along, two cells a loop, and leave alone what is done.
 #
-# Was that luck? The same training was run beforehand from six seeds. Then, from the same six seeds, with deeper runs at 32 bits, $N = 32$ (180 steps there instead of 200; three of them on two threads, too); with runs no deeper than before, $N = 20$ (and 250 steps); and that with the usual `beta2`. Each model had to do 4,096 strings of 32 bits (`python -m looped_lite.experiments prefix-sums-live`).
+# Was that luck? The same training was run beforehand from six seeds. Then, from the same six seeds, with deeper runs at 32 bits, $N = 32$ (180 steps there instead of 200; three of them on two threads, too); with runs no deeper than before, $N = 20$ (and 250 steps); and that with the usual `beta2`. Each model had to do 4,096 strings of 32 bits (`python -m experiments prefix-sums-live`).
 #
 # > **Predict.** Which of the two choices, the deeper runs or the shorter memory, decides whether a training succeeds at all? Which one about the last string in a thousand?
 

@@ -310,7 +310,7 @@ for bits, (right, _) in runs.items():
     assert once.float().mean() >= 0.94
 
 # %% [markdown]
-# From 32 to 512 bits, from 20 loops to 1,024: the curve holds. But a dozen strings leave room for luck. So more of them were run beforehand (`python -m looped_lite.experiments prefix-sums-lengths`), with internal recall and with external, three seeds of each: 200 strings of 64 bits and 200 of 128, 60 of 256, 40 of 512,
+# From 32 to 512 bits, from 20 loops to 1,024: the curve holds. But a dozen strings leave room for luck. So more of them were run beforehand (`python -m experiments prefix-sums-lengths`), with internal recall and with external, three seeds of each: 200 strings of 64 bits and 200 of 128, 60 of 256, 40 of 512,
 # none of them seen in training.
 
 # %%
@@ -372,7 +372,7 @@ assert 0.86 < low < 0.88 and high > 0.99
 # batches of 64, one recipe for all. This command makes it, and goes on where it was if you stop it:
 #
 # ```
-# python -m looped_lite.experiments prefix-sums --results data/results/prefix_sums_grid.csv
+# python -m experiments prefix-sums --results data/results/prefix_sums_grid.csv
 # ```
 
 # %%

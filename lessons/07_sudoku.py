@@ -622,7 +622,7 @@ assert nine.embed.out_features == 96 and card["horizon"] == 96
 # %% [markdown]
 # > **Predict.** The 6x6 model needed about as many loops as in training. And this one, on hard 9x9 puzzles? Do the curves go on rising to 1,024 loops?
 #
-# The test: 1,000 easy, 1,000 hard and 100 extreme puzzles (`python -m looped_lite.experiments sudoku-9x9`). All choices were made on validation puzzles.
+# The test: 1,000 easy, 1,000 hard and 100 extreme puzzles (`python -m experiments sudoku-9x9`). All choices were made on validation puzzles.
 
 # %%
 rows = read_rows(data_path("results", "sudoku_9x9.csv"))

@@ -43,7 +43,7 @@ from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.exercises import lesson_08 as ex
 from looped_lite.exercises import report
 from looped_lite.intervals import wilson
-from looped_lite.model import count_parameters
+from looped_lite.model import Loop, count_parameters
 from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe
@@ -622,7 +622,7 @@ from looped_lite.blocks import rms_norm, rotate
 def attention_maps(model, z, h):
     """Who looks at whom in the loop that begins with the state z: (batch, heads, 64, 64), each row a distribution."""
     block = model.blocks[0]
-    attention, angles = block.attention, model.angles(h)
+    attention, angles = block.attention, Loop(model, h).angles
     q, k, _ = (
         attention.qkv(block.branch_input(z, block.recalled(h), 0))
         .view(len(z), 64, 3, attention.heads, -1)

@@ -152,7 +152,8 @@ def execute(notebook: NotebookNode, timeout: int) -> float:
 def tidy_outputs(cell: NotebookNode) -> None:
     """Join the pieces of each stream, and keep of a progress line what a terminal would show: its last state.
 
-    A progress bar that is a widget goes: on a page without a kernel it would stand at 0% for ever.
+    A progress bar that is a widget goes: on a page without a kernel it would stand at 0% for ever. Of a widget that brings a
+    still picture the picture stays: the widget itself ended with its kernel, and JupyterLab would show an error in its place.
     """
     if cell.cell_type != "code":
         return
@@ -170,6 +171,8 @@ def tidy_outputs(cell: NotebookNode) -> None:
         else:
             kept.append(output)
     for output in kept:
+        if "text/html" in output.get("data", {}):
+            output.data.pop("application/vnd.jupyter.widget-view+json", None)
         if output.output_type == "stream":
             output.text = "\n".join(line.rstrip("\r").split("\r")[-1] for line in output.text.split("\n"))
     cell.outputs = kept

@@ -28,8 +28,8 @@ __all__ = ["Case", "Exercise", "Mistake", "Named", "Outcome", "Verdict", "after"
 
 
 class Mistake:
-    """A well-known wrong answer: the sentence that names it, and functions that make it (also such as take wrong arguments
-    or stop)."""
+    """A well-known wrong answer: the sentence that names it, and functions that make it (also such as take wrong
+    arguments or stop)."""
 
     def __init__(self, sentence: str, *functions: Callable) -> None:
         self.sentence, self.functions = sentence, functions
@@ -42,8 +42,8 @@ def after(answer: Callable, change: Callable) -> Callable:
 
 @dataclass(frozen=True)
 class Verdict:
-    """``state`` is "solved", "wrong" or "unsolved"; ``sentence`` says why, with ``mistake``, the declared sentence, in it if
-    one fits. ``turned`` is a word about a value that the lesson turns into what it needs."""
+    """``state`` is "solved", "wrong" or "unsolved"; ``sentence`` says why, with ``mistake``, the declared sentence, in
+    it if one fits. ``turned`` is a word about a value that the lesson turns into what it needs."""
 
     state: str
     sentence: str = ""
@@ -57,8 +57,8 @@ class Exercise:
 
     - ``cases(generator)``: the calls that are compared, at two sizes at least; ``things`` makes what they name.
     - ``mistakes``: wrong answers, told apart by what they return; ``styles``: right ones, written differently.
-    - ``unique=False``: the reference's value is one of many, and only its kind and shape count. ``properties``, functions of
-      (value, *arguments), return a sentence about what is wrong, or None.
+    - ``unique=False``: the reference's value is one of many, and only its kind and shape count.
+      ``properties``, functions of (value, *arguments), return a sentence about what is wrong, or None.
     - ``form(value)``: the form in which values are compared (a sign, an order).
     - ``ask(answer, *arguments)``: how an answer is asked that is not simply called.
     - ``calls``: the maps that may not be called more often than by the reference.
@@ -144,7 +144,8 @@ class Exercise:
                 named = "" if outcome.changed else self.name(cases, outcomes, place, right)
                 because = f" ({problem})" if named and outcome.stopped else ""
                 hint = f". {case.hint}" if case.hint and not (named or outcome.stopped or outcome.changed) else ""
-                return Verdict("wrong", f"{case.label}: {named or problem}{because}{hint}.", named)
+                said = f"{case.label}: {named or problem}{because}{hint}"
+                return Verdict("wrong", said if said.endswith("?") else f"{said}.", named)
         return Verdict("solved", turned=next((word for word in words if word), ""))
 
     def problem(self, case: Case, outcome: Outcome, right: Outcome) -> tuple[str, str]:
@@ -190,8 +191,8 @@ class Exercise:
     # ------------------------------------------------------------ naming a mistake
 
     def name(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int, right: Outcome) -> str:
-        """The sentence of the mistake that gives what the answer gave: on all cases, if there is one, else on most, with the
-        ``first`` that went wrong among them (where only measured numbers are proof enough)."""
+        """The sentence of the mistake that gives what the answer gave: on all cases, if there is one, else on most,
+        with the ``first`` that went wrong among them (where only measured numbers are proof enough)."""
         best, sentence = 0.0, ""
         for mistake in self.mistakes:
             for function in mistake.functions:

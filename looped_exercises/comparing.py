@@ -1,4 +1,4 @@
-"""Is a value the one that was meant? First as a kind of thing, turned into it where that is harmless, then number by number."""
+"""Is a value the one that was meant? First as a kind of thing, then number by number."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ NUMBERS = (bool, int, float)
 def like(value: Any, right: Any) -> tuple[Any, str]:
     """``value`` as the kind of thing that ``right`` is, and a word about it if it had to be turned into that, else ''.
 
-    A list of numbers becomes a tensor, a tensor a number or a list, a float without a fraction a count. What would have to be
-    guessed (a list of tensors, numbers for truths) stays as it is, for `differs` to refuse.
+    A list of numbers becomes a tensor, a tensor a number or a list, a float without a fraction a count. What would have
+    to be guessed (a list of tensors, numbers for truths) stays as it is, for `differs` to refuse.
     """
     kind, wanted = type(value), type(right)
     if wanted in TENSORS:
@@ -53,7 +53,7 @@ def is_one(value: Any) -> bool:
 
 
 def numbers(value: Any) -> Any:
-    """A number, or a nested list of numbers (0-d tensors among them), as nested lists; None for anything else or a ragged list."""
+    """A number, or nested lists of numbers (0-d tensors among them); None for anything else or a ragged list."""
     if type(value) in NUMBERS:
         return value
     if type(value) in TENSORS:
@@ -76,8 +76,8 @@ def has_floats(value: Any) -> bool:
 def differs(got: Any, right: Any, tol: float, atol: float) -> str:
     """How ``got`` differs from ``right``, '' if it does not: the kind first, then shape, dtype, NaN and values.
 
-    Measured numbers may be off by ``atol + tol * |right|``; whole numbers and truths may not. With ``tol`` infinite only kinds,
-    shapes and lengths count.
+    Measured numbers may be off by ``atol + tol * |right|``; whole numbers and truths may not. With ``tol`` infinite
+    only kinds, shapes and lengths count.
     """
     if type(right) in TENSORS:
         return tensors_differ(got, right, tol, atol)

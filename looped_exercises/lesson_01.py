@@ -55,7 +55,8 @@ orbit = define(
     mistakes=[
         Mistake("the start itself is missing; it belongs in row 0",
                 after(stacked, lambda s: s[1:]), lambda f, z, loops: stacked(f, f(z), loops - 1)),
-        Mistake("one state is missing; `loops` applications of f give loops + 1 states", after(stacked, lambda s: s[:-1])),
+        Mistake("one state is missing; `loops` applications of f give loops + 1 states",
+                after(stacked, lambda s: s[:-1])),
         Mistake("you made one state too many; apply f `loops` times", lambda f, z, loops: stacked(f, z, loops + 1)),
         Mistake("this is the last state only; the orbit holds all of them", after(states, lambda s: s[-1])),
         Mistake("the states are there, but as a list; stack them into one tensor with torch.stack", states),
@@ -93,18 +94,18 @@ def flat(z):
 
 
 def measured(moved, size=None):
-    """A residual in which ``moved`` measures the difference, and ``size`` (the same if None) the state that divides it."""
+    """A residual in which ``moved`` measures the difference, and ``size`` (the same if None) what divides it."""
     return lambda f, z, relative=False: moved(f(z) - z) / ((size or moved)(f(z)) if relative else 1)
 
 
 residual = define(
-    "01.2", "residual, absolute and relative", package_residual, residual_cases, tol=1e-6, atol=1e-9,
+    "01.2", "residual, absolute and relative", measured(flat), residual_cases, tol=1e-6, atol=1e-9,
     seen="At a fixed point both are 0; far from one they tell different stories, as you see next.",
-    styles=[measured(flat), measured(lambda z: torch.stack([state.square().sum() ** 0.5 for state in z])),
+    styles=[package_residual, measured(lambda z: torch.stack([state.square().sum() ** 0.5 for state in z])),
             after(measured(flat), lambda sizes: [float(size) for size in sizes])],
     mistakes=[
         Mistake("one number for the whole batch; every instance has its own residual", measured(torch.norm),
-                after(package_residual, torch.mean), after(package_residual, torch.max)),
+                after(measured(flat), torch.mean), after(measured(flat), torch.max)),
         Mistake("you divide by the length of the whole batch; each state has its own", measured(flat, torch.norm)),
         Mistake("these are differences for each entry; take the length of each state's difference",
                 measured(torch.abs), lambda f, z, relative=False: f(z) - z),
@@ -126,7 +127,8 @@ residual = define(
                 lambda f, z, relative=False: flat(f(z) - z) / (flat(z) if relative else 1)),
         Mistake("this is the next step, from f(z) to f(f(z)); the residual is the step from z",
                 lambda f, z, relative=False: package_residual(f, f(z), relative)),
-        Mistake("this is the length of f(z); take that of the difference f(z) - z", lambda f, z, relative=False: flat(f(z))),
+        Mistake("this is the length of f(z); take that of the difference f(z) - z",
+                lambda f, z, relative=False: flat(f(z))),
     ],
 )  # fmt: skip
 
@@ -151,24 +153,27 @@ def settles_cases(generator):
         Case("half of z from 0.3 and 0.6, loops=3, tol=0.025 (loop 4 moves them by 0.019 and 0.037)", half, near,
              loops=3, tol=0.025),
         Case("half of z, loops=3", half, z, loops=3, hint="Three loops are not enough: they leave steps of 0.01"),
-        Case("a plane in which one number halves and the other changes its sign", Named("linear", turn), draw(generator, 3, 2)),
+        Case("a plane in which one number halves and the other changes its sign", Named("linear", turn),
+             draw(generator, 3, 2)),
     ]  # fmt: skip
 
 
 def settled(how, more=0):
-    """Is ``how(f, z)`` at most tol, with z the state after loops + more loops?"""
+    """Is ``how(f, z)`` at most tol, with z the state after loops + more loops? (Not so where it is NaN.)"""
     return lambda f, z, loops=1000, tol=1e-8: how(f, states(f, z, loops + more)[-1]) <= tol
 
 
-verdicts = settled(package_residual)
+step = measured(flat)
+verdicts = settled(step)
 settles = define(
     "01.3", "does it settle?", verdicts, settles_cases,
     seen="cos settles, 2 cos does not, and a drift is not fooled by its own length any more.",
     styles=[lambda f, z, loops=1000, tol=1e-8: iterate(f, z, loops + 1).steps[-1] < tol,
-            after(verdicts, lambda found: [bool(one) for one in found]), settled(lambda f, z: flat(z - f(z)))],
+            after(verdicts, lambda found: [bool(one) for one in found]),
+            settled(lambda f, z: (z - f(z)).flatten(1).abs().amax(1))],
     mistakes=[
         Mistake("use the absolute residual; the relative one of a drift falls like 1/t, though it moves by 1 for ever",
-                settled(partial(package_residual, relative=True))),
+                settled(partial(step, relative=True))),
         Mistake("one verdict for the whole batch; return one for each start, a bool tensor of shape (batch,)",
                 after(verdicts, torch.all), after(verdicts, lambda found: bool(found[0])),
                 settled(lambda f, z: (f(z) - z).norm())),
@@ -180,20 +185,20 @@ settles = define(
         Mistake("you compare z with f(f(z)), which a cycle of two passes; take one step",
                 settled(lambda f, z: flat(f(f(z)) - z))),
         Mistake("you compare the last two states of `loops` loops; does *one more* loop move the last one?",
-                settled(package_residual, -1)),
-        Mistake("that is one loop too many: step number loops + 1 decides", settled(package_residual, 1)),
+                settled(step, -1)),
+        Mistake("that is one loop too many: step number loops + 1 decides", settled(step, 1)),
         Mistake("the number of loops is an argument, `loops`",
                 lambda f, z, loops=1000, tol=1e-8: verdicts(f, z, 1000, tol)),
         Mistake("the tolerance is an argument, `tol`, and its default is 1e-8",
                 *(lambda f, z, loops=1000, tol=1e-8, fixed=fixed: verdicts(f, z, loops, fixed)
                   for fixed in (1e-8, 1e-6, 1e-3, 1e-2))),
         Mistake("what overflows steps by NaN, which is not larger than tol either: ask for steps <= tol",
-                lambda f, z, loops=1000, tol=1e-8: ~(flat(f(w := states(f, z, loops)[-1]) - w) > tol)),
+                lambda f, z, loops=1000, tol=1e-8: ~(step(f, states(f, z, loops)[-1]) > tol)),
         Mistake("this is True where it still moves; say where it has settled", after(verdicts, torch.logical_not)),
         Mistake("a verdict is True or False: return the comparison itself", after(verdicts, Tensor.long),
-                lambda f, z, loops=1000, tol=1e-8: package_residual(f, iterate(f, z, loops).z)),
+                lambda f, z, loops=1000, tol=1e-8: step(f, states(f, z, loops)[-1])),
         Mistake("this compares with the start; compare the last state with the one after it",
-                lambda f, z, loops=1000, tol=1e-8: package_residual(f, z) <= tol,
+                lambda f, z, loops=1000, tol=1e-8: step(f, z) <= tol,
                 lambda f, z, loops=1000, tol=1e-8: flat(iterate(f, z, loops).z - z) <= tol),
     ],
 )  # fmt: skip
@@ -211,7 +216,8 @@ def radius_cases(generator):
     )
     pair = "a matrix whose leading eigenvalues are a complex pair"
     return [
-        Case("entries near -0.5, 0.2, 0.1 on a diagonal", matrix((-0.5, 0, 0), (0, 0.2, 0), (0, 0, 0.1)), draw(generator, 3)),
+        Case("entries near -0.5, 0.2, 0.1 on a diagonal", matrix((-0.5, 0, 0), (0, 0.2, 0), (0, 0, 0.1)),
+             draw(generator, 3)),
         Case("[[1, 1], [0, 3]] times a number near 1", matrix((1, 1), (0, 3)), two()),
         *(Case(pair, matrix(*turn(angle, 2.5)), two(), within=0.01) for angle in (0.5, 1.0)),
         Case(slow, matrix((0.9, 5000), (0, 0.8)), two()),
@@ -258,7 +264,7 @@ spectral_radius = define(
         Mistake("growth may swing for ever, then its last value says little: take its geometric mean over many steps",
                 of(lambda g: g[-1]), of(lambda g: g[-2])),
         Mistake("this is the largest growth seen; take the geometric mean", of(torch.max), of(lambda g: late(g).max())),
-        Mistake("this is the eigenvalue with its sign, and none at all where a pair is complex; the radius is a modulus",
+        Mistake("this is the eigenvalue with its sign, and none at all for a complex pair; the radius is a modulus",
                 rayleigh),
         Mistake("rescale v at every step: after hundreds of products it is 0, or infinite, to the computer",
                 of(lambda g: g[-1] * 0), lambda product, v, steps=400: growths(product, v, 10 * steps, False)[-1]),
@@ -300,7 +306,8 @@ multipliers = define(
                 lambda x, y: (1 + x + y, (1 + y) * x), lambda x, y: (x + y, (1 + y) * x)),
         Mistake("external: z passes through x first, then through stream and branch together: (1 + y) times x",
                 lambda x, y: (1 + x * y, x + y)),
-        Mistake("external: that is 1 + xy again; here x multiplies the stream too", lambda x, y: (1 + x * y, 1 + x * y)),
+        Mistake("external: that is 1 + xy again; here x multiplies the stream too",
+                lambda x, y: (1 + x * y, 1 + x * y)),
         Mistake("external: the stream is missing; after recall, w + y w = (1 + y) w", lambda x, y: (1 + x * y, x * y)),
         Mistake("external: x multiplies stream and branch, (1 + y) x; you have 1 + y", lambda x, y: (1 + x * y, 1 + y)),
         Mistake("the input h is not part of a multiplier: only what stands before z",

@@ -1,7 +1,7 @@
-"""Arguments and answers as plain data: what a case may hold, what an answer may be, and both as bytes for another process.
+"""Arguments and answers as plain data: what a case may hold and an answer give, and both as bytes.
 
-Plain data is None, bool, int, float, str, tensors, and lists, tuples and dicts of these, of exactly these types: an object with an
-``__eq__`` of its own proves nothing. What is not plain, a map or a model, a case asks for by name (`Named`).
+Plain data is None, bool, int, float, str, tensors, and lists, tuples and dicts of these, of just these
+types: an object with an ``__eq__`` of its own proves nothing. What is not plain, a map or a model, a case asks for by name (`Named`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TENSORS = (Tensor, nn.Parameter)
 
 @dataclass(frozen=True)
 class Named:
-    """A map, model or generator in a case: made by ``things[name](*details)`` of the exercise, wherever the case is run."""
+    """A map, model or generator in a case: made by ``things[name](*details)`` wherever the case is run."""
 
     name: str
     details: tuple = ()
@@ -41,8 +41,8 @@ class Other:
 
 @dataclass
 class Outcome:
-    """What one call of an answer gave: its value, or why it stopped (``error``, ``stopped`` the exception's name, ``stub``), which
-    arguments it changed in place, whether it printed, and how often it called each of the maps, by the argument's place or name."""
+    """What one call of an answer gave: its value, or why it stopped (``error``; ``stopped`` is the exception's name),
+    which arguments it changed in place, whether it printed, and how often it called each map (by place or name)."""
 
     value: Any = None
     error: str = ""
@@ -53,7 +53,8 @@ class Outcome:
 
 
 def tidy(value: Any) -> Any:
-    """``value`` as plain data. Arrays and sets become lists, subclasses of list, tuple and dict lose their class, the rest is an `Other`."""
+    """``value`` as plain data. Arrays and sets become lists, subclasses of list, tuple and dict lose their class, the
+    rest is an `Other`."""
     kind = type(value)
     if value is None or kind in (bool, int, float, str, Other) or kind in TENSORS:
         return value
@@ -131,7 +132,7 @@ def describe(value: Any) -> str:
 
 @dataclass
 class Case:
-    """One call of an answer: a label for messages, the arguments as plain data, what to add if this is where it goes wrong, and a
+    """One call of an answer: a label for messages, the arguments as plain data, what to add if this goes wrong, and a
     tolerance of its own."""
 
     label: str
@@ -150,7 +151,7 @@ SHAPES = {kind.__name__: kind for kind in (Named, Other, Outcome, Case)}
 
 
 def dump(value: Any) -> bytes:
-    """Plain data, cases and outcomes as the bytes of one safetensors file: the tensors, and the rest as JSON in its header."""
+    """Plain data, cases and outcomes as the bytes of a safetensors file, with all but tensors as JSON in its header."""
     tensors: dict[str, Tensor] = {}
 
     def encode(part: Any) -> Any:
@@ -175,7 +176,7 @@ def dump(value: Any) -> bytes:
 
 
 def undump(data: bytes) -> Any:
-    """What `dump` wrote. Raises ValueError, whatever the bytes are, unless they are that; nothing is executed or unpickled."""
+    """What `dump` wrote. Raises ValueError for any other bytes; nothing is executed or unpickled."""
     try:
         tensors = load(data)
         text = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]["plain"]

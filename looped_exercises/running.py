@@ -1,4 +1,4 @@
-"""Call an answer on a case, wherever that is: in the learner's notebook or in a worker that holds no reference answers."""
+"""Call an answer on a case, in the learner's notebook or in a worker that holds no reference answers."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from .plain import Case, Outcome, make, same, tidy
 STUB = "your turn"
 
 
-def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: Callable | None = None) -> Outcome:  # noqa: B006
-    """Call ``answer`` with copies of the case's arguments, or hand both to ``ask``, and say what came of it as plain data.
+def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: Callable | None = None) -> Outcome:
+    """Call ``answer`` with copies of the case's arguments, or hand both to ``ask``; what came of it is plain data.
 
-    Random numbers begin the same for every call and are afterwards as they were, like the gradient mode and the default dtype.
+    Random numbers begin the same for every call and are afterwards as they were, like the gradient mode and the
+    default dtype.
     """
     arguments, options = make(case.arguments, things), make(case.options, things)
     given = {**dict(enumerate(arguments)), **options}
@@ -94,7 +95,7 @@ def stopped(error: Exception, answer: Callable) -> str:
         if close:
             return f"there is no {error.name!r}{place}: is {close[0]!r} meant?"
         return (
-            f"nothing is called {error.name!r} yet{place}. If a cell above makes it, run the cells above again: "
-            "a restarted kernel has forgotten them"
+            f"nothing has the name {error.name!r} yet{place}: if a cell above makes it, run the cells above again, "
+            "since a restarted kernel has forgotten them"
         )
     return f"your function stopped with {type(error).__name__}{place}: {reason}"

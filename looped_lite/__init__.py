@@ -2,12 +2,14 @@
 
 The floors, from the ground up; a file imports only from floors below its own:
 
-1. `blocks`, `fixed_points`, `checkpoints`, `intervals`, `paths`, `checks`
+0. `checks`, `tables`
+1. `blocks`, `fixed_points`, `checkpoints`, `intervals`, `paths`
 2. `model`, `tasks`, `plots`
 3. `recipe`
 4. `training`, `solving`, `evaluation`, `pretrained`
 5. `boards`
-6. `widgets`, `doctor`, `cli`
+6. `widgets`, `doctor`, `exercises`
+7. `cli`
 """
 
 __version__ = "0.1.0"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
 
 
 def short(value: Any, most: int = 60) -> str:
@@ -36,3 +42,73 @@ def keep(setting_of: Any, check: Callable[..., Any], low: float, high: float, *n
     kind = int if check is whole else float
     for name in names:
         object.__setattr__(setting_of, name, kind(check(name, getattr(setting_of, name), low, high)))
+
+
+def plain_text(text: Any) -> str:
+    """``text`` as people mean it: invisible characters are left out (byte-order marks, zero-width spaces and the like), spaces of any kind
+    become plain ones, full-width characters narrow ones. Lines stay lines. ValueError if it is no string."""
+    if not isinstance(text, str):
+        raise ValueError(f"expected text, got {short(text)}")
+    return text if text.isascii() else "".join(map(plain_character, text))
+
+
+def plain_character(character: str) -> str:
+    """What `plain_text` makes of one character."""
+    if (
+        unicodedata.category(character) == "Cf" or character in "\ufe0e\ufe0f\u20e3"
+    ):  # variation selectors, the frame of a key
+        return ""
+    if unicodedata.category(character) == "Zs":
+        return " "
+    wide = unicodedata.east_asian_width(character) == "F"
+    return unicodedata.normalize("NFKC", character) if wide else character
+
+
+def integers(name: str, values: Any, low: int, high: int, axes: int | None = None) -> Tensor:
+    """``values`` as a long tensor of ``axes`` axes (None: any): a tensor, an array or nested lists of whole numbers from ``low`` to ``high``, be they bool,
+    int or float. ValueError for anything else."""
+    try:
+        tensor = values if isinstance(values, Tensor) else torch.from_numpy(plain_array(values))
+        found = tensor.real.long()
+        fits = axes in (None, found.ndim) and bool(((found == tensor) & (found >= low) & (found <= high)).all())
+    except (ValueError, TypeError, RuntimeError, OverflowError):
+        fits = False
+    if not fits:
+        shape = getattr(values, "shape", None)
+        got = short(values) if shape is None else f"{getattr(values, 'dtype', '')} of shape {tuple(shape)}"
+        kind = "whole numbers" if axes is None else f"whole numbers with {axes} ax{'i' if axes == 1 else 'e'}s"
+        raise ValueError(f"{name} must be {kind} from {low:,} to {high:,}, got {got}")
+    return found
+
+
+def plain_array(values: Any) -> np.ndarray:
+    """Whole or real numbers as an array that torch can take, whatever their byte order and strides. TypeError for others."""
+    array = np.array(values)
+    if array.dtype.kind not in "biuf":
+        raise TypeError("no numbers")
+    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
+
+
+def memory() -> int:
+    """The bytes of memory of this machine; much, where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**50
+
+
+def batch_size(size: Any, cells: int, features: int, generator: Any) -> int:
+    """``size`` as the number of instances to draw; ValueError if it is none, if they would not fit into memory, or if ``generator`` is none."""
+    size = whole("size", size, 1, 10**9)
+    needed = (
+        12 * size * cells * (features + 2)
+    )  # one-hot integers, then floats; the cells themselves, and their targets
+    if needed > memory():
+        raise ValueError(
+            f"{size:,} instances of {cells:,} cells take {needed / 1e9:,.0f} GB, this machine has {memory() / 1e9:,.0f}"
+        )
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"generator must be a torch.Generator, e.g. torch.Generator().manual_seed(0), got {short(generator)}"
+        )
+    return size

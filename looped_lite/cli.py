@@ -49,7 +49,7 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     """The parser, and the parser of each command."""
     parser = Parser(prog="looped-lite", description="Looped transformers from scratch: train, evaluate, solve.")
     parser.add_argument("--version", action="version", version=f"looped-lite {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="train | eval | solve | card")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="train | eval | solve | card | doctor")
     made = {name: add(commands) for name, add in COMMANDS.items()}
     for command in made.values():
         command.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")
@@ -151,7 +151,21 @@ def add_card(commands: Any) -> argparse.ArgumentParser:
     return card
 
 
-COMMANDS = {"train": add_train, "eval": add_eval, "solve": add_solve, "card": add_card}
+def add_doctor(commands: Any) -> argparse.ArgumentParser:
+    doctor = commands.add_parser(
+        "doctor", help="what this machine has, how long each lesson takes on it, what is wrong"
+    )
+    doctor.set_defaults(run=run_doctor)
+    return doctor
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    from .doctor import doctor
+
+    return doctor()
+
+
+COMMANDS = {"train": add_train, "eval": add_eval, "solve": add_solve, "card": add_card, "doctor": add_doctor}
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -340,7 +354,7 @@ def complain(message: str) -> int:
 def main(words: list[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     # a puzzle may begin with - for an empty cell, which argparse would take for an option
-    words = [f".{word[1:]}" if re.fullmatch(r"-[-.\d_*|+ ]{15,}", word) else word for word in words]
+    words = [f" {word}" if re.fullmatch(r"-[-.\d_*|+=:\s]{15,}", word) else word for word in words]
     sys.path.append("")  # a task of your own lies in the folder where you are
     try:
         parser, commands = make_parser()

@@ -1,4 +1,4 @@
-"""How sure is a measured number? 95% intervals for shares, for means over seeds, for differences, rank correlations and the AUC."""
+"""How sure is a measured number? 95% intervals for shares, means, differences, rank correlations, the AUC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Measured = tuple[float, float, float]  # the number itself, and the two ends of 
 
 
 def _numbers(values: Any, name: str = "values", least: int = 1) -> np.ndarray:
-    """Finite real numbers as an array of floats, from lists, NumPy or PyTorch; ``least`` of them along the first axis."""
+    """Finite real numbers as floats, from lists, NumPy or PyTorch; at least ``least`` along the first axis."""
     values = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
     if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
         raise ValueError(
@@ -86,9 +86,10 @@ def t_quantile(freedom: int) -> float:
 
 
 def t_interval(values: Any) -> tuple[float, float]:
-    """Student's 95% interval for the mean of what ``values`` (two or more, one for each seed) were drawn from: ``(low, high)``.
+    """Student's 95% interval for the mean behind ``values`` (two or more, one for each seed): ``(low, high)``.
 
-    The honest choice for 3 to 5 seeds: with 3 it is 4.3 standard errors to either side, not 1.96. Equal values give no width.
+    The honest choice for 3 to 5 seeds: with 3 it is 4.3 standard errors to either side, not 1.96. Equal values give no
+    width.
     """
     values = _numbers(values, least=2)
     if values.ndim != 1:
@@ -98,7 +99,7 @@ def t_interval(values: Any) -> tuple[float, float]:
 
 
 def difference(a: Any, b: Any) -> Measured:
-    """How much larger is ``a`` than ``b``, seed by seed? ``(mean, low, high)`` of ``a - b``; ``a[i]`` and ``b[i]`` share a seed."""
+    """How much larger is ``a`` than ``b``, seed by seed? ``(mean, low, high)`` of the ``a[i] - b[i]``."""
     a, b = _pair(a, b, ("a", "b"), 2)
     return float((a - b).mean()), *t_interval(a - b)
 
@@ -106,9 +107,10 @@ def difference(a: Any, b: Any) -> Measured:
 def bootstrap(
     values: Any, statistic: Callable[[np.ndarray], float] = np.mean, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """95% interval for ``statistic`` of ``values`` (n, ...), from ``resamples`` draws of n of them with replacement: ``(low, high)``.
+    """95% interval for a ``statistic`` of n ``values``, drawn ``resamples`` times with replacement: ``(low, high)``.
 
-    Made for dozens of values or more; for a few seeds it is too narrow, use `t_interval`. The same ``seed`` gives the same interval.
+    Made for dozens of values or more; for a few seeds it is too narrow, use `t_interval`. The same ``seed`` gives the
+    same interval.
     """
     values = _numbers(values, least=2)
     return _middle(lambda rng: statistic(values[rng.integers(0, len(values), len(values))]), resamples, seed)
@@ -133,8 +135,8 @@ def ranks(values: np.ndarray) -> np.ndarray:
 def spearman(x: Any, y: Any) -> Measured:
     """Spearman's rank correlation of four or more pairs: ``(rho, low, high)``.
 
-    The interval is Fisher's, with the standard error of Bonett and Wright (2000). A perfect order has a width too: it is taken for
-    one in which two neighbours changed places.
+    The interval is Fisher's, with the standard error of Bonett and Wright (2000). A perfect order has a width too: it
+    is taken for one in which two neighbours changed places.
     """
     x, y = _pair(x, y, ("x", "y"), 4)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -149,10 +151,10 @@ def spearman(x: Any, y: Any) -> Measured:
 
 
 def auc(scores: Any, labels: Any, resamples: int = 2_000, seed: int = 0) -> Measured:
-    """How often does an instance with label 1 score higher than one with label 0? Ties count half: ``(auc, low, high)``.
+    """How often does label 1 score higher than label 0? Ties count half: ``(auc, low, high)``.
 
-    The interval is a bootstrap within each class. Where the classes are apart it would have no width: then the far end is Wilson's,
-    for as many trials as the smaller class has members.
+    The interval is a bootstrap within each class. Where the classes are apart it would have no width: then the far end
+    is Wilson's, for as many trials as the smaller class has members.
     """
     scores, labels = _pair(scores, labels, ("scores", "labels"), 2)
     ones, zeros = scores[labels == 1], scores[labels == 0]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
+
+from .tables import read_table
 
 
 def data_path(*parts: str) -> Path:
@@ -30,16 +31,5 @@ def model_path(name: str | Path) -> Path:
 
 
 def read_rows(path: str | Path) -> list[dict[str, str]]:
-    """The rows of a CSV of results, each a dictionary by column. None if there is no such file; ValueError for a ragged row."""
-    path = Path(path)
-    if not path.exists():
-        return []
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        rows = list(reader)
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise ValueError(
-                f"{path}, line {number}: expected {len(reader.fieldnames or ())} columns, as in the header"
-            )
-    return rows
+    """The rows of a CSV of results, each a dictionary by column; none if there is no such file. ValueError for what is no whole table."""
+    return list(read_table(path)) if Path(path).exists() else []

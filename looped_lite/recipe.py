@@ -6,7 +6,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import os
 import shlex
 from collections.abc import Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from .blocks import NORMS, RECALLS
-from .checks import number, short, whole
+from .checks import memory, number, short, whole
 from .model import LoopedTransformer, count_parameters
 from .tasks import Task
 
@@ -227,14 +226,6 @@ def settings_of(task: Task) -> dict[str, Any]:
 
 def default_of(setting: Field) -> Any:
     return setting.default if setting.default_factory is MISSING else setting.default_factory()
-
-
-def memory() -> int:
-    """The bytes of memory of this machine; much, where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 2**50
 
 
 def variants(

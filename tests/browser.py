@@ -206,9 +206,11 @@ def move_slider(area: Any, index: int = 0, presses: int = 3, key: str = "ArrowRi
 def press_play(area: Any) -> bool:
     """Press play, wait until the picture has changed, and pause; True if it did."""
     before = picture(area)
-    area.locator(".jupyter-widgets.widget-play button, .widget-play button").first.click()
+    area.get_by_role("button", name="play", exact=True).click()
     moved = changed(area, before)
-    area.locator(".widget-play button").first.click()
+    pause = area.get_by_role("button", name="pause", exact=True)
+    if pause.count():  # it may have come to the end by itself
+        pause.click()
     return moved
 
 

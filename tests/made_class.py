@@ -232,3 +232,15 @@ def write_class(folder: Path, only: list[str] | None = None) -> dict:
         data = work if isinstance(work, bytes) else json.dumps(work).encode()
         (path / "a1.ipynb").write_bytes(data)
     return expected
+
+
+HONEST = ["right-as-released", "right-terse", "right-plain-lists", "half-right", "all-wrong", "stub"]
+
+
+def write_copies(folder: Path, count: int) -> None:
+    """So many submissions of honest students, to measure how long a class takes."""
+    made = members()
+    for number in range(count):
+        path = folder / f"student-{number:04d}"
+        path.mkdir(parents=True)
+        (path / "a1.ipynb").write_text(json.dumps(made[HONEST[number % len(HONEST)]][0]))

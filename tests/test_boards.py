@@ -1,4 +1,4 @@
-"""Boards: each shows what its instance and answer are, in squares and in words; a task without one gets the plain board."""
+"""Boards: each shows its instance and the answer, in squares and in words; a task without one gets the plain board."""
 
 import ast
 import io
@@ -125,6 +125,13 @@ def test_the_plain_board_takes_a_line_and_answers_that_are_not_the_cells():
     assert len(ax.texts) == 20, "inputs that are not one-hot have no place in the corners"
     draw, describe = plain.draw(watched(torch.rand(4, 2, 64), begun=(0, 2)), line)  # a chess model's two questions
     assert len(draw(0).axes[0].patches) == 2 and "Loop 3 of 3, try 2 of 2:" in describe(3)
+
+
+def test_a_state_that_overflowed_is_drawn_as_knowing_nothing():
+    lost = torch.full((2, 6, 3), torch.nan)
+    draw, describe = plain.draw(watched(lost, "301230"), GRID)
+    assert {patch.get_facecolor()[3] for patch in draw(1).axes[0].patches} == {0.0} and "nan" in describe(1)
+    assert len(plots.png(sudoku.draw(watched(torch.full((2, 16, 4), torch.nan), PUZZLE), Sudoku((2, 2)))[0](1))) > 0
 
 
 def test_the_plain_board_refuses_what_does_not_fit():

@@ -43,7 +43,7 @@ def test_lesson_runs_and_every_widget_moves(lab, number):
                 moved = drive.move_slider(area, index) or drive.move_slider(area, index, key="ArrowLeft")
                 assert moved, f"slider {index} of lesson {number} changes nothing"
             assert handles or area.locator("input").count(), "a widget with nothing to move or type"
-            if area.locator(".widget-play").count():
+            if area.get_by_role("button", name="play", exact=True).count():
                 assert drive.press_play(area), f"play does nothing in lesson {number}"
         paths: list[Path] = drive.screenshots(page, number)
         assert paths

@@ -28,7 +28,7 @@ def linear(A: torch.Tensor, b: torch.Tensor | float = 0.0):
 
 
 def with_spectrum(values, n: int, seed: int = 0, skew: float = 0.0) -> torch.Tensor:
-    """A real (n, n) matrix with these eigenvalues (a complex one brings its conjugate), the rest below 0.3; skew makes it non-normal."""
+    """A real (n, n) matrix with these eigenvalues and conjugates, the rest below 0.3; skew makes it non-normal."""
     g = seeded(seed)
     blocks, size = [], 0
     for value in values:
@@ -43,7 +43,7 @@ def with_spectrum(values, n: int, seed: int = 0, skew: float = 0.0) -> torch.Ten
 
 
 def small_loop(seed: int, cells: int = 5, width: int = 16, recall: str = "internal", norm: str = "post"):
-    """The loop of a small random transformer in double precision: (model, f, h, x). Weights larger than at birth: a livelier spectrum."""
+    """A small random transformer in double precision, weights larger than at birth: (model, f, h, x)."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = LoopedTransformer(3, 2, width=width, heads=2, recall=recall, norm=norm).double()
@@ -214,7 +214,7 @@ def test_jacobian_products_agree_with_finite_differences():
 
 
 def test_spectral_radius_within_one_percent_of_dense_eigenvalues_on_fifty_random_blocks(capsys):
-    """All of Arnoldi, and power iteration where the third eigenvalue leaves it a chance. Both kinds of leading eigenvalue occur."""
+    """All of Arnoldi, and power iteration where the third eigenvalue leaves it a chance. Both kinds occur."""
     worst, worst_power, kinds, gaps = 0.0, 0.0, {"real": 0, "complex": 0}, 0
     recalls, norms = ("internal", "external", "none"), ("post", "sandwich", "pre", "peri", "gru")
     for seed in range(25):  # two instances each
@@ -288,8 +288,9 @@ def test_gmres_solves_and_says_when_it_does_not():
     )
     x, left = fp.gmres(linear(A), b, size=30)
     assert (left < 1e-6).all() and torch.allclose(x @ A.mT, b, atol=1e-4)
-    x, left = fp.gmres(linear(A), b, size=12, restarts=200, tol=1e-8)
-    assert (left <= 1e-8).all() and torch.allclose(x @ A.mT, b)
+    easy = torch.eye(30, dtype=torch.float64) + 0.3 * A
+    x, left = fp.gmres(linear(easy), b, size=4, restarts=50, tol=1e-8)
+    assert (left <= 1e-8).all() and torch.allclose(x @ easy.mT, b)
     x, left = fp.gmres(lambda v: 0 * v, b)
     assert torch.equal(x, torch.zeros_like(b)) and left.tolist() == [1, 1]
 
@@ -381,7 +382,7 @@ def test_arnoldi_is_right_or_says_that_it_is_not(n):
 
 
 def test_a_pseudo_eigenvector_does_not_fool_arnoldi():
-    """J of a long shift moves (1, a, a^2, ...) almost along its own line for every a below 1. Its left partner gives it away."""
+    """J of a long shift moves (1, a, a^2, ...) almost along its own line. Its left partner gives it away."""
     spectrum = fp.leading_eigenvalues(linear(shift(300)), torch.zeros(1, 300).double(), exact=0, restarts=40, size=60)
     assert spectrum.radius > 0.9 and not spectrum.known.any()
     loose = fp.leading_eigenvalues(linear(shift(300)), torch.zeros(1, 300).double(), exact=0, size=150, tol=0.05)
@@ -489,7 +490,7 @@ def drift_and_turn(c, R):
 
 
 def labelled_maps(seed: int = 11):
-    """200 maps (kind, period or None, name, f, start), fifty of each end, parameters drawn at random where they may be."""
+    """200 maps (kind, period or None, name, f, start), fifty of each end, with random parameters."""
     g = seeded(seed)
     draw = lambda low, high: low + (high - low) * float(torch.rand((), generator=g, dtype=torch.float64))
     normal = lambda n: torch.randn(1, n, generator=g, dtype=torch.float64)
@@ -591,7 +592,7 @@ def test_ends_of_a_batch_and_bad_input():
 
 
 def test_basins_of_a_double_well():
-    """z' = z + 0.1 (z - z^3) on one axis, contraction to 1 on the other: left goes to -1, right to +1, the line between to 0."""
+    """z + 0.1 (z - z^3) on one axis, contraction on the other: left to -1, right to +1, the line between to 0."""
     f = lambda z: torch.stack([z[:, 0] + 0.1 * (z[:, 0] - z[:, 0] ** 3), 0.5 * z[:, 1] + 0.5], dim=1)
     axes = torch.eye(2, dtype=torch.float64)
     found = fp.basins(
@@ -703,7 +704,8 @@ def test_the_implicit_gradient_equals_long_backpropagation(recall, capsys):
     truncated = [fp.gradient_error(fp.unrolled_gradient(f, end.z, loss, inner, k, k), long)[0] for k in (1, 4, 16, 64)]
     with capsys.disabled():
         print(
-            f"\nimplicit gradient against 400 loops of backpropagation ({recall}): {errors}; truncated 1, 4, 16, 64: {truncated}"
+            f"\nimplicit gradient against 400 loops of backpropagation ({recall}): {errors}; "
+            f"truncated 1, 4, 16, 64: {truncated}"
         )
     assert max(errors.values()) < 1e-3
     assert truncated == sorted(truncated, reverse=True) and truncated[-1] < 0.05 < truncated[0]
@@ -854,9 +856,8 @@ def test_long_states_are_no_overflow():
 
 
 def test_newtons_method_falls_back_where_it_would_go_in_circles():
-    flow = lambda z: z - 0.1 * (z**3 - 2 * z + 2)  # Newton's steps from 0 lead to 1, and back to 0
-    found = fp.newton_krylov(flow, column(0.0), 400, tol=1e-10)
-    assert found.settled.all() and found.z.item() == pytest.approx(-1.7692923542)
+    flat_far_out = lambda z: 4 * torch.tanh(z) + 3  # from 13 of these starts Newton's steps alone never settle
+    assert fp.newton_krylov(flat_far_out, torch.linspace(-4, 4, 41).double()[:, None], 300, tol=1e-10).settled.all()
     assert fp.newton_krylov(lambda z: 0.5 * z + 1, column(0.0), 50).spent.tolist() == [1, 6]  # 2 products, each for 2
     A = 0.5 * torch.eye(3, dtype=torch.float64)
     assert fp.newton_krylov(linear(A, 1.0), column(0, 0, 0).T, 50, krylov=2).spent.tolist() == [1, 8]
@@ -877,7 +878,7 @@ def test_basins_of_the_square_are_inside_the_circle_and_the_rest_escapes():
     )  # the farthest escapes first
 
 
-# ---------------------------------------------------------------- every kind of bad input, for every function that takes it
+# ---------------------------------------------------------------- every kind of bad input, for every function
 
 Z = torch.tensor([[0.3, 0.4], [0.5, 0.6]], dtype=torch.float64)
 PLUS = lambda z, x: 0.5 * z + x

@@ -32,7 +32,7 @@ def draw_cell(
     size: float | None = None,
 ) -> None:
     """One square of a board with a character in it; ``struck`` draws a line through it, for those who read in grey."""
-    face = matplotlib.colors.to_rgba(colour, alpha)
+    face = matplotlib.colors.to_rgba(colour, alpha if alpha == alpha else 0.0)  # a state that overflowed knows nothing
     parts = [ax.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor="#999999", linewidth=0.8))]
     if text:
         dark = colour in (RIGHT, WRONG) and alpha > 0.65

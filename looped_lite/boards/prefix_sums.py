@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from ..plots.curves import residual_panel
 from ..plots.style import RIGHT, WRONG, array, styled
 from ..solving import Watched
+from ..tasks.prefix_sums import read_bits
 from . import Describe, Draw
 from .plain import draw_cell
 
@@ -51,9 +52,9 @@ def draw(seen: Watched, task: Any) -> tuple[Draw, Describe]:
     """How to draw, and to describe, a watched string of bits after any loop. ValueError for a string too long for a
     board.
     """
-    if len(seen.text) > MOST_BITS:
-        raise ValueError(f"{len(seen.text)} bits do not fit on the board: expected at most {MOST_BITS}")
-    bits = torch.tensor([int(character) for character in seen.text])
+    bits = torch.tensor(read_bits(seen.text))
+    if len(bits) > MOST_BITS:
+        raise ValueError(f"{len(bits)} bits do not fit on the board: expected at most {MOST_BITS}")
     ones = seen.logits[:, 1:].softmax(-1)[..., 1]  # (loops + 1, length), without the BOS cell
     right = bits.cumsum(0) % 2
 

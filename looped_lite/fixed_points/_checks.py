@@ -47,7 +47,7 @@ def check_state(z: Any, name: str = "z", real: bool = False, finite: bool = Fals
 
 
 def check_count(value: Any, name: str, least: int = 0) -> int:
-    """A whole number of at least ``least``, as a Python int. NumPy's and PyTorch's integers are welcome, floats are not."""
+    """A whole number of at least ``least``, as a Python int. NumPy's and PyTorch's integers will do, floats not."""
     try:
         whole = operator.index(value)
     except TypeError:
@@ -97,7 +97,7 @@ def apply(f: Map, z: Tensor) -> Tensor:
         raise ValueError(f"the map returned shape {tuple(after.shape)} for a state of shape {tuple(z.shape)}")
     if after.device != z.device or after.dtype != z.dtype:
         raise ValueError(
-            f"the map returned {after.dtype} on {after.device} for a state in {z.dtype} on {z.device}: expected the same"
+            f"the map returned {after.dtype} on {after.device} for a state in {z.dtype} on {z.device}: must be equal"
         )
     if version is not None and z._version != version:
         raise ValueError("the map changed its state in place: expected a new tensor")
@@ -105,7 +105,7 @@ def apply(f: Map, z: Tensor) -> Tensor:
 
 
 def refuse_nan(norms: Tensor, first: Tensor) -> None:
-    """ValueError if a finite state (length in ``first`` or ``norms``) was mapped to NaN. Overflow to inf is no error."""
+    """ValueError if a finite state (length in ``first`` or ``norms``) was mapped to NaN. Overflow is no error."""
     broke = norms.isnan() & torch.cat([first[None], norms[:-1]]).isfinite()
     if broke.any():
         loop, instance = broke.nonzero()[0].tolist()

@@ -39,13 +39,13 @@ class End:
 def classify_end(f: Map, z: Tensor, loops: int = 1000, longest_period: int = 16) -> list[End]:
     """Run ``loops`` loops from ``z`` and say for each instance how its trajectory ends.
 
-    - *fixed point*: the **absolute** step ``|z[t+1] - z[t]|`` has reached the rounding error of the state, or falls faster
-      than 1/t, so that the way still to go is finite.
-    - *diverging*: the state overflows, or its length keeps growing. A state that drifts at a constant step belongs here, although
-      its *relative* step falls like 1/t and passes every tolerance some day; so does growth like log t.
+    - *fixed point*: the **absolute** step ``|z[t+1] - z[t]|`` has reached the rounding error of the state, or falls
+      faster than 1/t, so that the way still to go is finite.
+    - *diverging*: the state overflows, or its length keeps growing. A state that drifts at a constant step belongs
+      here, although its *relative* step falls like 1/t and passes every tolerance some day; so does growth like log t.
     - *cycle* of period p: as fixed point, for ``f`` applied p times, p up to ``longest_period``, and no smaller p.
-    - *wandering*: bounded, and none of these within ``loops``: chaos, a turn by an irrational angle, a cycle too long, or a
-      trajectory that has not made up its mind. Ask again with more loops.
+    - *wandering*: bounded, and none of these within ``loops``: chaos, a turn by an irrational angle, a cycle too long,
+      or a trajectory that has not made up its mind. Ask again with more loops.
 
     Decisions compare the three thirds of the run, so a transient should be shorter than two thirds of ``loops``.
     """
@@ -72,7 +72,7 @@ def classify_end(f: Map, z: Tensor, loops: int = 1000, longest_period: int = 16)
 
 
 def read_end(lags: Tensor, norms: Tensor, rounding: float) -> End:
-    """The end of one trajectory: lags (loops, periods), norms (loops,). ``rounding`` is the relative error of a state."""
+    """The end of one trajectory: lags (loops, periods), norms (loops,), ``rounding`` as a share of a length."""
     if not (norms.isfinite().all() and lags[len(lags) // 2 :].isfinite().all()):
         return End("diverging")
     floor = rounding * float(norms[-(len(norms) // 3) :].max()) + 1e-30
@@ -95,9 +95,9 @@ def thirds(numbers: Tensor) -> list[Tensor]:
 def dies_out(distances: Tensor, floor: float) -> bool:
     """Do these distances reach ``floor``, or fall faster than 1/t?
 
-    Their mean logarithms over the thirds of the run decide. From the first third to the second and from there to the last, a
-    power law t^-p falls by 1.39 p and 0.52 p, a geometric decay twice by the same amount. Chaos can imitate that in the mean, but not in
-    the largest distance.
+    Their mean logarithms over the thirds of the run decide. From the first third to the second and from there to the
+    last, a power law t^-p falls by 1.39 p and 0.52 p, a geometric decay twice by the same amount. Chaos can imitate
+    that in the mean, but not in the largest distance.
     """
     early, middle, late = (third.clamp_min(floor) for third in thirds(distances))
     if float(late[-len(late) // 4 :].max()) <= floor:
@@ -109,7 +109,7 @@ def dies_out(distances: Tensor, floor: float) -> bool:
 
 
 def keeps_growing(norms: Tensor) -> bool:
-    """Does the mean length of the thirds of the run keep growing? It must not slow down to less than log t does: by 0.38."""
+    """Does the mean length of the thirds keep growing? It may slow down as log t does, by 0.38, and no more."""
     early, middle, late = (float(third.mean()) for third in thirds(norms))
     jitter = float(thirds(norms)[2].diff().abs().mean())
     return late - middle > max(0.3 * (middle - early), 2e-3 * late, jitter)
@@ -117,7 +117,7 @@ def keeps_growing(norms: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Basins:
-    """A map of starts on a square grid. ``labels[i, j]`` is the end reached from ``points[i, j]``, a row of ``ends``, or -1."""
+    """Starts on a square grid. ``labels[i, j]`` is the row of ``ends`` reached from ``points[i, j]``, or -1."""
 
     labels: Tensor  # (resolution, resolution); row i goes with v, column j with u; -1 where nothing settled
     diverged: Tensor  # (resolution, resolution) did the state overflow? Its label is -1
@@ -139,10 +139,11 @@ def basins(
     same: float = 1e-2,
     chunk: int = 4096,
 ) -> Basins:
-    """From each start ``origin + a u + b v``, with a and b from -extent to extent, run ``f`` and see which end it reaches.
+    """Run ``f`` from each start ``origin + a u + b v``, a and b from -extent to extent, and see which end it reaches.
 
-    ``origin``, ``u`` and ``v`` are single states, without batch dimension. Starts run ``chunk`` at a time, so ``f`` must
-    accept any batch. Ends closer than ``same`` times their length count as one; ``tol`` says when a start has settled.
+    ``origin``, ``u`` and ``v`` are single states, without batch dimension. Starts run ``chunk`` at a time, so ``f``
+    must accept any batch. Ends closer than ``same`` times their length count as one; ``tol`` says when a start has
+    settled.
     """
     tol, same = check_number(tol, "tol"), check_number(same, "same", zero=True)
     extent, resolution = check_number(extent, "extent"), check_count(resolution, "resolution", 2)

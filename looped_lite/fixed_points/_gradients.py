@@ -1,4 +1,4 @@
-"""The gradient of a loss on the last state: by backpropagation through all loops, through the last few, or implicitly."""
+"""The gradient of a loss on the last state: by backpropagation through all loops or the last few, or implicitly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Gradients = tuple[Tensor, ...]
 
 
 def check_parameters(parameters: Iterable[Tensor]) -> list[Tensor]:
-    """A list of tensors that gradients can be taken by. A single tensor would be read as a list of its rows: refused."""
+    """A list of tensors that gradients can be taken by. A single tensor would be read as its rows: refused."""
     parameters = [] if isinstance(parameters, Tensor) else list(parameters)
     if not parameters or not all(isinstance(p, Tensor) and p.requires_grad for p in parameters):
         raise ValueError("parameters must be a list of one or more tensors that require gradients")
@@ -65,8 +65,9 @@ def implicit_gradient(
     """The gradient of ``loss`` at a fixed point ``z``, from one evaluation of ``f``: memory does not grow with loops.
 
     The adjoint ``u`` solves ``u = J^T u + dloss/dz``; then the gradient is that of ``<u, f(z)>`` with ``z`` held still.
-    ``neumann`` sums the series ``u = sum_k (J^T)^k dloss/dz``, up to ``terms`` of them, and needs a spectral radius below 1.
-    ``gmres`` spends at most about ``terms`` products and needs only that 1 is no eigenvalue. ValueError if ``tol`` is not reached.
+    ``neumann`` sums the series ``u = sum_k (J^T)^k dloss/dz``, up to ``terms`` of them, and needs a spectral radius
+    below 1. ``gmres`` spends at most about ``terms`` products and needs only that 1 is no eigenvalue. ValueError if
+    ``tol`` is not reached.
     """
     check_state(z, real=True, finite=True)
     tol, terms = check_number(tol, "tol"), check_count(terms, "terms", 1)

@@ -29,8 +29,8 @@ class PathIndependence:
 def path_independence(f: Map, starts: Tensor, loops: int, tol: float = 1e-3) -> PathIndependence:
     """Run ``f`` from several ``starts`` (starts, batch, ...) of the same instances, and compare where they end.
 
-    Two ends agree when their distance is at most ``tol`` times the mean length of all ends. Ends that are not fixed points are compared as they
-    stand after ``loops`` loops: agreement then means little, so look at ``settled`` too.
+    Two ends agree when their distance is at most ``tol`` times the mean length of all ends. Ends that are not fixed
+    points are compared as they stand after ``loops`` loops: agreement then means little, so look at ``settled`` too.
     """
     loops, tol = check_count(loops, "loops"), check_number(tol, "tol")
     check_tensor(starts, "starts")
@@ -46,8 +46,9 @@ def path_independence(f: Map, starts: Tensor, loops: int, tol: float = 1e-3) -> 
 def agreement(ends: Tensor, tol: float) -> tuple[Tensor, Tensor]:
     """Do several ends (starts, batch, ...) of the same instances agree?
 
-    Returns the share of pairs of ends whose distance is at most ``tol`` times the mean length of all, (batch,), and the mean
-    distance of a pair in that unit, (batch,). An end that overflowed agrees with none, and its distances are infinite.
+    Returns the share of pairs of ends whose distance is at most ``tol`` times the mean length of all, (batch,), and the
+    mean distance of a pair in that unit, (batch,). An end that overflowed agrees with none, and its distances are
+    infinite.
     """
     tol = check_number(tol, "tol")
     if not isinstance(ends, Tensor) or ends.dim() < 2 or len(ends) < 2:
@@ -72,10 +73,11 @@ def input_product(f: InputMap, z: Tensor, x: Tensor, dx: Tensor) -> Tensor:
 
 
 def input_sensitivity(f: InputMap, z: Tensor, x: Tensor, dx: Tensor, tol: float = 1e-4, size: int = 40) -> Tensor:
-    """How the fixed point ``z`` of ``f(., x)`` moves when the input moves by ``dx``: ``(I - J_z)^-1 J_x dx``, like ``z``.
+    """How the fixed point ``z`` of ``f(., x)`` moves with the input, by ``dx``: ``(I - J_z)^-1 J_x dx``, like ``z``.
 
-    Implicit differentiation: ``z* = f(z*, x)`` gives ``dz = J_z dz + J_x dx``. GMRES solves it without a run of the loop.
-    ValueError when ``z`` is no fixed point (relative residual above 1e-3), or when the system is not solved to ``tol``.
+    Implicit differentiation: ``z* = f(z*, x)`` gives ``dz = J_z dz + J_x dx``. GMRES solves it without a run of the
+    loop. ValueError when ``z`` is no fixed point (relative residual above 1e-3), or when the system is not solved to
+    ``tol``.
     """
     check_state(z, real=True, finite=True)
     tol, size = check_number(tol, "tol"), check_count(size, "size", 1)
@@ -96,7 +98,7 @@ def input_sensitivity(f: InputMap, z: Tensor, x: Tensor, dx: Tensor, tol: float 
 def input_sensitivity_by_difference(
     f: InputMap, z: Tensor, x: Tensor, dx: Tensor, loops: int, step: float = 1e-2
 ) -> Tensor:
-    """The same by experiment: run the loop to its end on ``x + step dx`` and on ``x - step dx``, and compare. Like ``z``."""
+    """By experiment: run the loop to its end on ``x + step dx`` and ``x - step dx``, and compare. Like ``z``."""
     step = check_number(step, "step")
     for name, part in (("x", x), ("dx", dx)):
         check_tensor(part, name, finite=True)

@@ -28,7 +28,7 @@ class Trajectory:
     """What `iterate` saw. ``steps[t]`` is ``|z[t+1] - z[t]|`` and ``norms[t]`` is ``|z[t+1]|``, both (loops, batch)."""
 
     z: Tensor  # the last state, (batch, ...)
-    loops: Tensor  # (batch,) loops until the relative step first fell below tol or the length overflowed; else all that ran
+    loops: Tensor  # (batch,) loops until the step first fell below tol or the length overflowed, or all of them
     settled: Tensor  # (batch,) did it fall below tol? Never true where the length overflowed
     diverged: Tensor  # (batch,) did the length overflow? The state is held there, and its steps and norms are inf
     steps: Tensor

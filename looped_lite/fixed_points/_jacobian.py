@@ -1,7 +1,7 @@
 """The Jacobian of a map at a point, by products with vectors only: eigenvalues, norm, linear systems.
 
-All of it is batched: instance ``b`` has its own Jacobian ``J_b = df(z_b)/dz_b``, acting on the whole state (all cells and
-channels) as one vector. It is never written down, except by `jacobian`, which is for small states.
+All of it is batched: instance ``b`` has its own Jacobian ``J_b = df(z_b)/dz_b``, acting on the whole state (all cells
+and channels) as one vector. It is never written down, except by `jacobian`, which is for small states.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Linear = Callable[[Tensor], Tensor]
 
 @contextmanager
 def differentiable() -> Iterator[None]:
-    """Derivatives are on in here, whatever the caller has switched off, and attention takes the kernel that can be differentiated twice."""
+    """Derivatives are on in here, and attention takes the kernel that can be differentiated twice."""
     try:
         with torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             yield
@@ -84,7 +84,8 @@ def products(f: Map, z: Tensor, strict: bool = True, where: str = "z") -> tuple[
 def jacobian_product(f: Map, z: Tensor) -> Linear:
     """``v -> J v`` at ``z``, for ``v`` of the shape of ``z``: how the next state moves when this one moves by ``v``.
 
-    Reverse mode used twice: on a loop of small tensors it is several times faster than ``torch.func.jvp``, which gives the same.
+    Reverse mode used twice: on a loop of small tensors it is several times faster than ``torch.func.jvp``, which gives
+    the same.
     """
     check_state(z, real=True, finite=True)
     return products(lambda z: apply(f, z), z)[0]
@@ -119,8 +120,9 @@ def random_like(z: Tensor, generator: torch.Generator | None = None) -> Tensor:
 def arnoldi(product: Linear, v: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """An orthonormal basis of v, Av, A^2 v, ... and what A does on it: ``A Q[:size] = Q H`` for each instance.
 
-    ``product`` is ``v -> A v`` and ``v`` (batch, ...). Returns ``Q`` (size + 1, batch, numbers) and, in double precision,
-    ``H`` (batch, size + 1, size). Where the vectors stop being independent, the rest of ``Q`` and ``H`` is zero.
+    ``product`` is ``v -> A v`` and ``v`` (batch, ...). Returns ``Q`` (size + 1, batch, numbers) and, in double
+    precision, ``H`` (batch, size + 1, size). Where the vectors stop being independent, the rest of ``Q`` and ``H`` is
+    zero.
     """
     start = flat(v)
     Q = start.new_zeros(size + 1, *start.shape)
@@ -144,9 +146,10 @@ def arnoldi(product: Linear, v: Tensor, size: int) -> tuple[Tensor, Tensor]:
 class Spectrum:
     """The eigenvalues of largest modulus, ``values`` (batch, count), complex, and how well each is known.
 
-    ``errors`` (batch, count) estimates the relative error of each. For the unit vector ``y`` that was found with a value it is
-    ``|J y - value y| / |value|``, for the first value times its condition: how much a change of J can be magnified in it. Where the
-    whole matrix was used, it is the effect of rounding, for all of them. ``known`` (batch,) says that the first error is at most ``tol``.
+    ``errors`` (batch, count) estimates the relative error of each. For the unit vector ``y`` that was found with a
+    value it is ``|J y - value y| / |value|``, for the first value times its condition: how much a change of J can be
+    magnified in it. Where the whole matrix was used, it is the effect of rounding, for all of them. ``known`` (batch,)
+    says that the first error is at most ``tol``.
     """
 
     values: Tensor
@@ -160,7 +163,7 @@ class Spectrum:
 
 
 def whole_spectrum(J: Tensor, rounding: float) -> tuple[Tensor, Tensor]:
-    """All eigenvalues of each matrix (batch, n, n), the largest first, and the relative error that ``rounding`` of J makes of each."""
+    """All eigenvalues of each matrix (batch, n, n), the largest first, and what ``rounding`` of J changes in each."""
     others = (J != 0).double()
     others.diagonal(dim1=1, dim2=2).zero_()
     for _ in range(J.shape[1].bit_length()):  # does a path lead from any number back to itself through others?
@@ -177,10 +180,10 @@ def whole_spectrum(J: Tensor, rounding: float) -> tuple[Tensor, Tensor]:
 def ritz(
     product: Linear, v: Tensor, size: int, restarts: int, tol: float, pick: Callable
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Arnoldi, started again from what it found until the first value has a residual of at most ``tol``, ``restarts`` times at most.
+    """Arnoldi, up to ``restarts`` times from what it found, until the residual of the first value is at most ``tol``.
 
-    ``pick`` takes the Ritz values (batch, size) and gives the places of those wanted (batch, count). Returns them, their residuals
-    (both (batch, count), on the CPU) and the vector of the first, (batch, numbers), complex.
+    ``pick`` takes the Ritz values (batch, size) and gives the places of those wanted (batch, count). Returns them,
+    their residuals (both (batch, count), on the CPU) and the vector of the first, (batch, numbers), complex.
     """
     for _ in range(restarts):
         Q, H = arnoldi(product, v, size)
@@ -209,9 +212,10 @@ def leading_eigenvalues(
 ) -> Spectrum:
     """The ``count`` eigenvalues of the Jacobian at ``z`` that are largest in modulus.
 
-    States of at most ``exact`` numbers get them from the whole matrix (at 512 numbers about 0.3 seconds an instance on one core),
-    larger ones by Arnoldi's method: each try builds a Krylov basis of ``size`` vectors and starts again from the eigenvectors
-    found, at most ``restarts`` times. The same method on ``J^T`` then tells how sensitive the first value is. Look at ``known``.
+    States of at most ``exact`` numbers get them from the whole matrix (at 512 numbers about 0.3 seconds an instance on
+    one core), larger ones by Arnoldi's method: each try builds a Krylov basis of ``size`` vectors and starts again from
+    the eigenvectors found, at most ``restarts`` times. The same method on ``J^T`` then tells how sensitive the first
+    value is. Look at ``known``.
     """
     check_state(z, real=True, finite=True)
     tol, exact, numbers = check_number(tol, "tol"), check_count(exact, "exact"), flat(z).shape[1]
@@ -248,7 +252,7 @@ def warn_unknown(what: str, errors: Tensor, tol: float) -> None:
 
 
 def spectral_radius(f: Map, z: Tensor, **options: float) -> Tensor:
-    """The largest modulus of an eigenvalue of the Jacobian at ``z``: (batch,). ``options`` are those of `leading_eigenvalues`.
+    """The largest modulus of an eigenvalue of the Jacobian at ``z``: (batch,). Options as in `leading_eigenvalues`.
 
     Warns (RuntimeWarning) where it is not known to ``tol``; `leading_eigenvalues` says for which instances.
     """
@@ -260,9 +264,10 @@ def spectral_radius(f: Map, z: Tensor, **options: float) -> Tensor:
 def power_iteration(f: Map, z: Tensor, steps: int = 100, generator: torch.Generator | None = None) -> Tensor:
     """The leading eigenvalue of the Jacobian at ``z``, by multiplying by it again and again: (batch,), complex.
 
-    Two vectors are carried, kept orthonormal, so that a complex pair, which turns the plane of its two vectors round for
-    ever, shows in the 2 x 2 matrix of J on that plane. Of a pair, the value with positive imaginary part is returned.
-    Warns (RuntimeWarning) where J still moves its vector by more than 1% off its line: too few steps, or three of equal modulus.
+    Two vectors are carried, kept orthonormal, so that a complex pair, which turns the plane of its two vectors round
+    for ever, shows in the 2 x 2 matrix of J on that plane. Of a pair, the value with positive imaginary part is
+    returned. Warns (RuntimeWarning) where J still moves its vector by more than 1% off its line: too few steps, or
+    three of equal modulus.
     """
     steps = check_count(steps, "steps", 1)
     product, numbers = jacobian_product(f, z), flat(z).shape[1]
@@ -297,8 +302,8 @@ def spectral_norm(f: Map, z: Tensor, steps: int = 100, generator: torch.Generato
 def gmres(product: Linear, b: Tensor, size: int = 40, restarts: int = 10, tol: float = 1e-6) -> tuple[Tensor, Tensor]:
     """Solve ``A x = b`` for each instance, knowing A only as ``product``: v -> A v.
 
-    Takes the vector of the Krylov space of ``size`` dimensions that leaves the least of ``b``, and starts again on what is left.
-    Returns ``x`` (batch, ...) and the share of ``b`` left unexplained, ``|b - A x| / |b|``, (batch,).
+    Takes the vector of the Krylov space of ``size`` dimensions that leaves the least of ``b``, and starts again on what
+    is left. Returns ``x`` (batch, ...) and the share of ``b`` left unexplained, ``|b - A x| / |b|``, (batch,).
     """
     check_tensor(b, "b", real=True)
     x, left, whole = torch.zeros_like(b), b, flat(b).norm(dim=1)

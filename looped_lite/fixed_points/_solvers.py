@@ -65,7 +65,7 @@ class Ledger:
 
 @torch.no_grad()
 def picard(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6) -> Solved:
-    """Plain iteration, ``z <- f(z)``. One evaluation a step; the error shrinks by about the spectral radius each time."""
+    """Plain iteration, ``z <- f(z)``. One evaluation a step; the error shrinks by about the spectral radius."""
     books = Ledger(f, z, evaluations, tol)
     while books.goes_on:
         z, _ = books.look(z)
@@ -82,11 +82,12 @@ def anderson(
     begin: float = float("inf"),
     ridge: float = 1e-10,
 ) -> Solved:
-    """Anderson acceleration: mix the last ``memory`` + 1 evaluations so that, were f linear, the residual would be least.
+    """Anderson acceleration: mix the last ``memory`` + 1 evaluations so that the residual of a linear f would be least.
 
-    One evaluation a step, plus a least-squares problem of ``memory`` unknowns for each instance. ``ridge`` times the mean
-    square of the differences keeps that problem solvable. An instance whose relative residual is above ``begin`` takes plain steps:
-    far from a fixed point a loop is not close to linear, and mixing its past does harm (see benchmarks/README.md).
+    One evaluation a step, plus a least-squares problem of ``memory`` unknowns for each instance. ``ridge`` times the
+    mean square of the differences keeps that problem solvable. An instance whose relative residual is above ``begin``
+    takes plain steps: far from a fixed point a loop is not close to linear, and mixing its past does harm (see
+    benchmarks/README.md).
     """
     memory, ridge = check_count(memory, "memory", 1), check_number(ridge, "ridge", zero=True)
     if begin != float("inf"):
@@ -114,10 +115,10 @@ def anderson(
 
 @torch.no_grad()
 def newton_krylov(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6, krylov: int = 10) -> Solved:
-    """Newton's method on ``f(z) - z = 0``; each linear system ``(I - J) d = f(z) - z`` is solved by GMRES in ``krylov`` products.
+    """Newton's method on ``f(z) - z = 0``; ``(I - J) d = f(z) - z`` is solved by GMRES in ``krylov`` products.
 
-    A step that does not lower the residual of an instance is replaced by a plain one, so far from a fixed point it falls
-    back to iteration. One Newton step costs ``1 + 2 (krylov + 1)`` evaluations.
+    A step that does not lower the residual of an instance is replaced by a plain one, so far from a fixed point it
+    falls back to iteration. One Newton step costs ``1 + 2 (krylov + 1)`` evaluations.
     """
     krylov = check_count(krylov, "krylov", 1)
     books = Ledger(f, z, evaluations, tol)

@@ -10,22 +10,22 @@ Squares are numbered a1 = 0, b1 = 1, ... h8 = 63, as in python-chess.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import keep, number, short, whole
+from ..checks import batch_size, integers, keep, number, plain_text, short, whole
 from ..paths import data_path
+from ..tables import brief, finite, read_table
 from . import Task, TestSet, exact_match
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ DEPTHS = (1, 2, 3, 4)
 SPLITS = ("train", "validation", "test")
 SOURCES = ("random", "engine")
 PIECES = "PNBRQKpnbrqk"  # one plane each; on a normalized board capitals belong to the side to move
+
+UCI = re.compile(r"([a-h][1-8]){2}[qrbn]?")
 
 # what python-chess calls the faults of a position, in words
 FAULTS = {
@@ -70,12 +72,18 @@ class Positions(NamedTuple):
 
 
 def read_boards(fens: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Well-formed FENs -> the boards (count, 64) as numbers from 0 to 12, and whether black is to move (count,)."""
-    empties = str.maketrans({"/": "", **{str(n): "." * n for n in range(1, 9)}})
-    code = np.zeros(256, np.uint8)
+    """FENs -> the boards (count, 64) as numbers from 0 to 12, and whether black is to move (count,). ValueError for one that is none."""
+    empties = str.maketrans({"/": "", "~": "", **{str(n): "." * n for n in range(1, 9)}})  # Q~ was a pawn once
+    code = np.zeros(128, np.uint8)
     code[[ord(piece) for piece in PIECES]] = np.arange(1, 13)
-    fields = [fen.split() for fen in fens]
-    text = "".join(field[0].translate(empties) for field in fields)
+    fields = [[*fen.split(), "", ""] for fen in fens]
+    squares = [field[0].translate(empties) for field in fields]
+    for fen, field, row in zip(fens, fields, squares, strict=True):
+        if len(row) != 64 or field[1] not in ("w", "b"):
+            raise ValueError(f"not a FEN: {short(fen)} has not 8 rows of 8 squares and w or b")
+    text = "".join(squares)
+    if not set(text) <= set(PIECES + "."):
+        raise ValueError(f"not a FEN: {short(min(set(text) - set(PIECES + '.')))} is no piece")
     boards = code[np.frombuffer(text.encode(), np.uint8)].reshape(len(fens), 8, 8)
     return boards[:, ::-1].reshape(-1, 64), np.array([field[1] == "b" for field in fields], bool)
 
@@ -94,7 +102,10 @@ def normalize(boards: np.ndarray, black: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def read_squares(moves: Sequence[str]) -> np.ndarray:
-    """Moves in UCI -> their squares (count, 2), from and to. A promotion piece is left out."""
+    """Moves in UCI -> their squares (count, 2), from and to. A promotion piece is left out. ValueError for what is no move."""
+    wrong = next((move for move in moves if not UCI.fullmatch(move)), None)
+    if wrong is not None:
+        raise ValueError(f"not a move: {short(wrong)}, expected squares from and to, such as e7e8q")
     text = np.frombuffer("".join(move[:4] for move in moves).encode(), np.uint8).reshape(-1, 2, 2).astype(np.int64)
     return text[:, :, 0] - ord("a") + 8 * (text[:, :, 1] - ord("1"))
 
@@ -111,19 +122,23 @@ def make_positions(
 
 @cache
 def load_positions(depth: int, split: str) -> Positions:
-    """The shipped positions with a unique mate in ``depth`` moves: see data/README.md for the splits and sources."""
+    """The shipped positions with a unique mate in ``depth`` moves: see data/README.md for the splits and sources. ValueError for a
+    damaged file, OSError for a missing one."""
     if depth not in DEPTHS:
-        raise ValueError(f"no shipped positions with mate in {depth}: expected 1, 2, 3 or 4")
+        raise ValueError(f"no shipped positions with mate in {short(depth)}: expected 1, 2, 3 or 4")
     if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
-    with gzip.open(data_path(f"chess_mate{depth}.csv.gz"), "rt", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
-    return make_positions(*([row[name] for row in rows] for name in ("fen", "move", "line", "source")))
+        raise ValueError(f"unknown split {short(split)}: expected one of {', '.join(SPLITS)}")
+    path, names = data_path(f"chess_mate{depth}.csv.gz"), ("fen", "move", "line", "source", "split")
+    rows = [row for row in read_table(path, [[name] for name in names]) if row["split"] == split]
+    try:
+        return make_positions(*([row[name] for row in rows] for name in names[:4]))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def planes(boards: Tensor) -> Tensor:
     """Normalized boards (batch, 64) -> inputs (batch, 64, 12): one plane for each kind of piece, the own ones first."""
-    return F.one_hot(boards.long(), 13)[..., 1:].float()
+    return F.one_hot(integers("boards", boards, 0, 12), 13)[..., 1:].float()
 
 
 def move_mask(targets: Tensor) -> Tensor:
@@ -164,15 +179,17 @@ def rules() -> Any:
 def read_fen(text: str) -> chess.Board:
     """The board of a FEN. ValueError, in one line, for anything that is not a legal position with a legal move."""
     chess = rules()
-    text = text.strip()
+    text = " ".join(plain_text(text).split())
     if not text:
         raise ValueError("an empty line is no chess position: expected a FEN")
+    if text.count(" ") == 0 and text.count("/") == 7:
+        raise ValueError(f"not a FEN: {short(text)} does not say who is to move: expected w or b after the board")
     try:
         board = chess.Board(text)
+        if board.status() & chess.STATUS_BAD_CASTLING_RIGHTS:  # king and rook may stand elsewhere, in Chess960
+            board = min(board, chess.Board(text, chess960=True), key=chess.Board.status)
     except (ValueError, IndexError, OverflowError) as error:
-        raise ValueError(f"not a FEN: {error}") from error
-    if len(text.split()) < 2:
-        raise ValueError(f"not a FEN: {text!r} does not say who is to move: expected w or b after the board")
+        raise ValueError(f"not a FEN: {brief(error)}") from error
     status = board.status()
     faults = [words for name, words in FAULTS.items() if status & getattr(chess, f"STATUS_{name}")]
     if faults:  # an empty board is nothing else
@@ -212,7 +229,7 @@ def move_probabilities(fen: str, logits: Tensor) -> tuple[dict[str, float], floa
     move's odds are those of its two squares multiplied, and legality is not defined (nan).
     """
     board = read_fen(fen)
-    turn = int(normalize(*read_boards([fen]))[1][0])
+    turn = int(normalize(*read_boards([board.fen()]))[1][0])
     if logits.shape == (2, 64):
         from_score, to_score = logits.double().log_softmax(-1)
     else:
@@ -245,32 +262,22 @@ def score_moves(positions: Positions, logits: Tensor) -> dict[str, Tensor]:
 # ---- positions of your own ----
 
 
-def text_opener(path: Path) -> tuple[Callable[..., IO[str]], tuple[type[Exception], ...]]:
-    """What opens a text file, plain or compressed with gzip or Zstandard, and the errors of a damaged one."""
-    if path.suffix == ".zst":
-        try:
-            import zstandard
-        except ImportError as error:
-            message = f'reading {path} needs the package zstandard: pip install "looped-lite[chess]"'
-            raise ImportError(message) from error
-        return zstandard.open, (zstandard.ZstdError,)
-    if path.suffix == ".gz":
-        return gzip.open, (gzip.BadGzipFile, EOFError, zlib.error)
-    return open, ()
-
-
-def read_puzzle(row: dict[str, str | None]) -> tuple[str, str, str]:
-    """A row of the Lichess puzzles -> FEN after the opponent's move, the solver's first move, and the rest of the solution."""
-    board, moves = read_fen(row["FEN"] or ""), (row["Moves"] or "").split()
-    if len(moves) < 2:
-        raise ValueError(f"Moves is {row['Moves']!r}: expected the opponent's move and the solver's answer")
-    played = [board.parse_uci(moves[0])]
-    board.push(played[0])
-    fen = board.fen()
-    read_fen(fen)  # the solver has a legal move
-    for move in moves[1:]:
-        board.push(board.parse_uci(move))
-    return fen, moves[1], " ".join(moves[2:])
+def read_puzzle(fen: str, moves: str) -> tuple[str, str, str]:
+    """A position and moves of a Lichess puzzle -> FEN after the opponent's move, the solver's first move, and the rest of the solution."""
+    board, words = read_fen(fen), moves.split()
+    if len(words) < 2:
+        raise ValueError(f"Moves is {short(moves)}: expected the opponent's move and the solver's answer")
+    played = []
+    for place, word in enumerate(words):
+        move = board.parse_uci(word)  # also a castling move that is written king takes rook
+        if not move:
+            raise ValueError(f"{short(word)} is no move: expected squares from and to, such as e7e8q")
+        board.push(move)
+        played.append(move.uci())
+        if place == 0:
+            after = board.fen()
+            read_fen(after)  # the solver has a legal move
+    return after, played[1], " ".join(played[2:])
 
 
 def read_lichess(
@@ -283,35 +290,22 @@ def read_lichess(
     first move. ``theme`` keeps only rows with that theme, such as ``mateIn1``; ``limit`` stops after so many kept rows.
     Raises ValueError, with the line, for a malformed row.
     """
-    path = Path(path)
-    kept: dict[str, list[tuple[str, str, str, float]]] = {"easy": [], "hard": []}
-    wanted = {"FEN", "Moves", "Rating"} | ({"Themes"} if theme else set())
-    reader = None
-    opener, damage = text_opener(path)
-    try:
-        with opener(path, "rt", newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = wanted - set(reader.fieldnames or ())
-            if missing:
-                raise ValueError(f"lacks the columns {', '.join(sorted(missing))}: it has {reader.fieldnames}")
-            for row in reader:
-                if theme and theme not in (row["Themes"] or "").split():
-                    continue
-                rating = float(row["Rating"] or "")
-                if not rating <= 2000:  # also refuses nan
-                    if rating != rating:
-                        raise ValueError("Rating is not a number")
-                    continue
-                kept["easy" if rating <= 1600 else "hard"].append((*read_puzzle(row), rating))
-                if limit is not None and sum(map(len, kept.values())) >= limit:
-                    break
-    except (ValueError, csv.Error, *damage) as error:
-        place = f", line {reader.line_num}" if reader is not None and reader.line_num > 1 else ""
-        raise ValueError(f"{path}{place}: {error}") from error
-    if not any(kept.values()):
+    limit = None if limit is None else whole("limit", limit, 1)
+    rules()
+    wanted = [["FEN"], ["Moves"], ["Rating"], *[["Themes"]] * bool(theme)]
+
+    def read(row: dict[str, str]) -> tuple[str, str, str, float] | None:
+        if theme and theme.lower() not in row["Themes"].lower().split():
+            return None
+        rating = finite(row, "Rating")
+        return (*read_puzzle(row["FEN"], row["Moves"]), rating) if rating <= 2000 else None
+
+    kept = list(islice(read_table(path, wanted, read), limit))
+    if not kept:
         raise ValueError(f"{path} has no puzzles rated up to 2000{f' with the theme {theme}' if theme else ''}")
     split = {}
-    for name, rows in kept.items():
+    for name in ("easy", "hard"):
+        rows = [row for row in kept if (row[3] <= 1600) == (name == "easy")]
         fens, moves, lines, ratings = zip(*rows, strict=True) if rows else ((), (), (), ())
         split[name] = make_positions(fens, moves, lines, ["lichess"] * len(fens)), torch.tensor(ratings)
     return split
@@ -350,9 +344,14 @@ class Chess(Task):
     board = "looped_lite.boards.chess:draw"
 
     def __post_init__(self) -> None:
-        if not self.depths or list(self.depths) != sorted(set(self.depths) & set(DEPTHS)):
+        depths = integers("depths", self.depths, 1, 4, axes=1).tolist()
+        if not depths or depths != sorted(set(depths)):
             raise ValueError(f"depths must be some of 1, 2, 3 and 4 in ascending order, got {short(self.depths)}")
-        if not self.sources or not set(self.sources) <= set(SOURCES):
+        if (
+            not isinstance(self.sources, (list, tuple))
+            or not self.sources
+            or not all(s in SOURCES for s in self.sources)
+        ):
             raise ValueError(f"sources must be some of {', '.join(SOURCES)}, got {short(self.sources)}")
         if self.attention not in ("pieces", "full"):
             raise ValueError(f"unknown attention {short(self.attention)}: expected pieces or full")
@@ -362,7 +361,7 @@ class Chess(Task):
             raise ValueError(f"unknown target {short(self.target)}: expected squares or mask")
         if not isinstance(self.curriculum, bool):
             raise ValueError(f"curriculum must be true or false, got {short(self.curriculum)}")
-        object.__setattr__(self, "depths", tuple(map(int, self.depths)))
+        object.__setattr__(self, "depths", tuple(depths))
         object.__setattr__(self, "sources", tuple(self.sources))
         keep(self, number, 0, 1, "mirrored")
         keep(self, whole, 1, 10**6, "most_loops")
@@ -377,10 +376,12 @@ class Chess(Task):
 
     def tensors(self, boards: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Normalized boards (batch, 64) and squares (batch, 2) -> inputs (batch, 64, 12) and targets (batch, 2), or (batch, 64) for the mask."""
+        boards, targets = integers("boards", boards, 0, 12, axes=2), integers("targets", targets, 0, 63, axes=2)
         return planes(boards), targets if self.target == "squares" else move_mask(targets)
 
     def batch(self, size: int, level: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random training positions of all depths up to ``level`` and all sources."""
+        size, level = batch_size(size, 64, self.features, generator), whole("level", level, self.depths[0], 4)
         groups = training_groups(tuple(depth for depth in self.depths if depth <= level), self.sources)
         if self.shares == "groups":
             group = torch.randint(len(groups), (size,), generator=generator)

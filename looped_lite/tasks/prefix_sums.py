@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import keep, number, short, whole
+from ..checks import batch_size, integers, keep, number, plain_text, short, whole
 from . import IGNORE, Task, TestSet
 
 BOS = 2
@@ -22,12 +22,24 @@ BOS = 2
 
 def one_hot(bits: Tensor) -> Tensor:
     """Bits (batch, length) -> inputs (batch, 1 + length, 3): one-hot over {0, 1, BOS}, the BOS cell first."""
-    return F.one_hot(F.pad(bits, (1, 0), value=BOS), 3).float()
+    return F.one_hot(F.pad(integers("bits", bits, 0, 1), (1, 0), value=BOS), 3).float()
 
 
 def prefix_sums(bits: Tensor) -> Tensor:
     """Running parity along the last axis: (..., length) -> (..., length)."""
     return bits.cumsum(-1) % 2
+
+
+def read_bits(text: str) -> list[int]:
+    """Bits as people write them: spaces, line breaks, underscores and a leading 0b do not count. ValueError for anything else."""
+    bits = "".join(plain_text(text).split()).replace("_", "")
+    bits = bits[2:] if bits[:2] in ("0b", "0B") else bits
+    if not bits:
+        raise ValueError("an empty string has no prefix sums: expected bits such as 0110")
+    for place, character in enumerate(bits, start=1):
+        if character not in "01":
+            raise ValueError(f"character {place} of {short(bits)} is {short(character)}: expected only 0 and 1")
+    return [int(bit) for bit in bits]
 
 
 def random_bits(size: int, length: int, generator: torch.Generator) -> Tensor:
@@ -91,10 +103,13 @@ class PrefixSums(Task):
 
     def tensors(self, bits: Tensor) -> tuple[Tensor, Tensor]:
         """Strings of bits (batch, length) -> inputs (batch, 1 + length, 3), targets (batch, 1 + length)."""
+        bits = integers("bits", bits, 0, 1, axes=2)
         return one_hot(bits), F.pad(prefix_sums(bits), (1, 0), value=IGNORE)
 
     def batch(self, size: int, level: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``size`` training strings of ``level`` bits: inputs (size, 1 + level, 3), targets (size, 1 + level)."""
+        level = whole("the length of a string", level, 1, 10**6)
+        size = batch_size(size, level + 1, self.features, generator)
         first, second = round(size * self.uniform), round(size * (self.uniform + self.biased))
         kinds = ((random_bits, first), (biased_bits, second - first), (switching_bits, size - second))
         return self.tensors(torch.cat([draw(count, level, generator) for draw, count in kinds if count]))
@@ -115,12 +130,7 @@ class PrefixSums(Task):
         return {"window": self.window}
 
     def encode(self, text: str) -> Tensor:
-        if not text:
-            raise ValueError("an empty string has no prefix sums: expected bits such as 0110")
-        for place, character in enumerate(text, start=1):
-            if character not in "01":
-                raise ValueError(f"character {place} of {short(text)} is {character!r}: expected only 0 and 1")
-        return one_hot(torch.tensor([[int(character) for character in text]]))
+        return one_hot(torch.tensor([read_bits(text)]))
 
     def decode(self, text: str, logits: Tensor) -> dict[str, Any]:
         return {"answer": "".join(str(bit) for bit in logits[1:].argmax(-1).tolist())}
@@ -134,5 +144,6 @@ class PrefixSums(Task):
     def test_sets(self, size: int, levels: Iterable[int] | None, generator: torch.Generator) -> Iterator[TestSet]:
         """Random strings, of the usual lengths or of those that you name."""
         for bits in (32, 64, 128, 256, 512) if levels is None else levels:
-            strings = random_bits(size, whole("the length of a string", bits, 1, 10**6), generator)
-            yield f"{bits} bits", *self.tensors(strings), [int(bits), 2 * int(bits)]
+            bits = whole("the length of a string", bits, 1, 10**6)
+            strings = random_bits(batch_size(size, bits + 1, self.features, generator), bits, generator)
+            yield f"{bits} bits", *self.tensors(strings), [bits, 2 * bits]

@@ -5,9 +5,6 @@ Puzzles, their solver and their symmetries are in `sudoku_puzzles`; here they be
 
 from __future__ import annotations
 
-import csv
-import gzip
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,12 +16,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import keep, number, short, whole
+from ..checks import batch_size, integers, keep, number, short, whole
 from ..paths import data_path
+from ..tables import finite, read_table
 from . import IGNORE, Task, TestSet
-from .sudoku_puzzles import Box, apply_symmetry, clash_messages, is_valid_solution, parse, random_symmetry, show, solve
+from .sudoku_puzzles import (
+    Box,
+    apply_symmetry,
+    clash_messages,
+    is_valid_solution,
+    lay_out,
+    parse,
+    random_symmetry,
+    show,
+    side_of,
+    solve,
+)
 
 SPLITS = ("train", "validation", "test", "hard_validation", "hard", "extreme")
+# the columns of a CSV of puzzles, each by the names that it has in the files that people have
+COLUMNS = (("puzzle", "question", "quizzes", "quiz"), ("solution", "answer", "solutions"), ("rating",))
 MOST_GUESSES = 20_000  # some seconds; the hardest shipped puzzle takes 92
 
 
@@ -32,73 +43,81 @@ MOST_GUESSES = 20_000  # some seconds; the hardest shipped puzzle takes 92
 def load_puzzles(box: Box, split: str) -> tuple[Tensor, Tensor, Tensor]:
     """The shipped puzzles of one split: puzzles and solutions (count, cells), digits with 0 for empty, and guesses (count,).
 
-    ``box`` is (2, 3) for 6x6 or (3, 3) for 9x9; see data/README.md for the splits.
+    ``box`` is (2, 3) for 6x6 or (3, 3) for 9x9; see data/README.md for the splits. ValueError for a damaged file, OSError for a missing one.
     """
     if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
-    side = box[0] * box[1]
-    path = data_path(f"sudoku_{side}x{side}.csv.gz")
-    if not path.exists():
-        raise ValueError(f"no shipped puzzles for boxes of {box[0]}x{box[1]}: expected (2, 3) or (3, 3)")
-    with gzip.open(path, "rt", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == split]
-    puzzles, solutions = (
-        torch.tensor([[0 if c == "." else int(c) for c in row[name]] for row in rows])
-        for name in ("puzzle", "solution")
+        raise ValueError(f"unknown split {short(split)}: expected one of {', '.join(SPLITS)}")
+    if box not in ((2, 3), (3, 3)):
+        raise ValueError(f"no shipped puzzles for boxes of {'x'.join(map(str, box))}: expected (2, 3) or (3, 3)")
+    path = data_path(f"sudoku_{side_of(box)}x{side_of(box)}.csv.gz")
+
+    def read(row: dict[str, str]) -> tuple[bytes, bytes, float] | None:
+        if row["split"] == split:
+            return bytes(parse(row["puzzle"], box)), bytes(parse(row["solution"], box)), finite(row, "guesses")
+
+    puzzles, solutions, guesses = together(
+        path, read_table(path, [["puzzle"], ["solution"], ["guesses"], ["split"]], read)
     )
-    return puzzles, solutions, torch.tensor([float(row["guesses"]) for row in rows])
+    return puzzles, solutions, guesses.float()
 
 
-def read_sudoku_extreme(path: str | Path, quantile: float = 0.8) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+def together(path: Path, rows: Iterable[tuple[bytes, bytes, float]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows of puzzle, solution and a number -> tensors (count, cells), (count, cells) and, in double precision, (count,)."""
+    rows = list(rows)
+    if not rows:
+        raise ValueError(f"{path} has no puzzles of this kind below its header")
+    *grids, numbers = zip(*rows, strict=True)
+    bytewise = (torch.frombuffer(bytearray(b"".join(part)), dtype=torch.uint8) for part in grids)
+    return *(part.view(len(rows), -1).long() for part in bytewise), torch.tensor(numbers, dtype=torch.float64)
+
+
+def read_row(row: dict[str, str], box: Box, unique: bool) -> tuple[bytes, bytes, float]:
+    """A row of a CSV of puzzles -> puzzle, solution, and the rating, 0 if there is none. ValueError if they do not belong together."""
+    puzzle, solution = parse(row["puzzle"], box), parse(row["solution"], box)
+    if not is_valid_solution(solution, puzzle, box):
+        raise ValueError("the answer does not solve the question")
+    if unique and len(solve(puzzle, box, most_guesses=MOST_GUESSES)[0]) > 1:
+        raise ValueError("this puzzle has several solutions: expected exactly one")
+    return bytes(puzzle), bytes(solution), finite(row, "rating") if "rating" in row else 0.0
+
+
+def read_puzzles(path: str | Path, box: Box = (3, 3), unique: bool = False) -> tuple[Tensor, Tensor]:
+    """Your own CSV of puzzles, plain, ``.gz`` or ``.zst``: puzzles and solutions (count, cells).
+
+    The columns may be called puzzle and solution, question and answer, or quizzes and solutions. ``unique`` also looks for a second solution of
+    each puzzle, which takes about a millisecond each. Raises ValueError, with the line, for a malformed row.
+    """
+    return together(Path(path), read_table(path, COLUMNS[:2], lambda row: read_row(row, box, unique)))[:2]
+
+
+def read_sudoku_extreme(
+    path: str | Path, quantile: float = 0.8, unique: bool = False
+) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """Your own copy of the public Sudoku-Extreme CSV (columns source, question, answer, rating), split as in the paper.
 
     Returns ``{"easy": ..., "hard": ...}``, each puzzles and solutions (count, 81) and ratings (count,): easy is rated below the
-    ``quantile`` of all ratings, hard is the rest. Plain or gzipped. Raises ValueError, with the line, for a malformed row.
+    ``quantile`` of all ratings, hard is the rest. Equal ratings are not torn apart: those at the quantile are hard, however many
+    they are, and where all are equal nothing is easy. For the rest as `read_puzzles`.
     """
-    path = Path(path)
-    wanted = {"question", "answer", "rating"}
-    puzzles, solutions, ratings = [], [], []
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = wanted - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path} lacks the columns {', '.join(sorted(missing))}: it has {reader.fieldnames}")
-        for row in reader:
-            try:
-                puzzle, solution, rating = (
-                    parse(row["question"] or ""),
-                    parse(row["answer"] or ""),
-                    float(row["rating"] or ""),
-                )
-                if not is_valid_solution(solution, puzzle):
-                    raise ValueError("the answer does not solve the question")
-            except ValueError as error:
-                raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-            puzzles.append(puzzle)
-            solutions.append(solution)
-            ratings.append(rating)
-    if not puzzles:
-        raise ValueError(f"{path} has no puzzles below its header")
-    rated = torch.tensor(ratings)
-    easy = rated < torch.quantile(rated.double(), quantile)
-    both = torch.tensor(puzzles), torch.tensor(solutions), rated
-    return {name: tuple(part[chosen] for part in both) for name, chosen in (("easy", easy), ("hard", ~easy))}
+    quantile = number("quantile", quantile, 0, 1)
+    *both, rated = together(Path(path), read_table(path, COLUMNS, lambda row: read_row(row, (3, 3), unique)))
+    easy = rated < float(np.quantile(rated.numpy(), quantile))
+    parts = (*both, rated.float())
+    return {name: tuple(part[chosen] for part in parts) for name, chosen in (("easy", easy), ("hard", ~easy))}
 
 
 def box_of(text: str) -> Box:
-    """The box shape of a puzzle from its number of characters: 16, 36 or 81."""
-    boxes = {16: (2, 2), 36: (2, 3), 81: (3, 3)}
-    count = len(re.sub(r"\s", "", text))
-    if count not in boxes:
-        raise ValueError(
-            f"a puzzle of {count} characters: expected 36 (6x6) or 81 (9x9), dots or zeros for empty cells"
-        )
-    return boxes[count]
+    """The box shape of a puzzle from its number of cells: 16, 36 or 81."""
+    for box in ((2, 2), (2, 3), (3, 3)):
+        if sum(map(len, lay_out(text, side_of(box)))) == side_of(box) ** 2:
+            return box
+    count = sum(map(len, lay_out(text, 9)))
+    raise ValueError(f"a puzzle of {count} characters: expected 36 (6x6) or 81 (9x9), dots or zeros for empty cells")
 
 
 def one_hot(grids: Tensor, side: int) -> Tensor:
     """Grids (batch, cells), 0 for empty -> inputs (batch, cells, 1 + side)."""
-    return F.one_hot(grids, side + 1).float()
+    return F.one_hot(integers("grids", grids, 0, side), side + 1).float()
 
 
 def unit_masks(box: Box) -> Tensor:
@@ -142,11 +161,11 @@ class Sudoku(Task):
     board = "looped_lite.boards.sudoku:draw"
 
     def __post_init__(self) -> None:
-        if len(self.box) != 2 or not all(whole("a side of a box", size, 2, 5) for size in self.box):
+        if not isinstance(self.box, (list, tuple, np.ndarray)) or len(self.box) != 2:
             raise ValueError(f"box must be rows and columns of one box, such as (3, 3), got {short(self.box)}")
+        object.__setattr__(self, "box", tuple(whole("a side of a box", size, 2, 5) for size in self.box))
         if self.attention not in ("units", "full"):
             raise ValueError(f"unknown attention {short(self.attention)}: expected units or full")
-        object.__setattr__(self, "box", tuple(map(int, self.box)))
         keep(self, number, 0, 1, "first_level", "last_level")
         keep(self, number, 1e-6, 1, "stride")
         keep(self, whole, 1, 10**6, "most_loops")
@@ -169,10 +188,13 @@ class Sudoku(Task):
 
     def tensors(self, puzzles: Tensor, solutions: Tensor) -> tuple[Tensor, Tensor]:
         """Puzzles and solutions (batch, cells) -> inputs (batch, cells, 1 + side), targets (batch, cells) from 0; a given is not scored."""
+        puzzles = integers("puzzles", puzzles, 0, self.side, axes=2)
+        solutions = integers("solutions", solutions, 1, self.side, axes=2)
         return one_hot(puzzles, self.side), (solutions - 1).masked_fill(puzzles > 0, IGNORE)
 
     def batch(self, size: int, level: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random training puzzles under random symmetries, with extra givens."""
+        size, level = batch_size(size, self.side**2, self.features, generator), number("level", level, 0, 1)
         puzzles, solutions, _ = load_puzzles(self.box, "train")
         chosen = torch.randint(len(puzzles), (size,), generator=generator)
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
@@ -219,7 +241,7 @@ class Sudoku(Task):
         grid = parse(text, self.box)
         clashes = clash_messages(grid, self.box)
         if clashes:
-            raise ValueError("; ".join(clashes))
+            raise ValueError("; ".join(clashes[:3] + [f"and {len(clashes) - 3} more"] * (len(clashes) > 3)))
         solutions, _ = solve(grid, self.box, most_guesses=MOST_GUESSES)
         if not solutions:
             raise ValueError("this puzzle has no solution, though no two givens clash")
@@ -251,7 +273,7 @@ class Sudoku(Task):
         return 1024
 
     def default_model(self, text: str) -> str:
-        side = box_of(text)[0] * box_of(text)[1]
+        side = side_of(box_of(text))
         if side == 4:
             raise ValueError("4x4 sudokus have no model: expected 36 characters (6x6) or 81 (9x9)")
         return f"sudoku-{side}x{side}"

@@ -12,33 +12,77 @@ and one AND then work on all cells and all digits at once, which is what makes p
 """
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import permutations, product
+from typing import Any
 
 import numpy as np
 
+from ..checks import integers, plain_text, short, whole
+
 Box = tuple[int, int]
+DIGITS = dict.fromkeys(".0-_*", 0) | {str(digit): digit for digit in range(1, 10)}
+BORDERS = re.compile(r"[\s|+=:',\[\]\u2500-\u257f]+")
+DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
 
 
 # ---------------------------------------------------------------- text and rules
 
 
+def side_of(box: Box) -> int:
+    """Rows of a grid with such boxes. ValueError for what is no box."""
+    if not isinstance(box, Sequence) or len(box) != 2:
+        raise ValueError(f"box must be rows and columns of one box, such as (3, 3), got {short(box)}")
+    return whole("a side of a box", box[0], 1, 5) * whole("a side of a box", box[1], 1, 5)
+
+
+def lay_out(text: str, side: int) -> list[str]:
+    """The rows of a grid as people write it, one string a line, without spaces and borders.
+
+    White space, ``| + = : ' , [ ]`` and box-drawing lines are borders. Empty cells are ``. 0 _ *`` and dashes of any length. Lines of nothing
+    but dashes, ``_ * .`` and borders, other than dots alone, are rulers or rows of empty cells: rulers, if the other lines hold a whole
+    grid; else each is a row if it has exactly ``side`` marks (or the grid's, for a grid on one line) and no ``+``, and a ruler if not.
+    """
+    lines = plain_text(text).translate(DASHES).splitlines()
+    rows = [BORDERS.sub("", line) for line in lines]
+    blank = [set(row) <= set("-_*.") and set(row) != {"."} for row in rows]
+    whole_grid = sum(len(row) for row, alone in zip(rows, blank, strict=True) if not alone) >= side * side
+    return [
+        row
+        for line, row, alone in zip(lines, rows, blank, strict=True)
+        if row and (not alone or (not whole_grid and len(row) in (side, side * side) and "+" not in line))
+    ]
+
+
 def parse(text: str, box: Box = (3, 3)) -> list[int]:
-    """Reads a grid such as "53..7...." ('.' or '0' for empty, white space ignored); says what is wrong otherwise."""
-    side = box[0] * box[1]
-    characters = "".join(text.split())
+    """Reads a grid such as "53..7....", on one line or several, with borders or without: see `lay_out`. Says what is wrong otherwise."""
+    side = side_of(box)
+    if side > 9:
+        raise ValueError(f"a {side}x{side} sudoku cannot be written with one digit a cell: expected at most 9x9")
+    rows = lay_out(text, side)
+    characters = "".join(rows)
     if len(characters) != side * side:
-        raise ValueError(f"a {side}x{side} sudoku has {side * side} characters, this one has {len(characters)}")
-    grid = []
-    for place, character in enumerate(characters):
-        where = f"row {place // side + 1}, column {place % side + 1}"
-        if character not in ".0123456789":
-            raise ValueError(f"{where}: {character!r} is neither a digit nor '.' or '0' for an empty cell")
-        digit = 0 if character == "." else int(character)
-        if digit > side:
-            raise ValueError(f"{where}: {digit} is too large for a {side}x{side} sudoku (digits 1 to {side})")
-        grid.append(digit)
+        message = f"a {side}x{side} sudoku has {side * side} characters, this one has {len(characters)}"
+        odd = next((place for place, row in enumerate(rows) if len(row) != side), None) if len(rows) > 1 else None
+        raise ValueError(message if odd is None else f"{message}: row {odd + 1} has {len(rows[odd])}")
+    grid = [DIGITS.get(character, 10) for character in characters]
+    if max(grid) > side:
+        place = next(place for place, digit in enumerate(grid) if digit > side)
+        where, found = f"row {place // side + 1}, column {place % side + 1}", short(characters[place])
+        if grid[place] == 10:
+            raise ValueError(f"{where}: {found} is neither a digit nor '.' or '0' for an empty cell")
+        raise ValueError(f"{where}: {grid[place]} is too large for a {side}x{side} sudoku (digits 1 to {side})")
+    return grid
+
+
+def digits_of(grid: Any, box: Box) -> list[int]:
+    """A grid as a list of plain ints, be it a sequence, an array or a tensor. ValueError if it has not ``side * side`` digits."""
+    side = side_of(box)
+    grid = integers("a grid", grid, 0, side, axes=1).tolist()
+    if len(grid) != side * side:
+        raise ValueError(f"a {side}x{side} grid has {side * side} cells, this one has {len(grid)}")
     return grid
 
 
@@ -50,7 +94,7 @@ def show(grid: Iterable[int]) -> str:
 @cache
 def units(box: Box) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """(name, cells) of every row, column and box: ("row 1", (0, 1, ...)), ..., 3 * side of them."""
-    (box_rows, box_cols), side = box, box[0] * box[1]
+    (box_rows, box_cols), side = box, side_of(box)
     every = range(side)
     rows = [(f"row {r + 1}", tuple(r * side + k for k in every)) for r in every]
     columns = [(f"column {c + 1}", tuple(k * side + c for k in every)) for c in every]
@@ -64,7 +108,7 @@ def units(box: Box) -> tuple[tuple[str, tuple[int, ...]], ...]:
 
 def clashes(grid: Sequence[int], box: Box = (3, 3)) -> list[tuple[str, int, tuple[int, ...]]]:
     """Every broken rule as (unit name, digit, the cells that hold it): empty if the digits so far break no rule."""
-    found = []
+    grid, found = digits_of(grid, box), []
     for name, cells in units(box):
         for digit in range(1, box[0] * box[1] + 1):
             holders = tuple(cell for cell in cells if grid[cell] == digit)
@@ -91,12 +135,12 @@ def clash_messages(grid: Sequence[int], box: Box = (3, 3)) -> list[str]:
 
 def is_valid_solution(grid: Sequence[int], givens: Sequence[int], box: Box = (3, 3)) -> bool:
     """True if the grid is full, breaks no rule and changes no given."""
-    side = box[0] * box[1]
-    if len(grid) != side * side or len(givens) != side * side:
+    try:
+        grid, givens = digits_of(grid, box), digits_of(givens, box)
+    except ValueError:
         return False
-    if not all(1 <= digit <= side for digit in grid):
-        return False
-    return all(given in (0, digit) for digit, given in zip(grid, givens, strict=True)) and not clashes(grid, box)
+    kept = all(given in (0, digit) for digit, given in zip(grid, givens, strict=True))
+    return kept and all({grid[cell] for cell in cells} == set(range(1, side_of(box) + 1)) for _, cells in units(box))
 
 
 # ---------------------------------------------------------------- solver
@@ -231,6 +275,7 @@ def _grid(options: int, box: Box) -> list[int]:
 
 def _start(grid: Sequence[int], box: Box) -> tuple[int, int]:
     """The (options, placed) integers of the grid's digits."""
+    grid = digits_of(grid, box)  # plain ints: numpy's would overflow in shifts
     cells = len(grid)
     return _options([(digit - 1) * cells + cell for cell, digit in enumerate(grid) if digit], box)
 
@@ -249,6 +294,7 @@ def solve(
 
     A contradiction that shows late can take minutes to prove. Raises ValueError after `most_guesses`, if given.
     """
+    limit = whole("limit", limit, 1, 10**9)
     solutions, guesses = _search(*_start(grid, box), box, limit, hidden, most_guesses=most_guesses)
     return [_grid(solution, box) for solution in solutions], guesses
 
