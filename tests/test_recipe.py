@@ -215,7 +215,7 @@ def test_tasks_by_name_and_back():
     assert kind_of(PrefixSums()) == "prefix-sums"
     with pytest.raises(ValueError, match="task prefix-sums has no setting 'colour': expected some of first_level, "):
         get_task("prefix-sums", colour=3)
-    with pytest.raises(ValueError, match=r"task sudoku cannot be made with {'box': 3}"):
+    with pytest.raises(ValueError, match=r"box must be rows and columns of one box, such as \(3, 3\), got 3"):
         get_task("sudoku", box=3)
 
 
