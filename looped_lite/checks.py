@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import unicodedata
 from collections.abc import Callable
@@ -31,8 +30,8 @@ def number(name: str, value: Any, low: float, high: float, kind: str = "a number
     """``value`` if it is a number from ``low`` to ``high`` (numpy's and torch's, of one element, too); ValueError otherwise."""
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         value = value.item()
-    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-    if not fits or not math.isfinite(value) or (kind == "a whole number" and value != int(value)):
+    fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high  # nan is not
+    if not fits or (kind == "a whole number" and value != int(value)):
         raise ValueError(f"{name} must be {kind} from {low:,} to {high:,}, got {short(value)}")
     return value
 

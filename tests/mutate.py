@@ -7,14 +7,17 @@ nobody has explained (see tests/README.md), or if its piece of source is no long
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+import pytest
+import torch  # noqa: F401 (each mutant runs in a fork of this process, which has the slow imports behind it)
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = "looped_lite"
@@ -75,9 +78,8 @@ MUTANTS: dict[str, tuple[str, list[Mutant]]] = {
         M("settle of all steps refused", "self.settle > self.steps", "self.settle >= self.steps"),
     ]),
     "checks": ("recipe", [
-        M("infinity is a number", "if not fits or not math.isfinite(value) or", "if not fits or"),
         M("true is a number", "and not isinstance(value, bool)", ""),
-        M("halves are whole", 'if not fits or not math.isfinite(value) or (kind == "a whole number" and value != int(value)):', "if not fits or not math.isfinite(value):"),
+        M("halves are whole", 'if not fits or (kind == "a whole number" and value != int(value)):', "if not fits:"),
         M("low ends are out", "low <= value <= high", "low < value <= high"),
         M("settings stay what they were", "kind(check(name, getattr(setting_of, name), low, high))", "check(name, getattr(setting_of, name), low, high)"),
     ]),
@@ -105,7 +107,7 @@ MUTANTS: dict[str, tuple[str, list[Mutant]]] = {
         M("always one loop with gradient", "k = int(torch.randint(1, most - n + 1, (), generator=generator))\n    return", "k = 1 + 0 * int(torch.randint(1, most - n + 1, (), generator=generator))\n    return"),
         M("never without gradient", "n = int(torch.randint(0, most, (), generator=generator))", "n = 0 * int(torch.randint(0, most, (), generator=generator))"),
         M("gradient through all loops", "    with torch.no_grad():\n        for _ in range(n):", "    with torch.enable_grad():\n        for _ in range(n):"),
-        M("half precision with stale weights", "cache_enabled=False", "cache_enabled=True"),
+        M("half precision with stale weights", "cache_enabled=False", "cache_enabled=True", "PyTorch 2.13 keeps no copy of a weight made without gradient; older ones did"),
         M("right once leaves the pool", 'leaves = (right & pool["right"][rows])', "leaves = right"),
         M("a loop over the horizon", "(age >= recipe.horizon)", "(age > recipe.horizon)"),
         M("old instances from noise", "noisy = fresh & (", "noisy = ("),
@@ -233,25 +235,37 @@ def copy_of_checkout(folder: Path) -> None:
     (folder / "data").symlink_to(ROOT / "data")
 
 
+def run_tests(folder: Path, tests: str) -> None:
+    """What a child does: the tests in ``folder``, with nothing of the package imported before."""
+    sys.path.insert(0, str(folder))
+    os.chdir(folder)
+    os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.dont_write_bytecode = True
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+    words = ["-x", "-q", "-p", "no:cacheprovider", *(f"tests/test_{name}.py" for name in tests.split())]
+    sys.exit(int(pytest.main(words)))
+
+
 def killed(folder: Path, tests: str) -> bool:
     """Do the tests fail in ``folder``? A mutant that makes them run for ten minutes counts as seen."""
-    files = [f"tests/test_{name}.py" for name in tests.split()]
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *files]
-    env = os.environ | {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    try:
-        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, check=False, timeout=600)
-    except subprocess.TimeoutExpired:
+    child = multiprocessing.get_context("fork").Process(target=run_tests, args=(folder, tests))
+    child.start()
+    child.join(600)
+    if child.is_alive():
+        child.kill()
         return True
-    if done.returncode not in (0, 1):
-        raise SystemExit(
-            f"pytest ended with {done.returncode}:\n{done.stdout.decode()[-2000:]}{done.stderr.decode()[-2000:]}"
-        )
-    return done.returncode == 1
+    if child.exitcode not in (0, 1, 2):  # 2: the mutant cannot even be imported
+        raise SystemExit(f"pytest ended with {child.exitcode}")
+    return child.exitcode != 0
 
 
 def main(words: list[str]) -> int:
     counts = {"killed": 0, "survived": 0, "equivalent": 0, "stale": 0}
     for file, (tests, mutants) in MUTANTS.items():
+        if words and not any(word in f"{file}: {mutant.name}" for mutant in mutants for word in words):
+            continue
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             copy_of_checkout(folder)

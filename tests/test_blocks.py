@@ -244,6 +244,7 @@ def test_gru_gate_stays_between():
     for _ in range(50):
         z = gate(z, 100 * random(3, 5, 8))
         assert z.abs().max() <= 1
+    assert gate.gate.bias.eq(-1).all()  # begins by changing the state slowly
     gate.gate.bias.data.fill_(-100.0)  # closed: nothing passes
     assert torch.equal(gate(z, random(3, 5, 8)), z)
     gate.gate.bias.data.fill_(100.0)  # open: the candidate alone

@@ -87,6 +87,7 @@ def test_a_loop_of_some_instances_is_that_of_all_and_loops_join(recall):
             torch.testing.assert_close(part(z[rows]), whole[rows])
         joined = join([loop[[2, 0]], model.loop(x[3:]), loop[[1]]])
         torch.testing.assert_close(joined(z[[2, 0, 3, 1]]), whole[[2, 0, 3, 1]])
+        torch.testing.assert_close(joined.h, loop.h[[2, 0, 3, 1]])
     assert [part is None for part in joined.recalled] == [recall == "none"] * 2
 
 

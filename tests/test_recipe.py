@@ -44,6 +44,10 @@ class Ones(PrefixSums):
 
     name = "ones"
 
+    def __post_init__(self):
+        super().__post_init__()
+        assert len(self.shape)  # a TypeError for what has none
+
 
 def test_a_recipe_is_everything_and_comes_back():
     assert OTHERS.keys() == {field.name for field in dataclasses.fields(Recipe)[1:]}, "a setting is not tested here"
@@ -215,7 +219,7 @@ def test_tasks_by_name_and_back():
     assert kind_of(PrefixSums()) == "prefix-sums"
     with pytest.raises(ValueError, match="task prefix-sums has no setting 'colour': expected some of first_level, "):
         get_task("prefix-sums", colour=3)
-    with pytest.raises(ValueError, match=r"task sudoku cannot be made with {'box': 3}"):
+    with pytest.raises(ValueError, match=r"box must be rows and columns of one box, such as \(3, 3\), got 3"):
         get_task("sudoku", box=3)
 
 
@@ -273,6 +277,7 @@ def test_a_broken_task_file_is_one_line(tmp_path, monkeypatch, text):
             norm="gru",
             lr=1.5e-3,
             clip=0.5,
+            weight_decay=0,
             seed=2**40,
             **TINY,
         ),

@@ -234,6 +234,14 @@ def test_trained_models_answer_the_same_in_any_order_and_batch(threads):
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_at_most_so_many_run_together_and_others_take_their_places(at_once):
+    model, sizes = toy(), []
+    model.blocks[0].register_forward_hook(lambda block, given, out: sizes.append(len(out)))
+    list(solve(model, [f"{kind}{number}" for kind in "sc" for number in range(9)], at_once=at_once))
+    assert max(sizes) == at_once and sum(size == at_once for size in sizes) > 0.6 * len(sizes)
+
+
 def test_instances_of_several_models_run_together():
     models = {"s": toy(), "r": toy(certifies=True)}
     found = list(solve(lambda text: models[text[0]], ["s1", "r1", "s22", "r3"]))

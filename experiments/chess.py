@@ -1,0 +1,136 @@
+"""Chess: recall and norm on mates in one and two, and the shipped models on every test set, with the rules."""
+
+from __future__ import annotations
+
+import torch
+
+from looped_lite.evaluation import accuracy_over_loops, logits_over_loops
+from looped_lite.model import LoopedTransformer
+from looped_lite.recipe import Recipe
+from looped_lite.tasks.chess import Chess, Positions, load_positions, score_moves, select
+
+from .grid import grid_jobs, variant_columns
+from .measures import how_it_ends, rho_Wz, stability
+from .sweep import Experiment, Job, Known, Row, shipped
+
+SETS = ((1, "random"), (1, "engine"), (2, "random"), (2, "engine"), (3, "engine"), (4, "engine"))
+LOOPS = (1, 2, 4, 8, 16, 32, 64, 128)
+BOTH = Chess(depths=(1, 2), mirrored=0.5, curriculum=False)
+TASKS = {  # by label: what is trained on
+    "": BOTH,
+    "mate1": Chess(depths=(1,), mirrored=0.5),
+    "short": Chess(depths=(1, 2), mirrored=0.5, curriculum=False, most_loops=4),
+}
+VARIANTS = (("internal", "post"), ("none", "post"), ("external", "post"), ("internal", "peri"))
+
+
+@torch.no_grad()
+def measure_loops(model: LoopedTransformer, job: Job, count: int = 300, seed: int = 1_000) -> list[Row]:
+    """How often both squares of the move are right, on ``count`` test positions of each depth and source: a row for each number of loops
+    from the input, and one for 64 loops from noise."""
+    generator, rows = torch.Generator().manual_seed(seed), []
+    for depth, source in SETS:
+        x, y = model.recipe.task.split(depth, "test", source, count)
+        for start, loops in (("input", list(LOOPS)), ("noise", [64])):
+            found = accuracy_over_loops(model, x, y, loops, start, generator, at_once=50)
+            asked = {"depth": depth, "source": source, "start": start}
+            rows += [{**asked, "loops": t, "count": len(x), "right": int(right.sum())} for t, right in found.items()]
+    return rows
+
+
+@torch.no_grad()
+def measure_grid(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
+    """Both squares right on validation positions (mates in one and two after 16 loops, by which rates are chosen); on test positions of
+    each depth, half of them from games of random moves where there are such, from the input, zeros and noise; and `stability`."""
+    task, generator, row = model.recipe.task, torch.Generator().manual_seed(1_000), {}
+    looped = task.most_loops > 1
+
+    def share(depth: int, split: str, loops: list[int], start: str = "input") -> dict[int, float]:
+        parts = [task.split(depth, split, source, count) for source in ("random", "engine") if (depth, source) in SETS]
+        found = [accuracy_over_loops(model, x, y, loops, start, generator, at_once=50) for x, y in parts]
+        return {t: sum(float(one[t].float().mean()) for one in found) / len(found) for t in loops}
+
+    first = 16 if looped else 1
+    row["validation"] = sum(share(depth, "validation", [first])[first] for depth in (1, 2)) / 2
+    for depth in (1, 2, 3):
+        found = share(depth, "test", [16, 64] if looped else [1])
+        row |= {f"mate{depth}_{t}": value for t, value in found.items()}
+    if not looped:
+        return row
+    for start in ("zeros", "noise"):
+        row[f"{start}_mate1_64"] = share(1, "test", [64], start)[64]
+    row["mate1_256"] = share(1, "test", [256])[256]
+    x, y = task.split(1, "test", "engine", 16)
+    return row | how_it_ends(model, x) | {"rho_Wz": rho_Wz(model)} | stability(model, x[:8], y[:8])
+
+
+def label_of(job: Job) -> str:
+    return next((label for label, task in TASKS.items() if task == job.recipe.task), "other")
+
+
+def name_of(job: Job) -> str:
+    recipe = job.recipe
+    return "-".join(filter(None, ["chess", recipe.recall, recipe.norm, label_of(job), f"seed{recipe.seed}"]))
+
+
+def first_grid(known: Known) -> list[Job]:
+    """Four variants with three seeds each; internal recall with outer norm also on mates in one alone, and once with short runs."""
+    of = lambda label, recall, norm, seed: Job(
+        Recipe(TASKS[label], recall=recall, norm=norm, muon=0.02, compiled=True, seed=seed)
+    )
+    jobs = [of("", *variant, seed) for seed in range(3) for variant in VARIANTS]
+    return [*jobs, *(of("mate1", "internal", "post", seed) for seed in range(3)), of("short", "internal", "post", 0)]
+
+
+def labelled(job: Job) -> Row:
+    said = {"model": name_of(job), "recall": job.recipe.recall, "norm": job.recipe.norm, "seed": job.recipe.seed}
+    return said | {"label": label_of(job)}
+
+
+def all_shipped(known: Known) -> list[Job]:
+    return [shipped(name_of(job)) for job in first_grid({}) if label_of(job) == ""]
+
+
+def grid(known: Known) -> list[Job]:
+    unlooped = Chess(depths=(1, 2), mirrored=0.5, curriculum=False, most_loops=1)
+    return grid_jobs(known, BOTH, unlooped, steps=300)
+
+
+# ---- the long-trained models
+
+BEST_LOOPS = (1, 2, 4, 8, 16, 32, 64, 100, 1000)
+
+
+def best(known: Known) -> list[Job]:
+    return [shipped(name, f"{depth}-{source}") for name in ("chess", "chess-mate1") for depth, source in SETS]
+
+
+@torch.no_grad()
+def measure_best(model: LoopedTransformer, job: Job, count: int = 1000) -> list[Row]:
+    """With the rules of chess, on up to ``count`` test positions: see `score_moves`. A row for each number of loops."""
+    depth, source = job.part.split("-")
+    positions = select(load_positions(int(depth), "test"), source)
+    positions = Positions(*(part[:count] for part in positions))
+    x, _ = model.recipe.task.tensors(positions.boards, positions.targets)
+    parts = [logits_over_loops(model, part, BEST_LOOPS, still=1e-5) for part in x.split(50)]
+    rows = []
+    for t in BEST_LOOPS:
+        answers = score_moves(positions, torch.cat([part[t] for part in parts]))
+        rows.append({"loops": t, "count": len(x), **{key: int(values.sum()) for key, values in answers.items()}})
+    return rows
+
+
+def asked(job: Job) -> Row:
+    depth, source = job.part.split("-")
+    return {"model": job.pretrained, "depth": int(depth), "source": source}
+
+
+EXPERIMENTS = [
+    Experiment(
+        "chess", "recall x norm on mates in one and two, 600 steps", first_grid, measure_loops, labelled,
+        facts=("steps",), ship=name_of,
+    ),
+    Experiment("chess_best", "the long-trained models, with the rules", best, measure_best, asked, facts=()),
+    Experiment("shipped_chess", "the three axes, on the models of the first grid", all_shipped, measure_grid, variant_columns),
+    Experiment("grid_chess", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
+]  # fmt: skip

@@ -1,0 +1,228 @@
+"""Prefix sums: every recall and norm, more lengths, the training of lesson 04 from many seeds, and strings with a structure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from looped_lite.evaluation import accuracy_over_loops, logits_over_loops
+from looped_lite.model import LoopedTransformer
+from looped_lite.recipe import Recipe, variants
+from looped_lite.tasks import correct_cells
+from looped_lite.tasks.prefix_sums import PrefixSums, random_bits
+
+from .grid import grid_jobs, variant_columns
+from .measures import how_it_ends, rho_Wz, stability
+from .sweep import Experiment, Job, Known, Row, shipped
+
+RANDOM = PrefixSums(uniform=1.0, biased=0.0, last_loops=None)  # strings of random bits only: what the first grid was trained on
+MIXED = PrefixSums()
+MANY = {32: 256, 64: 128, 128: 64, 256: 32, 512: 16}  # bits: how many test strings
+FEW = {32: 64, 64: 32, 128: 16, 256: 8, 512: 6}
+SEEDS = (0, 1, 2)
+STILL = 1e-6  # a string whose state a loop moves by less than this share of its length keeps its answer
+
+
+def strings(count: int, bits: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random test strings, as inputs and targets."""
+    return MIXED.tensors(random_bits(count, bits, generator))
+
+
+def loops_for(model: LoopedTransformer, loops: int) -> int:
+    """As many, or one for a stack that is no loop."""
+    return 1 if model.recipe.task.most_loops == 1 else loops
+
+
+@torch.no_grad()
+def measure_accuracy(model: LoopedTransformer, job: Job, counts: dict[int, int] = MANY, seed: int = 1_000) -> Row:
+    """Exact match on random strings of each length with loops = length, from the input, and from noise at 32 and 128 bits with twice
+    that; and `how_it_ends` on 16 strings of 32 bits."""
+    generator, row = torch.Generator().manual_seed(seed), {}
+    for bits, count in counts.items():
+        x, y = strings(count, bits, generator)
+        loops = loops_for(model, bits)
+        row[f"exact_{bits}"] = float(accuracy_over_loops(model, x, y, [loops], at_once=16, still=STILL)[loops].float().mean())
+        if bits in (32, 128):
+            loops = loops_for(model, 2 * bits)
+            right = accuracy_over_loops(model, x, y, [loops], "noise", generator, 16, STILL)[loops]
+            row[f"noise_{bits}"] = float(right.float().mean())
+    return row | how_it_ends(model, strings(16, 32, generator)[0]) | {"rho_Wz": rho_Wz(model)}
+
+
+@torch.no_grad()
+def validation(model: LoopedTransformer) -> float:
+    """What rates are chosen by: exact match on strings like those of training, mean over 4, 8, 16 and 32 bits. Test strings have another seed."""
+    generator, shares = torch.Generator().manual_seed(3_000), []
+    for bits in (4, 8, 16, 32):
+        x, y = MIXED.batch(64, bits, generator)
+        loops = loops_for(model, max(bits, 8))
+        shares.append(float(accuracy_over_loops(model, x, y, [loops])[loops].float().mean()))
+    return sum(shares) / len(shares)
+
+
+def measure_grid(model: LoopedTransformer, job: Job) -> Row:
+    """`measure_accuracy` on fewer strings, whether an answer of 32 bits stays for 256 loops, and `stability`, for what is a loop."""
+    generator = torch.Generator().manual_seed(2_000)
+    x, y = strings(32, 32, generator)
+    row = {"validation": validation(model), **measure_accuracy(model, job, FEW)}
+    if loops_for(model, 2) == 1:
+        return row
+    held = accuracy_over_loops(model, x, y, [256])[256]
+    zeros = accuracy_over_loops(model, x, y, [64], "zeros")[64]
+    row |= {"held_32": float(held.float().mean()), "zeros_32": float(zeros.float().mean())}
+    return row | stability(model, x[:8], y[:8])
+
+
+def grid(known: Known) -> list[Job]:
+    return grid_jobs(known, MIXED, PrefixSums(most_loops=1, last_loops=None), steps=400)
+
+
+# ---- more lengths
+
+
+@torch.no_grad()
+def measure_lengths(model: LoopedTransformer, job: Job) -> Row:
+    """Exact match on more strings of each length with loops = length and with twice that, and up to 128 bits with twice that from noise."""
+    generator, row = torch.Generator().manual_seed(2_000 + job.recipe.seed), {}
+    for bits, count in {64: 200, 128: 200, 256: 60, 512: 40}.items():
+        x, y = strings(count, bits, generator)
+        right = accuracy_over_loops(model, x, y, [bits, 2 * bits], at_once=20)
+        found = {"exact": right[bits], "twice": right[2 * bits]}
+        if bits <= 128:
+            found["noise"] = accuracy_over_loops(model, x, y, [2 * bits], "noise", generator, at_once=20)[2 * bits]
+        row |= {f"strings_{bits}": count, **{f"{name}_{bits}": float(v.float().mean()) for name, v in found.items()}}
+    return row
+
+
+# ---- the training of lesson 04
+
+
+def live_jobs(known: Known) -> list[Job]:
+    """Six seeds of each way; of the second also three on two threads, and one with 200 steps at 32 bits."""
+    ways = [(0.95, 24, 200), (0.95, 32, 180), (0.95, 20, 250), (0.999, 20, 250)]  # beta2, N at 32 bits, settle
+
+    def job(beta2: float, last_loops: int, settle: int, seed: int, threads: int = 1) -> Job:
+        task = PrefixSums(uniform=1.0, biased=0.0, last_loops=last_loops)
+        return Job(Recipe(task, steps=1200, settle=settle, lr=2e-3, beta2=beta2, seed=seed), threads=threads)
+
+    jobs = [job(*way, seed) for way in ways for seed in range(6)]
+    return [*jobs, *(job(*ways[1], seed, threads=2) for seed in SEEDS), job(0.95, 32, 200, 0)]
+
+
+def measure_live(model: LoopedTransformer, job: Job) -> Row:
+    """How many of 4,096 strings of 32 bits are right after 32 and after 64 loops."""
+    x, y = strings(4096, 32, torch.Generator().manual_seed(2024))
+    right = accuracy_over_loops(model, x, y, [32, 64], at_once=64)
+    return {"strings": len(x)} | {f"right_{loops}": int(hits.sum()) for loops, hits in right.items()}
+
+
+def live_columns(job: Job) -> Row:
+    recipe = job.recipe
+    said = {"beta2": recipe.beta2, "last_loops": recipe.task.last_loops, "settle": recipe.settle, "seed": recipe.seed}
+    return said | {"threads": job.threads}
+
+
+# ---- strings with a structure
+
+FAMILY_LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+def families(bits: int, seed: int = 5) -> Iterator[tuple[str, Tensor]]:
+    """Strings with a structure, each family with its name: (strings, bits). Also random ones, to compare."""
+    place, generator = torch.arange(bits), torch.Generator().manual_seed(seed + bits)
+    yield "ones", torch.ones(1, bits, dtype=torch.long)
+    yield "zeros", torch.zeros(1, bits, dtype=torch.long)
+    yield "alternating", torch.stack([place % 2, 1 - place % 2])
+    for period in range(3, 9):
+        rare, other = (place % period == 0).long(), torch.randint(2, (period,), generator=generator)[place % period]
+        yield f"period {period}", torch.stack([rare, 1 - rare, other])
+    yield "one 1 at an end", torch.stack([place == 0, place == bits - 1]).long()
+    yield "halves", torch.stack([place < bits // 2, place >= bits // 2]).long()
+    for density in (0.03, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97):
+        yield f"density {density:g}", (torch.rand(2, bits, generator=generator) < density).long()
+
+
+def measure_families(model: LoopedTransformer, job: Job) -> list[Row]:
+    """For each family and length how many strings are right in every bit, after as many loops as bits, and how many bits are wrong.
+    ``part`` may name
+    one length; of more than 1,024 bits there is one string a family."""
+    rows = []
+    for bits in (int(job.part),) if job.part else FAMILY_LENGTHS:
+        for family, texts in families(bits):
+            x, y = MIXED.tensors(texts[:1] if bits > 1024 else texts)
+            wrong = torch.zeros(len(x), dtype=torch.long)
+            for place in range(len(x)):  # one at a time stays in the processor's cache
+                logits = logits_over_loops(model, x[place, None], [bits], still=STILL)[bits]
+                wrong[place] = (~correct_cells(logits, y[place, None])).sum()
+            counts = {"strings": len(x), "exact": int((wrong == 0).sum()), "wrong_bits": int(wrong.sum())}
+            rows.append({"bits": bits, "family": family, **counts})
+    return rows
+
+
+FIRST = [f"prefix-sums-{recall}-post-seed{seed}" for seed in SEEDS for recall in ("internal", "external")]
+
+
+def family_jobs(known: Known) -> list[Job]:
+    """The models of lesson 04's recipe, trained on mixed strings and, to compare, on random ones as the first grid was."""
+    settings = {"steps": 1200, "settle": 200, "lr": 2e-3, "beta2": 0.95}
+    mixed = [Recipe(MIXED, recall=recall, seed=seed, **settings) for seed in SEEDS for recall in ("internal", "external")]
+    return [
+        *(Job(recipe, pretrained=default_name(Job(recipe))) for recipe in mixed),
+        *(shipped(name) for name in FIRST[::2]),
+        *(Job(recipe, "4096", pretrained=default_name(Job(recipe))) for recipe in mixed[::2]),
+    ]
+
+
+def default_name(job: Job) -> str:
+    return f"prefix-sums{'' if job.recipe.recall == 'internal' else '-' + job.recipe.recall}-seed{job.recipe.seed}"
+
+
+def name_of(job: Job, label: str = "") -> str:
+    return f"prefix-sums-{job.recipe.recall}-{job.recipe.norm}{label}-seed{job.recipe.seed}"
+
+
+def all_shipped(known: Known) -> list[Job]:
+    """The models of the first grid, and those with patience."""
+    first = [name_of(Job(recipe)) for recipe in first_grid()]
+    return [shipped(name) for name in [*first, *(f"prefix-sums-none-post-long-seed{seed}" for seed in SEEDS)]]
+
+
+def first_grid() -> list[Recipe]:
+    return [recipe for seed in SEEDS for recipe in variants(RANDOM, seed=seed)]
+
+
+def no_recall(known: Known) -> list[Job]:
+    return [Job(Recipe(RANDOM, recall="none", steps=2000, lr=1e-3, seed=seed)) for seed in SEEDS]
+
+
+short = lambda job: {name: getattr(job.recipe, name) for name in ("recall", "norm", "seed")}
+
+EXPERIMENTS = [
+    Experiment(
+        "prefix_sums_grid", "every recall and norm on random strings, 600 steps at one rate",
+        lambda known: [Job(recipe) for recipe in first_grid()], measure_accuracy, short, ship=name_of,
+    ),
+    Experiment(
+        "prefix_sums_no_recall", "no recall with patience: 2,000 steps at 1e-3", no_recall, measure_accuracy, short,
+        ship=partial(name_of, label="-long"),
+    ),
+    Experiment(
+        "prefix_sums_lengths", "recall with outer norm on more strings",
+        lambda known: [shipped(name) for name in FIRST], measure_lengths, short, facts=(),
+    ),
+    Experiment(
+        "prefix_sums_live", "the training of lesson 04 from several seeds", live_jobs, measure_live, live_columns,
+        facts=("arrived", "steps"),
+    ),
+    Experiment(
+        "prefix_sums_families", "strings with a structure, 8 to 4,096 bits", family_jobs, measure_families,
+        lambda job: short(job) | {"trained_on": "random" if job.recipe.task.uniform == 1 else "mixed"}, facts=(),
+    ),
+    Experiment(
+        "shipped_prefix_sums", "the three axes, on the models of the first grid", all_shipped, measure_grid, variant_columns
+    ),
+    Experiment("grid_prefix_sums", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
+]  # fmt: skip

@@ -1,0 +1,172 @@
+"""Sudoku: recall and norm on 6x6, and the shipped 9x9 model on every test set, by loops and by tries."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from looped_lite.evaluation import accuracy_over_loops, logits_over_loops
+from looped_lite.model import LoopedTransformer
+from looped_lite.paths import data_path, read_rows
+from looped_lite.recipe import Recipe, variants
+from looped_lite.solving import solve
+from looped_lite.tasks import exact_match
+from looped_lite.tasks.sudoku import Sudoku, load_puzzles
+from looped_lite.tasks.sudoku_puzzles import parse, show
+
+from .grid import grid_jobs, variant_columns
+from .measures import how_it_ends, rho_Wz, stability
+from .sweep import Experiment, Job, Known, Row, shipped
+
+SIX = Sudoku((2, 3))
+
+
+# ---- 6x6
+
+
+@torch.no_grad()
+def measure_accuracy(model: LoopedTransformer, job: Job, count: int = 200, seed: int = 1_000) -> Row:
+    """Exact match on ``count`` easy and ``count`` hard test puzzles after 16 to 256 loops from the input (hard ones 1,024, too), and
+    after 256 from zeros and from noise; the step after 400 loops (mean over 100 hard puzzles); and the spectral radius of Wz."""
+    generator, row = torch.Generator().manual_seed(seed), {}
+    for name, split, longest in (("easy", "test", 256), ("hard", "hard", 1024)):
+        x, y = model.recipe.task.split(split, count)
+        usual = [loops for loops in (16, 64, 256, 1024) if loops <= longest]
+        for start, loops in (("input", usual), ("zeros", [256]), ("noise", [256])):
+            found = accuracy_over_loops(model, x, y, loops, start, generator, at_once=50)
+            prefix = name if start == "input" else f"{start}_{name}"
+            row |= {f"{prefix}_{t}": float(right.float().mean()) for t, right in found.items()}
+    return row | {"step_400": how_it_ends(model, x[:100])["step_400"], "rho_Wz": rho_Wz(model)}
+
+
+def measure_grid(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
+    """The share of validation puzzles that is right (easy and hard ones, after 16 loops, by which rates are chosen); exact match on test
+    puzzles from the input, zeros and noise; and `stability`."""
+    task, generator, row = model.recipe.task, torch.Generator().manual_seed(1_000), {}
+    looped = task.most_loops > 1
+    share = lambda split, loops, start="input": {
+        t: float(v.float().mean())
+        for t, v in accuracy_over_loops(model, *task.split(split, count), loops, start, generator, at_once=50).items()
+    }
+    first = 16 if looped else 1
+    row["validation"] = sum(share(split, [first])[first] for split in ("validation", "hard_validation")) / 2
+    for name, split in (("easy", "test"), ("hard", "hard")):
+        found = share(split, [16, 64, 256] if looped else [1])
+        row |= {f"{name}_{t}": value for t, value in found.items()}
+    if not looped:
+        return row
+    for start in ("zeros", "noise"):
+        row[f"{start}_hard_64"] = share("hard", [64], start)[64]
+    x, y = task.split("hard", 16)
+    return row | how_it_ends(model, x) | {"rho_Wz": rho_Wz(model)} | stability(model, x[:8], y[:8])
+
+
+def name_of(job: Job, label: str = "") -> str:
+    return f"sudoku-6x6-{job.recipe.recall}-{job.recipe.norm}{label}-seed{job.recipe.seed}"
+
+
+def first_grid(known: Known) -> list[Job]:
+    """Outer norm with five seeds, pre and peri with one."""
+    recipes = [r for seed in range(5) for r in variants(SIX, norms=["post", "pre", "peri"][: 1 if seed else 3], seed=seed)]
+    return [Job(recipe) for recipe in recipes]
+
+
+def no_recall(known: Known) -> list[Job]:
+    return [Job(Recipe(SIX, recall="none", steps=1500, lr=1e-3, seed=seed)) for seed in range(5)]
+
+
+def all_shipped(known: Known) -> list[Job]:
+    names = [name_of(job) for job in first_grid({})] + [name_of(job, "-long") for job in no_recall({})]
+    return [shipped(name) for name in names]
+
+
+def grid(known: Known) -> list[Job]:
+    return grid_jobs(known, SIX, Sudoku((2, 3), most_loops=1), steps=400)
+
+
+# ---- 9x9
+
+SETS = {"test": 1000, "hard": 1000, "extreme": 100}
+QQWING = ("simple", "easy", "intermediate", "expert")
+LOOPS = (16, 32, 64, 128, 256, 512, 1024)
+TRIES, LOOPS_A_TRY = 16, 64  # 1,024 loops at most; chosen on validation puzzles
+
+
+def test_set(name: str) -> tuple[list[str], Tensor, Tensor, list[float]]:
+    """Puzzles as text, inputs, targets and guesses of one 9x9 test set: a split, or ``qqwing-DIFFICULTY``."""
+    if name in SETS:
+        puzzles, solutions, guesses = (part[: SETS[name]] for part in load_puzzles((3, 3), name))
+    else:
+        rows = [r for r in read_rows(data_path("sudoku_9x9_qqwing.csv")) if r["difficulty"] == name.split("-")[1]]
+        puzzles, solutions = (torch.tensor([parse(row[key]) for row in rows]) for key in ("puzzle", "solution"))
+        guesses = torch.tensor([float(row["guesses"]) for row in rows])
+    return [show(p) for p in puzzles.tolist()], *Sudoku().tensors(puzzles, solutions), guesses.tolist()
+
+
+def right_and_solved(model: LoopedTransformer, name: str) -> tuple[Tensor, Tensor]:
+    """Which puzzles of a set are right after each number of loops, and which the rules say are solved: both (loops, puzzles) bool."""
+    _, x, y, _ = test_set(name)
+    right, solved = [], []
+    for part, target in zip(x.split(50), y.split(50), strict=True):
+        kept = logits_over_loops(model, part, LOOPS, still=1e-5)
+        right.append(torch.stack([exact_match(logits, target) for logits in kept.values()]))
+        solved.append(torch.stack([model.recipe.task.certify(part, logits) for logits in kept.values()]))
+    return torch.cat(right, 1), torch.cat(solved, 1)
+
+
+def measure_loops(model: LoopedTransformer, job: Job) -> list[Row]:
+    """A row for each number of loops. A puzzle is reported solved where the rules say so, without its solution; ``wrong`` counts wrong reports."""
+    right, solved = right_and_solved(model, job.part)
+    counts = {"right": right, "solved": solved, "wrong": solved & ~right}
+    return [
+        {"loops": loops, "count": right.shape[1], **{name: int(values[i].sum()) for name, values in counts.items()}}
+        for i, loops in enumerate(LOOPS)
+    ]
+
+
+def measure_each(model: LoopedTransformer, job: Job) -> list[Row]:
+    """A row for each puzzle: its rating, and the smallest of the numbers of loops from which on it is right."""
+    right, rows = right_and_solved(model, job.part)[0], []
+    for index, guesses in enumerate(test_set(job.part)[3]):
+        stays = [loops for i, loops in enumerate(LOOPS) if right[i:, index].all()]
+        rows.append({"index": index, "guesses": guesses, "right_at": min(stays, default="")})
+    return rows
+
+
+def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
+    """How many puzzles are solved, and rightly, within as many loops as 1, 2, ... tries of 64 take."""
+    texts, x, y, _ = test_set(job.part)
+    found = list(solve(model, texts, TRIES * LOOPS_A_TRY, LOOPS_A_TRY))
+    answers = torch.tensor([parse(one.answer) for one in found])
+    right = ((answers == y + 1) | (x.argmax(-1) > 0)).all(-1).tolist()
+    rows = []
+    for tries in range(1, TRIES + 1):
+        said = [r for r, one in zip(right, found, strict=True) if one.status == "solved" and one.loops <= tries * LOOPS_A_TRY]
+        counts = {"solved": len(said), "wrong": said.count(False)}
+        rows.append({"loops": LOOPS_A_TRY, "tries": tries, "count": len(texts), **counts})
+    return rows
+
+
+def nine(known: Known) -> list[Job]:
+    return [shipped("sudoku-9x9", part) for part in (*(f"qqwing-{word}" for word in QQWING), *SETS)]
+
+
+short = lambda job: {name: getattr(job.recipe, name) for name in ("recall", "norm", "seed")}
+of_set = lambda job: {"split": job.part}
+
+EXPERIMENTS = [
+    Experiment(
+        "sudoku_6x6_grid", "recall x norm on 6x6, 600 steps at one rate", first_grid, measure_accuracy, short, ship=name_of
+    ),
+    Experiment(
+        "sudoku_6x6_no_recall", "no recall with patience: 1,500 steps at 1e-3", no_recall, measure_accuracy, short,
+        ship=partial(name_of, label="-long"),
+    ),
+    Experiment("sudoku_9x9", "the shipped 9x9 model, by loops", nine, measure_loops, of_set, facts=()),
+    Experiment("sudoku_9x9_each", "the same, puzzle by puzzle", nine, measure_each, of_set, facts=()),
+    Experiment("sudoku_9x9_tries", "the same, by tries", nine, measure_tries, of_set, facts=()),
+    Experiment("shipped_sudoku_6x6", "the three axes, on the models of the 6x6 grid", all_shipped, measure_grid, variant_columns),
+    Experiment("grid_sudoku_6x6", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
+]  # fmt: skip
