@@ -1,7 +1,11 @@
 # make lab     set up, then open JupyterLab on the first lesson
-# make test    set up, then run every test: style, lessons against notebooks, unit tests, every notebook in both forms
+# make test    set up, then run every test: style, lessons against notebooks, unit tests, every notebook in both forms, the browser
 # make check   the same without the browser and without running the notebooks: a minute or two
-# make lab-check  set up, then run the first lesson without a browser
+# make lab-check    set up, then run the first lesson without a browser
+# make build        every notebook again, executed, from its source
+# make site         the lessons as static pages, into build/site/html (needs npm)
+# make colab-check  every lesson in an emulation of Google Colab (needs Python 3.13, and fetches 5 GB, once)
+# make publish REPO=https://github.com/you/course    write the address into pyproject.toml, README and notebooks
 #
 # setup_course.py does the work, and does the same where there is no make: python setup_course.py lab
 
@@ -11,15 +15,25 @@ export WORKERS ?= 2
 export CELL_TIMEOUT ?= 400
 BIN := $(VENV)/bin
 
-.PHONY: lab lab-check test check lint build clean
+.PHONY: lab lab-check test check lint build site colab-check publish clean
 
 lab lab-check test check lint: python
 	@$(PYTHON) setup_course.py $@
 
-# every notebook again, executed, from its source
 build: python
 	@$(PYTHON) setup_course.py install test
 	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python lessons/build.py
+
+site: python
+	@$(PYTHON) site/build.py
+
+colab-check: python
+	@$(PYTHON) setup_course.py install test
+	$(BIN)/python tests/colab.py
+
+publish: python
+	@$(PYTHON) setup_course.py install test
+	@$(BIN)/python lessons/publish.py $(REPO)
 
 clean:
 	rm -rf build *.egg-info

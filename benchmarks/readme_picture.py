@@ -12,48 +12,22 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from looped_lite import plots
+from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.pretrained import load_pretrained
 from looped_lite.tasks.prefix_sums import prefix_sums
-from looped_lite.training import accuracy_over_loops
 
 OUT = Path(__file__).resolve().parent.parent / "notebooks" / "images" / "longer_than_trained.png"
 NAME = "prefix-sums-internal-post-seed0"
 STRINGS = {32: 64, 64: 64, 128: 32, 256: 16, 512: 16}
-LOOPS = [
-    1,
-    2,
-    4,
-    6,
-    8,
-    12,
-    16,
-    20,
-    24,
-    32,
-    40,
-    48,
-    64,
-    80,
-    96,
-    128,
-    160,
-    192,
-    256,
-    288,
-    320,
-    384,
-    448,
-    512,
-    640,
-    768,
-    1024,
-]
+# fmt: off
+LOOPS = [1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 288, 320, 384, 448, 512, 640, 768, 1024]
+# fmt: on
 
 
 @torch.no_grad()
 def right_over_loops(model, bits, loops):
     """Which answers to one string are right after each loop: (loops, bits) bool."""
-    x = model.task.encode("".join(map(str, bits.tolist())))
+    x = model.recipe.task.encode("".join(map(str, bits.tolist())))
     states = model.states(x, loops)
     return torch.stack([model.read_out(z)[0, 1:].argmax(-1) == prefix_sums(bits) for z in states])
 
@@ -75,7 +49,7 @@ def main():
         patches = [Patch(color=plots.RIGHT, label="right"), Patch(color=plots.WRONG, label="wrong")]
         left.legend(handles=patches, loc="lower left", frameon=True, handlelength=1.2)
         for (length, count), colour in zip(STRINGS.items(), plots.shades(len(STRINGS)), strict=True):
-            x, y = model.task.batch(count, length, generator)
+            x, y = model.recipe.task.batch(count, length, generator)
             places = [t for t in LOOPS if t <= 2 * length]
             exact = accuracy_over_loops(model, x, y, places)
             share = [float(exact[t].float().mean()) for t in places]
@@ -85,7 +59,7 @@ def main():
                 f"{length} bits, {count} strings: exact match {min(after):.3f} or better from {length} to {2 * length} loops"
             )
             assert min(after) == 1.0  # README.md says so
-        right.axvline(model.task.most_loops, color=plots.INK, linewidth=1, linestyle=(0, (1, 2)))
+        right.axvline(model.recipe.task.most_loops, color=plots.INK, linewidth=1, linestyle=(0, (1, 2)))
         right.set_xscale("log", base=2)
         right.set_xticks([4, 16, 64, 256, 1024], ["4", "16", "64", "256", "1024"])
         right.set(

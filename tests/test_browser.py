@@ -1,15 +1,17 @@
 """Every lesson with widgets, opened in JupyterLab as a learner does: it runs, and every widget answers.
 
-Screenshots are left under build/screenshots/. Skipped where there is no Chromium (see tests/browser.py for what to install).
+Screenshots are left under build/screenshots/. Skipped where there is no Chromium (see tests/browser.py for what to install), but never under CI=true.
 """
 
+import os
 import re
 from pathlib import Path
 
 import browser as drive
 import pytest
 
-pytestmark = pytest.mark.skipif(bool(drive.missing()), reason=str(drive.missing()))
+LACKING = drive.missing()
+pytestmark = pytest.mark.skipif(bool(LACKING) and not os.environ.get("CI"), reason=str(LACKING))
 
 # the lessons whose source makes a widget
 LESSONS = sorted(
@@ -22,6 +24,7 @@ LESSONS = sorted(
 @pytest.fixture(scope="module")
 def lab():
     """JupyterLab and a browser, one pair for all lessons: (browser, address)."""
+    assert not LACKING, LACKING
     with drive.jupyterlab() as address, drive.chromium() as browser:
         yield browser, address
 
