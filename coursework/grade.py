@@ -1,4 +1,4 @@
-"""``looped-lite grade ASSIGNMENT SUBMISSIONS/ --out DIR``: marks, feedback and a class summary, from notebooks that
+"""``python -m coursework ASSIGNMENT SUBMISSIONS/ --out DIR``: marks, feedback and a class summary, from notebooks that
 are run elsewhere.
 
 For each submission: read the file (`submissions`), let a locked-up worker run its cells and call its functions on the
@@ -297,7 +297,7 @@ def grade(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of ``looped-lite grade``; their names are the arguments of `run_grade`."""
+    """The options of ``python -m coursework``; their names are the arguments of `run_grade`."""
     parser.add_argument("assignment", help=", ".join(assignment_names()))
     parser.add_argument("submissions", help="a folder with a notebook, or a folder, for each student")
     parser.add_argument(

@@ -19,7 +19,9 @@ BEGIN, END = "<!-- where the course lives: `make publish` writes these lines -->
 def check(address: str) -> str:
     """The address as it is stored. ValueError unless it is one that git can clone by https."""
     if not re.fullmatch(r"https://[\w.-]+(?:/[\w.~-]+){2,}/?", address):
-        raise ValueError(f"{address!r:.80} is no address of a repository: expected one such as https://github.com/you/course")
+        raise ValueError(
+            f"{address!r:.80} is no address of a repository: expected one such as https://github.com/you/course"
+        )
     return address.rstrip("/").removesuffix(".git")
 
 
@@ -58,11 +60,15 @@ def main() -> None:
     lessons = sources([])
     project, readme = ROOT / "pyproject.toml", ROOT / "README.md"
     project.write_text(project_with(project.read_text(encoding="utf-8"), address), encoding="utf-8")
-    readme.write_text(readme_with(readme.read_text(encoding="utf-8"), address, [s.stem for s in lessons]), encoding="utf-8")
+    readme.write_text(
+        readme_with(readme.read_text(encoding="utf-8"), address, [s.stem for s in lessons]), encoding="utf-8"
+    )
     for source in lessons:
         readdress(source)
     version = project_setting("version")
-    print(f"{address} is in pyproject.toml, README.md and {len(lessons)} notebooks. Now: git commit -a, git tag v{version}, git push --tags")
+    print(
+        f"{address} is in pyproject.toml, README.md and {len(lessons)} notebooks. Now: git commit -a, git tag v{version}, git push --tags"
+    )
 
 
 if __name__ == "__main__":

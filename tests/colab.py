@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PINS = ROOT / "tests" / "colab_pins.txt"
 HOME = ROOT / "build" / "colab"
 # what PyTorch needs beside itself, when it is borrowed instead of installed
-BESIDE_TORCH = ["filelock", "fsspec", "networkx", "sympy", "typing_extensions"]
+BESIDE_TORCH = ["filelock", "fsspec", "networkx", "sympy", "typing_extensions", "setuptools>=77"]
 
 RUN = """\
 import json, resource, sys, time
@@ -60,7 +60,7 @@ def make_environment(home: Path, cheap: bool) -> Path:
     subprocess.run([base, "-m", "venv", "--clear", home], check=True)
     pins = [line for line in PINS.read_text().splitlines() if line and not line.startswith("#")]
     if cheap:
-        pins = [pin for pin in pins if not pin.startswith("torch==")] + BESIDE_TORCH
+        pins = [pin for pin in pins if not pin.startswith(("torch==", "setuptools=="))] + BESIDE_TORCH
     subprocess.run([python, "-m", "pip", "install", "-qq", "--disable-pip-version-check", *pins], check=True)
     site = next((home / "lib").glob("python3.*")) / "site-packages"
     if cheap:

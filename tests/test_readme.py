@@ -1,12 +1,18 @@
 """README and CONTRIBUTING: no dead link, no lesson forgotten, and the commands that they name exist."""
 
+import csv
+import importlib.util
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "lessons"))
+import publish  # noqa: E402
+
 PAGES = ("README.md", "CONTRIBUTING.md")
 
 
@@ -46,3 +52,50 @@ def test_every_kind_of_module_is_packaged():
     packages = {path.parent for path in (ROOT / "looped_lite").rglob("__init__.py")}
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert [p for p in packages if f'"{".".join(p.relative_to(ROOT).parts)}"' not in text] == []
+
+
+def test_minutes_and_abilities_are_those_of_the_lessons():
+    """data/lessons.csv is what `looped-lite doctor` reads, too."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d\d) \|.*?\)(?: \|.*?)\| (\d+ \| [\d.]+ \| .*) \|$", readme, re.MULTILINE))
+    with open(ROOT / "data" / "lessons.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            machine = max(0.5, round(float(row["machine_seconds"]) / 30) / 2)
+            assert rows[row["lesson"]] == f"{row['you_minutes']} | {machine:g} | {row['after']}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, "INSTRUCTORS.md", "data/README.md"])
+def test_commands_exist(page):
+    from looped_lite.cli import COMMANDS
+
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert set(re.findall(r"(?:^|`|\bbin/)looped-lite (\w+)", text, re.MULTILINE)) <= set(COMMANDS)
+    modules = set(re.findall(r"python -m (looped_lite[\w.]*|coursework[\w.]*|experiments[\w.]*)", text))
+    known = [module for module in modules if (ROOT / module.partition(".")[0]).exists()]
+    assert [module for module in known if importlib.util.find_spec(module) is None] == []
+    assert [file for file in re.findall(r"python ([\w/]+\.py)", text) if not (ROOT / file).exists()] == []
+
+
+def test_the_address_is_the_projects():
+    text, names = (ROOT / "README.md").read_text(encoding="utf-8"), [path.stem for path in publish.sources([])]
+    assert publish.readme_with(text, publish.project_setting("Repository"), names) == text
+
+
+def test_publishing_writes_the_address_once():
+    readme, project = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "pyproject.toml"))
+    first = publish.project_with(project, "https://github.com/a/b")
+    assert publish.project_with(first, "https://github.com/c/d") == first.replace("a/b", "c/d")
+    assert first.count("[project.urls]") == 1 and '\nRepository = "https://github.com/a/b"\n' in first
+    said = publish.readme_with(readme, "https://github.com/a/b", ["00_start_here"])
+    assert "git clone https://github.com/a/b course" in said and "git clone ADDRESS" not in said
+    assert "colab.research.google.com/github/a/b/blob/main/notebooks/00_start_here.ipynb" in said
+    assert publish.readme_with(said, "", []) == publish.readme_with(readme, "", [])
+    assert "colab" not in publish.where("https://example.org/a/b", ["00_start_here"])
+
+
+@pytest.mark.parametrize(
+    "address", ["", "github.com/a/b", "git@github.com:a/b.git", "https://github.com", 'https://h.org/a/b"']
+)
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ValueError, match="no address of a repository"):
+        publish.check(address)
