@@ -13,7 +13,9 @@ from . import chess, claims, prefix_sums, sudoku
 from .sweep import Experiment, collate, known_jobs, run
 
 EXPERIMENTS = {
-    experiment.name.replace("_", "-"): experiment for part in (prefix_sums, sudoku, chess) for experiment in part.EXPERIMENTS
+    experiment.name.replace("_", "-"): experiment
+    for part in (prefix_sums, sudoku, chess)
+    for experiment in part.EXPERIMENTS
 }
 
 
@@ -25,9 +27,13 @@ def state(experiment: Experiment) -> str:
 
 def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m experiments", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of an experiment, or claims; without one they are listed")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="of an experiment, or claims; without one they are listed"
+    )
     parser.add_argument("--processes", type=int, default=1, help="side by side on this machine, one thread each")
-    parser.add_argument("--scheduler", default="", metavar="ADDRESS", help="on the workers of this Dask cluster instead")
+    parser.add_argument(
+        "--scheduler", default="", metavar="ADDRESS", help="on the workers of this Dask cluster instead"
+    )
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no job after so many minutes")
     parser.add_argument("--collate", action="store_true", help="only put the tables together")
     asked = parser.parse_args(words)

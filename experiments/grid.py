@@ -30,9 +30,9 @@ def grid_jobs(known: Known, task: Task, unlooped: Task, steps: int, cells: list[
     jobs = []
     for recall, norm in cells:
         stack = {"recall": "none", "blocks": DEPTH} if recall == "fixed" else {"recall": recall}
-        at = lambda lr, seed, stack=stack, norm=norm, task=unlooped if recall == "fixed" else task: Job(
-            Recipe(task, norm=norm, steps=steps, lr=lr, beta2=0.95, seed=seed, **stack)
-        )
+        settings = {"norm": norm, "steps": steps, "beta2": 0.95, **stack}
+        settings["task"] = unlooped if recall == "fixed" else task
+        at = lambda lr, seed, settings=settings: Job(Recipe(**settings, lr=lr, seed=seed))
         tried = {lr: at(lr, 0) for lr in RATES}
         jobs += tried.values()
         if all(job.key in known for job in tried.values()):

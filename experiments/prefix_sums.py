@@ -18,7 +18,9 @@ from .grid import grid_jobs, variant_columns
 from .measures import how_it_ends, rho_Wz, stability
 from .sweep import Experiment, Job, Known, Row, shipped
 
-RANDOM = PrefixSums(uniform=1.0, biased=0.0, last_loops=None)  # strings of random bits only: what the first grid was trained on
+RANDOM = PrefixSums(
+    uniform=1.0, biased=0.0, last_loops=None
+)  # strings of random bits only: what the first grid was trained on
 MIXED = PrefixSums()
 MANY = {32: 256, 64: 128, 128: 64, 256: 32, 512: 16}  # bits: how many test strings
 FEW = {32: 64, 64: 32, 128: 16, 256: 8, 512: 6}
@@ -44,7 +46,9 @@ def measure_accuracy(model: LoopedTransformer, job: Job, counts: dict[int, int] 
     for bits, count in counts.items():
         x, y = strings(count, bits, generator)
         loops = loops_for(model, bits)
-        row[f"exact_{bits}"] = float(accuracy_over_loops(model, x, y, [loops], at_once=16, still=STILL)[loops].float().mean())
+        row[f"exact_{bits}"] = float(
+            accuracy_over_loops(model, x, y, [loops], at_once=16, still=STILL)[loops].float().mean()
+        )
         if bits in (32, 128):
             loops = loops_for(model, 2 * bits)
             right = accuracy_over_loops(model, x, y, [loops], "noise", generator, 16, STILL)[loops]
@@ -168,7 +172,9 @@ FIRST = [f"prefix-sums-{recall}-post-seed{seed}" for seed in SEEDS for recall in
 def family_jobs(known: Known) -> list[Job]:
     """The models of lesson 04's recipe, trained on mixed strings and, to compare, on random ones as the first grid was."""
     settings = {"steps": 1200, "settle": 200, "lr": 2e-3, "beta2": 0.95}
-    mixed = [Recipe(MIXED, recall=recall, seed=seed, **settings) for seed in SEEDS for recall in ("internal", "external")]
+    mixed = [
+        Recipe(MIXED, recall=recall, seed=seed, **settings) for seed in SEEDS for recall in ("internal", "external")
+    ]
     return [
         *(Job(recipe, pretrained=default_name(Job(recipe))) for recipe in mixed),
         *(shipped(name) for name in FIRST[::2]),

@@ -69,7 +69,9 @@ def name_of(job: Job, label: str = "") -> str:
 
 def first_grid(known: Known) -> list[Job]:
     """Outer norm with five seeds, pre and peri with one."""
-    recipes = [r for seed in range(5) for r in variants(SIX, norms=["post", "pre", "peri"][: 1 if seed else 3], seed=seed)]
+    recipes = [
+        r for seed in range(5) for r in variants(SIX, norms=["post", "pre", "peri"][: 1 if seed else 3], seed=seed)
+    ]
     return [Job(recipe) for recipe in recipes]
 
 
@@ -143,7 +145,11 @@ def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
     right = ((answers == y + 1) | (x.argmax(-1) > 0)).all(-1).tolist()
     rows = []
     for tries in range(1, TRIES + 1):
-        said = [r for r, one in zip(right, found, strict=True) if one.status == "solved" and one.loops <= tries * LOOPS_A_TRY]
+        said = [
+            r
+            for r, one in zip(right, found, strict=True)
+            if one.status == "solved" and one.loops <= tries * LOOPS_A_TRY
+        ]
         counts = {"solved": len(said), "wrong": said.count(False)}
         rows.append({"loops": LOOPS_A_TRY, "tries": tries, "count": len(texts), **counts})
     return rows

@@ -615,9 +615,9 @@ assert steps[-1, solved_rows].median() < 1e-3
 # %%
 nine = load_pretrained("sudoku-9x9").requires_grad_(False)
 card = nine.card
-print(f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes, seed {card['seed']}")
-print(card["command"])
-assert nine.embed.out_features == 96 and card["horizon"] == 96
+print(f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes, seed {nine.recipe.seed}")
+print(f"{card['first']['command']}\n{card['command']}")
+assert nine.embed.out_features == 96 and nine.recipe.horizon == 96
 
 # %% [markdown]
 # > **Predict.** The 6x6 model needed about as many loops as in training. And this one, on hard 9x9 puzzles? Do the curves go on rising to 1,024 loops?
@@ -633,7 +633,7 @@ for name, split in (("easy", "test"), ("hard", "hard"), ("extreme", "extreme")):
     totals = {t: (int(found[split, t]["right"]), int(found[split, t]["count"])) for t in counted}
     curves[name] = {t: torch.arange(count) < correct for t, (correct, count) in totals.items()}
 plots.show(
-    plots.accuracy_curves(curves, trained=card["horizon"], title="9x9, one model, started from the puzzle"),
+    plots.accuracy_curves(curves, trained=nine.recipe.horizon, title="9x9, one model, started from the puzzle"),
     alt="Exact match against loops, 16 to 1,024, for easy, hard and extreme 9x9 puzzles. All three rise steeply to 64 loops and then flatten, near 0.94, 0.75 and 0.5.",
     caption="What to see: most of what is going to be solved is solved by loop 64. Beyond the 96 loops of training the curves rise only a little, and they do not fall.",
 )

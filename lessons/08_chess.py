@@ -278,7 +278,7 @@ plots.show(
 long_model = load_pretrained("chess").requires_grad_(False)
 card = long_model.card
 print(
-    f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes on one core, seed {card['seed']}"
+    f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes on one core, seed {long_model.recipe.seed}"
 )
 positions = {
     (depth, source): select(load_positions(depth, "test"), source)

@@ -270,7 +270,7 @@ def read_puzzle(fen: str, moves: str) -> tuple[str, str, str]:
     played = []
     for place, word in enumerate(words):
         move = board.parse_uci(word)  # also a castling move that is written king takes rook
-        if False:
+        if not move:
             raise ValueError(f"{short(word)} is no move: expected squares from and to, such as e7e8q")
         board.push(move)
         played.append(move.uci())
