@@ -37,7 +37,7 @@ def where(address: str, names: list[str]) -> str:
     """What README.md says of an address: how to fetch the course, and where Colab opens each notebook of ``names``."""
     if not address:
         return "This copy of the course does not know its own address yet: below, put the one that you have it from for `ADDRESS`."
-    lines = [f"    git clone {address} course"]
+    lines = [f"The course lives at <{address}>."]
     links = [f"[{name[:2]}]({colab_link(address, name)})" for name in names if colab_link(address, name)]
     if links:
         lines += ["", f"On Google Colab: {' · '.join(links)}"]
