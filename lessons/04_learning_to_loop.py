@@ -36,10 +36,10 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown, display
 
+from looped_exercises import lesson_04 as ex
+from looped_exercises import report
 from looped_lite import plots
 from looped_lite.evaluation import accuracy_over_loops
-from looped_lite.exercises import lesson_04 as ex
-from looped_lite.exercises import report
 from looped_lite.fixed_points import gradient_error, iterate, spectral_radius, unrolled_gradient
 from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
@@ -115,8 +115,8 @@ assert 0.5 < deep < 0.6
 #
 # Difficulty 2 of 5 · about 12 minutes
 #
-# Write the forward pass: `n` loops without gradient, then `k` with gradient, then read out. `f, h = model.loop(x)` gives you the loop as a function of the state alone,
-# and the embedded input; `model.read_out(z)` gives the logits.
+# Write the forward pass: `n` loops without gradient, then `k` with gradient, then read out. `f = model.loop(x)` gives you the loop as a function of the state alone,
+# `f.h` is the embedded input, and `model.read_out(z)` gives the logits.
 #
 # Three details decide whether it is right. *Where does the gradient stop?* After the first `n` loops, and not earlier: `h` still comes back in
 # through recall, in each of the last `k` loops, with its gradient. *What if `n` is 0?* Then the start is `h` itself, gradient and all. *What if `k` is 0?* Then no loop is in the

@@ -34,10 +34,10 @@ import matplotlib.pyplot as plt
 import torch
 from IPython.display import Markdown, display
 
+from looped_exercises import lesson_05 as ex
+from looped_exercises import report
 from looped_lite import plots
 from looped_lite.blocks import NORMS, RECALLS
-from looped_lite.exercises import lesson_05 as ex
-from looped_lite.exercises import report
 from looped_lite.fixed_points import classify_end, iterate
 from looped_lite.intervals import wilson
 from looped_lite.paths import data_path, read_rows

@@ -145,7 +145,7 @@ class Exercise:
                 because = f" ({problem})" if named and outcome.stopped else ""
                 hint = f". {case.hint}" if case.hint and not (named or outcome.stopped or outcome.changed) else ""
                 said = f"{case.label}: {named or problem}{because}{hint}"
-                return Verdict("wrong", said if said.endswith("?") else f"{said}.", named)
+                return Verdict("wrong", said if said.endswith(("?", ".")) else f"{said}.", named)
         return Verdict("solved", turned=next((word for word in words if word), ""))
 
     def problem(self, case: Case, outcome: Outcome, right: Outcome) -> tuple[str, str]:
@@ -208,10 +208,13 @@ class Exercise:
         return sentence
 
     def agree(self, one: Outcome, other: Outcome, case: Case) -> bool:
-        """Did two answers do the same on a case: stop alike, or return the same value after as many calls?"""
+        """Did two answers do the same on a case: stop alike, or return the same value, if right after as many calls?"""
         if one.stopped or other.stopped:
             return one.stopped == other.stopped
-        return self.counts(one) == self.counts(other) and not self.differ(one.value, other.value, case)
+        if self.differ(one.value, other.value, case):
+            return False
+        right = self.given(self.reference, case).value
+        return self.counts(one) == self.counts(other) or bool(self.differ(one.value, right, case))
 
     def turning(self, answer: Callable) -> Callable:
         """``answer`` with its values turned into the kind of thing that the lesson needs."""
