@@ -89,11 +89,15 @@ def as_tensors(value):
 
 
 def sizes(case):
-    """The shapes and lengths in the arguments of a case."""
+    """The shapes and lengths in the arguments of a case; a tuple of whole numbers is a size itself."""
     parts = [*case.arguments, *case.options.values()]
     parts += [detail for part in parts if type(part) is Named for detail in part.details]
+    whole = lambda part: type(part) is tuple and all(type(number) is int for number in part)
+    long = (list, tuple, str, dict)
     return tuple(
-        tuple(p.shape) if type(p) in TENSORS else len(p) for p in parts if type(p) in (*TENSORS, list, tuple, str)
+        tuple(p.shape) if type(p) in TENSORS else p if whole(p) else len(p)
+        for p in parts
+        if type(p) in (*TENSORS, *long)
     )
 
 
