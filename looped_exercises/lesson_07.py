@@ -1,4 +1,4 @@
-"""The exercises of lesson 07, sudoku: encoding and back, rules, symmetries, structured attention, guesses, intervals."""
+"""The exercises of lesson 07, sudoku: encoding and back, rules, symmetries, attention, guesses, intervals."""
 
 import random
 from functools import partial
@@ -141,7 +141,8 @@ fill_in = Exercise(
                 filling(keep=False, write=lambda digit: f"tensor({digit})")),
         Mistake("one character a cell, without anything in between", filling(put=" ".join), filling(put="\n".join)),
         Mistake("these are the filled cells alone; the givens stand between them",
-                lambda text, logits: "".join(d for c, d in zip(text, filling()(text, logits), strict=True) if c in ".0")),
+                lambda text, logits: "".join(d for c,
+                                             d in zip(text, filling()(text, logits), strict=True) if c in ".0")),
         Mistake("that is the question itself; fill its empty cells", lambda text, logits: text),
     ],
 )  # fmt: skip
@@ -394,8 +395,8 @@ augment = Exercise(
     styles=[dressed, after(dressed, list), after(dressed, lambda pair: [part.numpy() for part in pair]),
             image_by_swaps],
     mistakes=[
-        Mistake("draw everything from rng, such as rng.shuffle(rows), and shuffle anew at each call: the same rng gives "
-                "the same image, another rng another", lambda puzzle, solution, box, rng: (puzzle, solution),
+        Mistake("draw everything from rng, such as rng.shuffle(rows), and shuffle anew at each call: the same rng "
+                "gives the same image, another rng another", lambda puzzle, solution, box, rng: (puzzle, solution),
                 *(lambda puzzle, solution, box, rng, own=own: dressed(puzzle, solution, box, own()) for own in
                   (random.Random, partial(random.Random, 0), lambda: random, lambda: random.Random(1)))),
         Mistake(KEEP_ZERO, dressing(first=0)),
@@ -464,7 +465,8 @@ unit_masks = Exercise(
                 *(after(masks, lambda found, order=order: found[order])
                   for order in ([1, 0, 2, 3], [3, 0, 1, 2], [2, 0, 1, 3], [0, 2, 1, 3]))),
         *(Mistake(said, *(masking(boxes=boxes) for boxes in wrong)) for said, wrong in WRONG_BOXES.items()),
-        Mistake("the size of a box is an argument, and so the number of cells", masking(fixed=SIX), masking(fixed=NINE)),
+        Mistake("the size of a box is an argument, and so the number of cells",
+                masking(fixed=SIX), masking(fixed=NINE)),
         Mistake("the fourth head sees the whole board", masking(last=False),
                 after(masks, lambda found: torch.cat([found[:3], ~found[3:]]))),
         Mistake("the fourth head is missing: the whole board", after(masks, lambda found: found[:3])),
@@ -552,7 +554,8 @@ HABITS = {
     "go on after the first solution: the search ends when it is sure that there is no other": [
         searching(habit="first")],
     "a cell with several candidates is one guess, however many it has": [
-        searching(count=lambda number: number if number > 1 else 0), searching(count=lambda number: max(number - 1, 0))],
+        searching(count=lambda number: number if number > 1 else 0),
+        searching(count=lambda number: max(number - 1, 0))],
     "a cell with one candidate is no guess, only a single": [searching(count=lambda number: int(number > 0))],
     "a cell without candidates is a dead end, no guess": [searching(count=lambda number: int(number != 1))],
     "guess at a cell with the fewest candidates, not at the first empty one": [searching(choose=min)],
@@ -642,7 +645,8 @@ share_with_interval = Exercise(
         Mistake("the middle is divided by 1 + z^2 / n, too", interval(middle=lambda p, n, zz: p + zz / (2 * n))),
         Mistake("z^2 / (4 n^2) is missing under the root", interval(**no_shift)),
         Mistake("take the root of the sum", interval(spread=lambda p, n, zz: p * (1 - p) / n + zz / (4 * n * n))),
-        Mistake("the variance of a share is p (1 - p) / n", interval(spread=lambda p, n, zz: (p / n + zz / (4 * n * n)) ** 0.5),
+        Mistake("the variance of a share is p (1 - p) / n",
+                interval(spread=lambda p, n, zz: (p / n + zz / (4 * n * n)) ** 0.5),
                 interval(spread=lambda p, n, zz: (p * (1 - p) + zz / (4 * n * n)) ** 0.5)),
         Mistake("z is 1.96 for 95%", *(interval(z) for z in (1.645, 2.576, 1.0, 2.0, 1.95, 0.95, 3.8416))),
         Mistake("the order is share, low, high", interval(put=lambda p, low, high: (low, p, high)),
