@@ -36,10 +36,10 @@ import time
 import torch
 from IPython.display import Markdown, display
 
+from looped_exercises import lesson_07 as ex
+from looped_exercises import report
 from looped_lite import boards, plots, widgets
 from looped_lite.evaluation import accuracy_over_loops
-from looped_lite.exercises import lesson_07 as ex
-from looped_lite.exercises import report
 from looped_lite.fixed_points import iterate, leading_eigenvalues
 from looped_lite.model import count_parameters
 from looped_lite.paths import data_path, read_rows

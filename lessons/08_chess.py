@@ -38,10 +38,10 @@ from itertools import pairwise
 import torch
 from IPython.display import Markdown, display
 
+from looped_exercises import lesson_08 as ex
+from looped_exercises import report
 from looped_lite import boards, plots, widgets
 from looped_lite.evaluation import accuracy_over_loops
-from looped_lite.exercises import lesson_08 as ex
-from looped_lite.exercises import report
 from looped_lite.intervals import wilson
 from looped_lite.model import Loop, count_parameters
 from looped_lite.paths import data_path, read_rows

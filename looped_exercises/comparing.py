@@ -34,14 +34,16 @@ def like(value: Any, right: Any) -> tuple[Any, str]:
         if wanted is int and type(value) is float and value.is_integer():
             return int(value), word or "a float where a whole number is meant"
         return value, word
-    if wanted in (list, tuple) and right:
+    if wanted in (list, tuple):
         word = f"a tensor where a {wanted.__name__} is meant" if kind in TENSORS and value.ndim else ""
         if word:
-            value = value.tolist() if type(right[0]) in (*NUMBERS, list, tuple) else list(value.unbind())
-        if type(value) in (list, tuple):
+            flat = not right or type(right[0]) in (*NUMBERS, list, tuple)
+            value = value.tolist() if flat else list(value.unbind())
+        if right and type(value) in (list, tuple):
             meant = right if len(right) == len(value) else [right[0]] * len(value)
             pairs = [like(part, other) for part, other in zip(value, meant, strict=True)]
             return wanted(part for part, _ in pairs), word or next((word for _, word in pairs if word), "")
+        return value, word
     if wanted is dict and kind is dict:
         pairs = {key: like(part, right.get(key, next(iter(right.values()), None))) for key, part in value.items()}
         return {key: part for key, (part, _) in pairs.items()}, next((w for _, w in pairs.values() if w), "")
