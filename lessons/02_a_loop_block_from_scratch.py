@@ -35,10 +35,10 @@ import torch
 import torch.nn.functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from looped_exercises import lesson_02 as ex
+from looped_exercises import report
 from looped_lite import plots
 from looped_lite.blocks import MLP, Attention, Block
-from looped_lite.exercises import lesson_02 as ex
-from looped_lite.exercises import report
 from looped_lite.model import LoopedTransformer, count_parameters
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe

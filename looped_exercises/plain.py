@@ -155,6 +155,8 @@ def dump(value: Any) -> bytes:
     tensors: dict[str, Tensor] = {}
 
     def encode(part: Any) -> Any:
+        if type(part) in TENSORS and part.is_complex():  # which safetensors cannot hold
+            return {"complex": [encode(part.real), encode(part.imag)]}
         if type(part) in TENSORS:
             tensors[str(len(tensors))] = part.detach().cpu().contiguous().clone()
             return {"tensor": str(len(tensors) - 1)}
@@ -196,8 +198,8 @@ def decode(part: Any, tensors: Mapping[str, Tensor]) -> Any:
     if kind == "dict":
         return {decode(key, tensors): decode(entry, tensors) for key, entry in inside}
     entries = [decode(entry, tensors) for entry in inside]
-    if kind == "tuple":
-        return tuple(entries)
+    if kind in ("tuple", "complex"):
+        return tuple(entries) if kind == "tuple" else torch.complex(*entries)
     made = object.__new__(SHAPES[kind])
     for each, entry in zip(fields(made), entries, strict=True):
         object.__setattr__(made, each.name, entry)
