@@ -615,7 +615,9 @@ assert steps[-1, solved_rows].median() < 1e-3
 # %%
 nine = load_pretrained("sudoku-9x9").requires_grad_(False)
 card = nine.card
-print(f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes, seed {nine.recipe.seed}")
+print(
+    f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes, seed {nine.recipe.seed}"
+)
 print(f"{card['first']['command']}\n{card['command']}")
 assert nine.embed.out_features == 96 and nine.recipe.horizon == 96
 

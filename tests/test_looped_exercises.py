@@ -132,7 +132,9 @@ def test_every_mistake_is_named_under_every_seed(exercise, seed):
 @each
 def test_cases_have_two_sizes_vary_with_the_seed_and_are_labelled(exercise):
     cases = exercise.make_cases()
-    assert len({sizes(case) or case.arguments for case in cases}) > 1 or exercise.number in BOARD, "all cases have one size"
+    assert len({sizes(case) or case.arguments for case in cases}) > 1 or exercise.number in BOARD, (
+        "all cases have one size"
+    )
     assert same(*([[case.arguments, case.options] for case in exercise.make_cases(3)] for _ in range(2)))
     other = exercise.make_cases(1)
     assert dump(other) != dump(cases) or not cases[0].arguments, "another seed gives the same cases"
