@@ -40,10 +40,10 @@ import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
+from looped_exercises import lesson_06 as ex
+from looped_exercises import report
 from looped_lite import fixed_points as fp
 from looped_lite import plots, widgets
-from looped_lite.exercises import lesson_06 as ex
-from looped_lite.exercises import report
 from looped_lite.intervals import wilson
 from looped_lite.pretrained import load_pretrained
 from looped_lite.tasks import exact_match
