@@ -35,10 +35,10 @@ from itertools import product
 import matplotlib.pyplot as plt
 import torch
 
+from looped_exercises import lesson_03 as ex
+from looped_exercises import report
 from looped_lite import plots
 from looped_lite.blocks import NORMS, RECALLS, Block, rotary_angles
-from looped_lite.exercises import lesson_03 as ex
-from looped_lite.exercises import report
 from looped_lite.fixed_points import iterate, spectral_radius
 from looped_lite.recipe import Recipe
 from looped_lite.tasks.prefix_sums import PrefixSums
@@ -508,7 +508,7 @@ def change_on_lengthening(f, z, factor):
     ### BEGIN SOLUTION
     added = f(z) - z
     added_to_longer = f(factor * z) - factor * z
-    return (added_to_longer - added).norm() / added.norm()
+    return float((added_to_longer - added).norm() / added.norm())
     ### END SOLUTION
 
 
