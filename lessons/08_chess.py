@@ -485,7 +485,9 @@ else:
 assert found["random play"][1][0] >= 0.60, "the examination is passed"
 assert found["random play"][3][0] >= found["random play"][1][0] + 0.1
 assert found["game-like"][1][0] > found["random play"][1][0]
-assert int(right["random play"][4].sum()) == round(len(right["random play"][4]) * found["random play"][1][0]), "top-1 is: both squares right"
+assert int(right["random play"][4].sum()) == round(len(right["random play"][4]) * found["random play"][1][0]), (
+    "top-1 is: both squares right"
+)
 
 # %% [markdown]
 # From 1 in 4,096 to well over half, in a minute and a half. And beyond the masks nobody told the model the rules: most of its belief lies on legal moves because illegal ones never mate.

@@ -8,7 +8,7 @@ The floors, from the ground up; a file imports only from floors below its own:
 3. `recipe`
 4. `training`, `solving`, `evaluation`, `pretrained`
 5. `boards`
-6. `widgets`, `doctor`, `exercises`
+6. `widgets`, `doctor`
 7. `cli`
 """
 
