@@ -1,8 +1,8 @@
 """Time the course's sudoku solver against two from PyPI, side by side in one run: pip install exact-cover py-sudoku.
 
 Each finds the solution of a shipped 9x9 puzzle and shows that there is no second one. Times are processor time, medians
-over puzzles with the middle 80%, the solvers taking turns on each puzzle; the last column is the ratio to ours. Then: how
-many minimal puzzles the generator makes in a second.
+over puzzles with the middle 80%, the solvers taking turns on each puzzle; the last column is the ratio to ours. Then:
+how many minimal puzzles the generator makes in a second.
 
 python benchmarks/sudoku_solvers.py [puzzles of each split]
 """
@@ -70,7 +70,7 @@ def summary(times: list[float]) -> str:
 
 
 def main(count: int, budget: float = 60) -> None:
-    """``budget``: seconds after which py-sudoku is no longer asked for a split; the number of puzzles it did is printed."""
+    """``budget``: seconds after which py-sudoku is not asked any more; the number of puzzles it did is printed."""
     solvers = {"looped_lite": ours, "exact-cover": by_exact_cover, "py-sudoku": by_py_sudoku}
     print("| 9x9 split | " + " | ".join(f"{name}, ms" for name in solvers) + " | ratios to looped_lite |")
     print("|---" * (len(solvers) + 2) + "|")

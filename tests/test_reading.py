@@ -28,7 +28,7 @@ ROWS = [PUZZLE[first : first + 9] for first in range(0, 81, 9)]
 
 
 def refused(call, *words, kinds=(ValueError,)):
-    """The one line with which a call refuses its arguments; it holds these words, and is no longer than a few lines of a terminal."""
+    """The one line with which a call refuses its arguments: it holds these words, and is not long."""
     with pytest.raises(kinds) as caught:
         call()
     message = str(caught.value)
@@ -459,7 +459,8 @@ import sys
 sys.modules["chess"] = sys.modules["zstandard"] = None
 from looped_lite.tasks.chess import Chess, read_lichess
 from looped_lite.tasks.sudoku import read_puzzles
-for call in (lambda: Chess().encode({MATE!r}), lambda: read_lichess("a.csv"), lambda: read_puzzles({str(tmp_path / "a.csv.zst")!r})):
+for call in (lambda: Chess().encode({MATE!r}), lambda: read_lichess("a.csv"),
+             lambda: read_puzzles({str(tmp_path / "a.csv.zst")!r})):
     try:
         call()
     except ImportError as error:

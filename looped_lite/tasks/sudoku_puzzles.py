@@ -41,9 +41,10 @@ def side_of(box: Box) -> int:
 def lay_out(text: str, side: int) -> list[str]:
     """The rows of a grid as people write it, one string a line, without spaces and borders.
 
-    White space, ``| + = : ' , [ ]`` and box-drawing lines are borders. Empty cells are ``. 0 _ *`` and dashes of any length. Lines of nothing
-    but dashes, ``_ * .`` and borders, other than dots alone, are rulers or rows of empty cells: rulers, if the other lines hold a whole
-    grid; else each is a row if it has exactly ``side`` marks (or the grid's, for a grid on one line) and no ``+``, and a ruler if not.
+    White space, ``| + = : ' , [ ]`` and box-drawing lines are borders. Empty cells are ``. 0 _ *`` and dashes of any
+    length. Lines of nothing but dashes, ``_ * .`` and borders, other than dots alone, are rulers or rows of empty
+    cells: rulers, if the other lines hold a whole grid; else each is a row if it has exactly ``side`` marks (or the
+    grid's, for a grid on one line) and no ``+``, and a ruler if not.
     """
     lines = plain_text(text).translate(DASHES).splitlines()
     rows = [BORDERS.sub("", line) for line in lines]
@@ -57,7 +58,7 @@ def lay_out(text: str, side: int) -> list[str]:
 
 
 def parse(text: str, box: Box = (3, 3)) -> list[int]:
-    """Reads a grid such as "53..7....", on one line or several, with borders or without: see `lay_out`. Says what is wrong otherwise."""
+    """A grid such as "53..7....", on one line or several, with or without borders (`lay_out`), or ValueError."""
     side = side_of(box)
     if side > 9:
         raise ValueError(f"a {side}x{side} sudoku cannot be written with one digit a cell: expected at most 9x9")
@@ -78,7 +79,7 @@ def parse(text: str, box: Box = (3, 3)) -> list[int]:
 
 
 def digits_of(grid: Any, box: Box) -> list[int]:
-    """A grid as a list of plain ints, be it a sequence, an array or a tensor. ValueError if it has not ``side * side`` digits."""
+    """A sequence, array or tensor as a list of plain ints; ValueError if it has not ``side * side`` digits."""
     side = side_of(box)
     grid = integers("a grid", grid, 0, side, axes=1).tolist()
     if len(grid) != side * side:
