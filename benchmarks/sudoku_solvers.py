@@ -11,13 +11,18 @@ import random
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from exact_cover import get_all_solutions
 from sudoku import Sudoku
 
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for the generator, which is no part of the package
+
+from data.sudoku_generator import generate
 from looped_lite.tasks.sudoku import load_puzzles
-from looped_lite.tasks.sudoku_puzzles import generate, solve
+from looped_lite.tasks.sudoku_puzzles import solve
 
 SIDE, BOX = 9, 3
 

@@ -486,7 +486,7 @@ USUAL: dict[str, tuple[list[list[str]], list[tuple]]] = {
 }
 FIRST = {
     "train": ["--quiet", "--width", "8", "--heads", "2", "--batch", "2", "--steps", "2"],
-    "eval": ["--instances", "2"],
+    "eval": ["--instances", "2", "--lengths", "8", "--loops", "3"],
     "solve": ["--loops", "40"],
 }
 
@@ -497,9 +497,9 @@ def made_up(rng: random.Random) -> list[str]:
     command = rng.choices(list(USUAL), [40, 25, 40, 10, 0.3, 3])[0]
     places, options = USUAL[command]
     words = [command, *FIRST.get(command, [])]
-    words += [one_of(usual, 0.1) for usual in places for _ in range(rng.choice([0, 1, 1, 1, 1, 1, 1, 2]))]
+    words += [one_of(usual, 0.08) for usual in places for _ in range(rng.choice([0, 1, 1, 1, 1, 1, 1, 2]))]
     for name, *usual in rng.choices([*options, ("--threads", ["1", "2"])], k=rng.choice([0, 1, 1, 2, 3])):
-        words += [name, *(one_of(each, 0.5) for each in usual)]
+        words += [name, *(one_of(each, 0.35) for each in usual)]
     if rng.random() < 0.05:
         rng.shuffle(words)
     return words
