@@ -40,7 +40,9 @@ STATES = {
 def page(title: str, body: str) -> bytes:
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    return f'<!doctype html>\n<html lang="en"><head>{head}<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n{body}</main></body></html>\n'.encode()
+    head = f"{head}<title>{html.escape(title)}</title><style>{STYLE}</style>"
+    page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}</main></body></html>\n'
+    return page.encode()
 
 
 def prose(text: str) -> str:

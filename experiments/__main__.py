@@ -1,4 +1,4 @@
-"""``python -m experiments NAME ...``: run experiments, or go on with them; ``claims`` for the table of claims, no name for the list."""
+"""``python -m experiments NAME ...`` runs experiments; ``claims`` for the table of claims, no name for the list."""
 
 from __future__ import annotations
 

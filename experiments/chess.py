@@ -27,8 +27,8 @@ VARIANTS = (("internal", "post"), ("none", "post"), ("external", "post"), ("inte
 
 @torch.no_grad()
 def measure_loops(model: LoopedTransformer, job: Job, count: int = 300, seed: int = 1_000) -> list[Row]:
-    """How often both squares of the move are right, on ``count`` test positions of each depth and source: a row for each number of loops
-    from the input, and one for 64 loops from noise."""
+    """How often both squares of the move are right, on ``count`` test positions of each depth and source: a row for
+    each number of loops from the input, and one for 64 loops from noise."""
     generator, rows = torch.Generator().manual_seed(seed), []
     for depth, source in SETS:
         x, y = model.recipe.task.split(depth, "test", source, count)
@@ -41,8 +41,9 @@ def measure_loops(model: LoopedTransformer, job: Job, count: int = 300, seed: in
 
 @torch.no_grad()
 def measure_grid(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
-    """Both squares right on validation positions (mates in one and two after 16 loops, by which rates are chosen); on test positions of
-    each depth, half of them from games of random moves where there are such, from the input, zeros and noise; and `stability`."""
+    """Both squares right on validation positions (mates in one and two after 16 loops, by which rates are chosen); on
+    test positions of each depth, half of them from games of random moves where there are such, from the input, zeros
+    and noise; and `stability`."""
     task, generator, row = model.recipe.task, torch.Generator().manual_seed(1_000), {}
     looped = task.most_loops > 1
 
@@ -75,7 +76,7 @@ def name_of(job: Job) -> str:
 
 
 def first_grid(known: Known) -> list[Job]:
-    """Four variants with three seeds each; internal recall with outer norm also on mates in one alone, and once with short runs."""
+    """Four variants, three seeds each; internal recall with outer norm also on mates in one, and with short runs."""
     of = lambda label, recall, norm, seed: Job(
         Recipe(TASKS[label], recall=recall, norm=norm, muon=0.02, compiled=True, seed=seed)
     )
@@ -132,6 +133,6 @@ EXPERIMENTS = [
         facts=("steps",), ship=name_of,
     ),
     Experiment("chess_best", "the long-trained models, with the rules", best, measure_best, asked, facts=()),
-    Experiment("shipped_chess", "the three axes, on the models of the first grid", all_shipped, measure_grid, variant_columns),
+    Experiment("shipped_chess", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns),
     Experiment("grid_chess", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
 ]  # fmt: skip

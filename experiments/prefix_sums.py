@@ -1,4 +1,4 @@
-"""Prefix sums: every recall and norm, more lengths, the training of lesson 04 from many seeds, and strings with a structure."""
+"""Prefix sums: every recall and norm, more lengths, lesson 04's training from many seeds, structured strings."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def loops_for(model: LoopedTransformer, loops: int) -> int:
 
 @torch.no_grad()
 def measure_accuracy(model: LoopedTransformer, job: Job, counts: dict[int, int] = MANY, seed: int = 1_000) -> Row:
-    """Exact match on random strings of each length with loops = length, from the input, and from noise at 32 and 128 bits with twice
-    that; and `how_it_ends` on 16 strings of 32 bits."""
+    """Exact match on random strings of each length with loops = length, from the input, and from noise at 32 and 128
+    bits with twice that; and `how_it_ends` on 16 strings of 32 bits."""
     generator, row = torch.Generator().manual_seed(seed), {}
     for bits, count in counts.items():
         x, y = strings(count, bits, generator)
@@ -58,7 +58,7 @@ def measure_accuracy(model: LoopedTransformer, job: Job, counts: dict[int, int] 
 
 @torch.no_grad()
 def validation(model: LoopedTransformer) -> float:
-    """What rates are chosen by: exact match on strings like those of training, mean over 4, 8, 16 and 32 bits. Test strings have another seed."""
+    """What rates are chosen by: exact match on strings of 4 to 32 bits, drawn apart from the test's."""
     generator, shares = torch.Generator().manual_seed(3_000), []
     for bits in (4, 8, 16, 32):
         x, y = MIXED.batch(64, bits, generator)
@@ -68,7 +68,7 @@ def validation(model: LoopedTransformer) -> float:
 
 
 def measure_grid(model: LoopedTransformer, job: Job) -> Row:
-    """`measure_accuracy` on fewer strings, whether an answer of 32 bits stays for 256 loops, and `stability`, for what is a loop."""
+    """`measure_accuracy` on fewer strings, whether 32 bits stay right for 256 loops, and `stability` of a loop."""
     generator = torch.Generator().manual_seed(2_000)
     x, y = strings(32, 32, generator)
     row = {"validation": validation(model), **measure_accuracy(model, job, FEW)}
@@ -89,7 +89,7 @@ def grid(known: Known) -> list[Job]:
 
 @torch.no_grad()
 def measure_lengths(model: LoopedTransformer, job: Job) -> Row:
-    """Exact match on more strings of each length with loops = length and with twice that, and up to 128 bits with twice that from noise."""
+    """Exact match at each length with that many loops and twice that; up to 128 bits also from noise."""
     generator, row = torch.Generator().manual_seed(2_000 + job.recipe.seed), {}
     for bits, count in {64: 200, 128: 200, 256: 60, 512: 40}.items():
         x, y = strings(count, bits, generator)
@@ -150,9 +150,8 @@ def families(bits: int, seed: int = 5) -> Iterator[tuple[str, Tensor]]:
 
 
 def measure_families(model: LoopedTransformer, job: Job) -> list[Row]:
-    """For each family and length how many strings are right in every bit, after as many loops as bits, and how many bits are wrong.
-    ``part`` may name
-    one length; of more than 1,024 bits there is one string a family."""
+    """For each family and length how many strings are right in every bit, after as many loops as bits, and how many
+    bits are wrong. ``part`` may name one length; of more than 1,024 bits there is one string a family."""
     rows = []
     for bits in (int(job.part),) if job.part else FAMILY_LENGTHS:
         for family, texts in families(bits):
@@ -170,7 +169,7 @@ FIRST = [f"prefix-sums-{recall}-post-seed{seed}" for seed in SEEDS for recall in
 
 
 def family_jobs(known: Known) -> list[Job]:
-    """The models of lesson 04's recipe, trained on mixed strings and, to compare, on random ones as the first grid was."""
+    """The models of lesson 04's recipe, trained on mixed strings and, to compare, on random ones as the grid was."""
     settings = {"steps": 1200, "settle": 200, "lr": 2e-3, "beta2": 0.95}
     mixed = [
         Recipe(MIXED, recall=recall, seed=seed, **settings) for seed in SEEDS for recall in ("internal", "external")
@@ -228,7 +227,7 @@ EXPERIMENTS = [
         lambda job: short(job) | {"trained_on": "random" if job.recipe.task.uniform == 1 else "mixed"}, facts=(),
     ),
     Experiment(
-        "shipped_prefix_sums", "the three axes, on the models of the first grid", all_shipped, measure_grid, variant_columns
+        "shipped_prefix_sums", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns
     ),
     Experiment("grid_prefix_sums", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
 ]  # fmt: skip

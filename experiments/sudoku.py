@@ -29,8 +29,9 @@ STILL = 1e-6  # a puzzle whose state a loop moves by less than this share of its
 
 @torch.no_grad()
 def measure_accuracy(model: LoopedTransformer, job: Job, count: int = 200, seed: int = 1_000) -> Row:
-    """Exact match on ``count`` easy and ``count`` hard test puzzles after 16 to 256 loops from the input (hard ones 1,024, too), and
-    after 256 from zeros and from noise; the step after 400 loops (mean over 100 hard puzzles); and the spectral radius of Wz."""
+    """Exact match on ``count`` easy and ``count`` hard test puzzles after 16 to 256 loops from the input (hard ones
+    1,024, too), and after 256 from zeros and from noise; the step after 400 loops (mean over 100 hard puzzles); and the
+    spectral radius of Wz."""
     generator, row = torch.Generator().manual_seed(seed), {}
     for name, split, longest in (("easy", "test", 256), ("hard", "hard", 1024)):
         x, y = model.recipe.task.split(split, count)
@@ -43,8 +44,8 @@ def measure_accuracy(model: LoopedTransformer, job: Job, count: int = 200, seed:
 
 
 def measure_grid(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
-    """The share of validation puzzles that is right (easy and hard ones, after 16 loops, by which rates are chosen); exact match on test
-    puzzles from the input, zeros and noise; and `stability`."""
+    """The share of validation puzzles that is right (easy and hard ones, after 16 loops, by which rates are chosen);
+    exact match on test puzzles from the input, zeros and noise; and `stability`."""
     task, generator, row = model.recipe.task, torch.Generator().manual_seed(1_000), {}
     looped = task.most_loops > 1
     share = lambda split, loops, start="input": {
@@ -109,7 +110,7 @@ def test_set(name: str) -> tuple[list[str], Tensor, Tensor, list[float]]:
 
 
 def right_and_solved(model: LoopedTransformer, name: str) -> tuple[Tensor, Tensor]:
-    """Which puzzles of a set are right after each number of loops, and which the rules say are solved: both (loops, puzzles) bool."""
+    """Which puzzles are right after each number of loops, and which the rules say are solved: (loops, puzzles) bool."""
     _, x, y, _ = test_set(name)
     right, solved = [], []
     for part, target in zip(x.split(50), y.split(50), strict=True):
@@ -120,7 +121,7 @@ def right_and_solved(model: LoopedTransformer, name: str) -> tuple[Tensor, Tenso
 
 
 def measure_loops(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each number of loops. A puzzle is reported solved where the rules say so, without its solution; ``wrong`` counts wrong reports."""
+    """A row for each number of loops. Solved is what the rules say, without the solution; ``wrong`` counts errors."""
     right, solved = right_and_solved(model, job.part)
     counts = {"right": right, "solved": solved, "wrong": solved & ~right}
     return [
@@ -165,7 +166,8 @@ of_set = lambda job: {"split": job.part}
 
 EXPERIMENTS = [
     Experiment(
-        "sudoku_6x6_grid", "recall x norm on 6x6, 600 steps at one rate", first_grid, measure_accuracy, short, ship=name_of
+        "sudoku_6x6_grid", "recall x norm on 6x6, 600 steps at one rate", first_grid, measure_accuracy, short,
+        ship=name_of
     ),
     Experiment(
         "sudoku_6x6_no_recall", "no recall with patience: 1,500 steps at 1e-3", no_recall, measure_accuracy, short,
@@ -174,6 +176,6 @@ EXPERIMENTS = [
     Experiment("sudoku_9x9", "the shipped 9x9 model, by loops", nine, measure_loops, of_set, facts=()),
     Experiment("sudoku_9x9_each", "the same, puzzle by puzzle", nine, measure_each, of_set, facts=()),
     Experiment("sudoku_9x9_tries", "the same, by tries", nine, measure_tries, of_set, facts=()),
-    Experiment("shipped_sudoku_6x6", "the three axes, on the models of the 6x6 grid", all_shipped, measure_grid, variant_columns),
+    Experiment("shipped_sudoku_6x6", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns),
     Experiment("grid_sudoku_6x6", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
 ]  # fmt: skip

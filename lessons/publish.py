@@ -2,8 +2,9 @@
 
     python lessons/publish.py https://github.com/you/course
 
-The address goes into pyproject.toml ([project.urls]), and from there into the first two cells of every notebook and into README.md.
-Commit what changed and tag the commit with the version (v0.1.0), which is what the set-up cell asks for first.
+The address goes into pyproject.toml ([project.urls]), and from there into the first two cells of every notebook and
+into README.md. Commit what changed and tag the commit with the version (v0.1.0), which is what the set-up cell asks for
+first.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def project_with(text: str, address: str) -> str:
 def where(address: str, names: list[str]) -> str:
     """What README.md says of an address: how to fetch the course, and where Colab opens each notebook of ``names``."""
     if not address:
-        return "This copy of the course does not know its own address yet: below, put the one that you have it from for `ADDRESS`."
+        unknown = "This copy of the course does not know its own address yet"
+        return f"{unknown}: below, put the one that you have it from for `ADDRESS`."
     lines = [f"The course lives at <{address}>."]
     links = [f"[{name[:2]}]({colab_link(address, name)})" for name in names if colab_link(address, name)]
     if links:
@@ -67,7 +69,8 @@ def main() -> None:
         readdress(source)
     version = project_setting("version")
     print(
-        f"{address} is in pyproject.toml, README.md and {len(lessons)} notebooks. Now: git commit -a, git tag v{version}, git push --tags"
+        f"{address} is in pyproject.toml, README.md and {len(lessons)} notebooks. Now: git commit -a, git tag "
+        f"v{version}, git push --tags"
     )
 
 

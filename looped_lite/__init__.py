@@ -26,7 +26,7 @@ PLACES = {
 
 
 def __getattr__(name: str):
-    """``looped_lite.Recipe``, ``looped_lite.train``, ``looped_lite.solve`` and the like, imported when first asked for."""
+    """``looped_lite.Recipe``, ``looped_lite.train``, ``looped_lite.solve`` and the like, imported when asked for."""
     if name not in PLACES:
         raise AttributeError(f"module 'looped_lite' has no attribute {name!r}")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""``looped-lite``: train, evaluate and use the course's models from a terminal. Errors are one line, and exit code 2."""
+"""``looped-lite``: train, evaluate and use the course's models from a terminal. Errors are one line, exit code 2."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def numbered(lines: Iterator[tuple[int, str]], numbers: list[int]) -> Iterator[s
 
 
 def read_lines(name: str) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and the instances, one a line, without the spaces around them. Blank lines and comments (#) are skipped."""
+    """Line numbers from 1 and instances, one a line, stripped. Blank lines and comments (#) are skipped."""
     if name == "-" and sys.stdin is None:
         raise ValueError("the standard input is closed: expected one instance a line")
     found = False

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .checks import whole
+
 Measured = tuple[float, float, float]  # the number itself, and the two ends of its 95% interval
 
 
@@ -117,9 +119,7 @@ def bootstrap(
 
 
 def _middle(draw: Callable[[np.random.Generator], float], resamples: int, seed: int) -> tuple[float, float]:
-    for name, count, least in (("resamples", resamples, 100), ("seed", seed, 0)):
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {count!r:.60}")
+    resamples, seed = whole("resamples", resamples, 100), whole("seed", seed, 0, 2**63 - 1)
     rng = np.random.default_rng(seed)
     found = _numbers([draw(rng) for _ in range(resamples)], "the statistics")
     low, high = np.quantile(found, [0.025, 0.975])

@@ -1,10 +1,12 @@
-"""The static site: the lessons as they ship, tables of results, and a reference from docstrings. It asks no other server for anything.
+"""The static site: the lessons as they ship, tables of results, and a reference from docstrings. It asks no other
+server for anything.
 
     python site/build.py                 into build/site/html; `make site` does the same
     python site/build.py --out FOLDER
 
-What builds it lives in an environment of its own, build/site/env, made once. The notebooks are not run: their outputs are
-those that were checked in. A widget needs a kernel, so its picture as it was when the lesson ran stands in its place.
+What builds it lives in an environment of its own, build/site/env, made once. The notebooks are not run: their outputs
+are those that were checked in. A widget needs a kernel, so its picture as it was when the lesson ran stands in its
+place.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ def last_frame(data: bytes):
 
 
 def link_lessons(text: str, names: dict[str, str], own: str) -> str:
-    """Prose in which "lesson 03" is a link to that lesson, except in code, in links, in headings and on its own page."""
+    """Prose in which "lesson 03" is a link to that lesson, except in code, links, headings and on its own page."""
     kept = re.compile(r"```.*?```|`[^`\n]*`|\[[^\]]*\]\([^)]*\)|^#.*?$|<[^>]+>|\$[^$\n]+\$", re.DOTALL | re.MULTILINE)
 
     def linked(part: str) -> str:
@@ -130,7 +132,8 @@ def table(rows: list[list[str]]) -> str:
     """An HTML table that scrolls sideways; the first row is its head."""
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in rows[0])
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(short(cell))}</td>' for cell in row)}</tr>" for row in rows[1:])
-    return f'<div class="table-scroll" tabindex="0" role="region" aria-label="table"><table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    around = '<div class="table-scroll" tabindex="0" role="region" aria-label="table"><table class="table">'
+    return f"{around}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def short(cell: str) -> str:
@@ -141,14 +144,15 @@ def short(cell: str) -> str:
 def write_results() -> None:
     """One page with every table in data/results, and one for the claims if there is a table of them."""
     parts = [
-        "# Results\n\nEvery table that the lessons draw on, as it lies in `data/results/`. [What the columns mean](data.md)."
+        "# Results\n\nEvery table of the lessons, as it lies in `data/results/`. [What the columns mean](data.md)."
     ]
     for path in sorted((ROOT / "data" / "results").glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))
         shutil.copy(path, PAGES / "files" / path.name)
         more = f" The first {LONGEST} of {len(rows) - 1} rows:" if len(rows) - 1 > LONGEST else ""
-        part = f'## {path.stem.replace("_", " ")}\n\n<a href="files/{path.name}">{path.name}</a>, {len(rows) - 1} rows.{more}\n\n{table(rows[: LONGEST + 1])}'
+        part = f'## {path.stem.replace("_", " ")}\n\n<a href="files/{path.name}">{path.name}</a>, '
+        part += f"{len(rows) - 1} rows.{more}\n\n{table(rows[: LONGEST + 1])}"
         if path.stem == "claims":
             (PAGES / "claims.md").write_text(f"# Claims\n\n{part.partition(chr(10))[2].strip()}\n", encoding="utf-8")
         else:
@@ -215,9 +219,9 @@ def write_front(lessons: list[Path]) -> None:
     claims = "\n- [Claims](claims.md): what the paper says, and what was seen here" * (PAGES / "claims.md").exists()
     text = f"""# Looped Transformers from Scratch
 
-A course about models that think in loops: one transformer block, applied again and again, until the answer stops changing. You build the
-block, train it while you watch, and take it apart with the tools of fixed points. Here you read it. To run it, to do the exercises and to
-move what moves, a laptop without a GPU is enough, or Google Colab.
+A course about models that think in loops: one transformer block, applied again and again, until the answer stops
+changing. You build the block, train it while you watch, and take it apart with the tools of fixed points. Here you read
+it. To run it, to do the exercises and to move what moves, a laptop without a GPU is enough, or Google Colab.
 
 | lesson | question |
 |---|---|
@@ -296,7 +300,7 @@ TIDY = [
 
 
 def tidy(page: Path) -> None:
-    """Take away what the theme adds and the course does not want: what comes from another server, and scripts that are there twice."""
+    """Take away what the theme adds in vain: what comes from another server, and scripts that are there twice."""
     text = page.read_text(encoding="utf-8")
     for pattern, better in TIDY:
         text = re.sub(pattern, better, text, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""One file out of an npm package, at the version and with the checksum of npm.json; fetched once, kept under build/npm/."""
+"""One file out of an npm package, at the version and checksum of npm.json; fetched once, kept under build/npm/."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ KEPT = HERE.parent / "build" / "npm"
 def package_file(name: str, inside: str) -> Path:
     """The path of a file of package ``name``, e.g. ``package_file("axe-core", "axe.min.js")``.
 
-    RuntimeError in a sentence if npm is missing or does not get the package, or if the package is not the one that npm.json means.
+    RuntimeError in a sentence if npm is missing or does not get the package, or if the package is not the one that
+    npm.json means.
     """
     wanted = json.loads((HERE / "npm.json").read_text(encoding="utf-8"))[name]
     kept = KEPT / f"{name}-{wanted['version']}" / Path(inside).name

@@ -1,4 +1,5 @@
-"""The static site: every link leads somewhere, nothing is asked of another server, pages fit a phone, and axe finds nothing.
+"""The static site: every link leads somewhere, nothing is asked of another server, pages fit a phone, and axe finds
+nothing.
 
 Builds the site (`site/build.py`). Skipped where there is no browser or no npm, but never under CI=true.
 """

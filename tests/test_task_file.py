@@ -1,4 +1,4 @@
-"""A task is one file: this maze, written to a folder that has never heard of the house, trains, resumes, is measured, solved, drawn and played."""
+"""A task is one file: this maze, in a folder of its own, trains, resumes, is measured, solved, drawn, played."""
 
 import json
 import os
@@ -52,7 +52,8 @@ class Maze(Task):
         x, y = [], []
         while len(x) < size:
             cells = (torch.rand(self.side, self.side, generator=generator) > 0.3).long()
-            start, end = ((int(at) // self.side, int(at) % self.side) for at in torch.randperm(cells.numel(), generator=generator)[:2])
+            places = torch.randperm(cells.numel(), generator=generator)[:2]
+            start, end = ((int(at) // self.side, int(at) % self.side) for at in places)
             cells[start], cells[end] = 2, 3
             there, back = steps_from(cells == 0, start), steps_from(cells == 0, end)
             if there[end] > 0:  # on a shortest path: the steps from both ends add up to its length
