@@ -174,7 +174,9 @@ def mixed_jobs() -> list[Job]:
     """The shipped models of lesson 04's recipe, trained on mixed strings: internal and external recall by turns."""
     settings = {"steps": 1200, "settle": 200, "lr": 2e-3, "beta2": 0.95}
     jobs = [
-        Job(Recipe(MIXED, recall=recall, seed=seed, **settings)) for seed in SEEDS for recall in ("internal", "external")
+        Job(Recipe(MIXED, recall=recall, seed=seed, **settings))
+        for seed in SEEDS
+        for recall in ("internal", "external")
     ]
     return [replace(job, pretrained=default_name(job)) for job in jobs]
 

@@ -114,7 +114,7 @@ plots.show(
     caption="What to see: the orbit winds into the place where curve and diagonal cross. It changes sides at each loop, because the curve falls there.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 star = path[-1, 0, 0]
 assert torch.allclose(path[-1], star.expand(5, 1), atol=1e-9)  # five starts, one end
@@ -156,7 +156,7 @@ plots.show(
     "basins: starts to its left end at one point, starts to its right at another.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert abs(error[30] / error[29] - math.sin(star)) < 1e-3
 bend = lambda z: 2 * torch.tanh(z) + 0.3
@@ -253,7 +253,7 @@ for kind, curves in (("relative", relative), ("absolute", absolute)):
 # C does settle, at 0, where its slope is exactly 1: it creeps, its absolute steps fall like $t^{-3/2}$. The rule behind both: what is left to walk is the sum of all steps to come. It is finite when the steps
 # fall faster than $1/t$ and infinite when they do not.
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 slope = lambda curve: float(
     (curve[1999] / curve[199]).log() / math.log(10)
@@ -355,7 +355,7 @@ plots.show(
     caption="What to see: one line where there is a fixed point; it splits where the slope at the fixed point passes -1 (r = 3), and again, faster and faster, into chaos.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert [bool(settles(f, start)[0]) for f in family.values()] == [True, False, True, False, False]
 ends = [str(fp.classify_end(f, start)[0]) for f in family.values()]
@@ -424,7 +424,7 @@ plots.show(
 # it shrinks it. How much at most, in one step, is its **spectral norm** $\lVert J\rVert$, which is never smaller than $\rho$. If $\lVert J\rVert < 1$ everywhere, the map is a **contraction**: all pairs of
 # states come closer at every loop, so there is exactly one fixed point and every start reaches it.
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 radii = {name: float(values.abs().max()) for name, values in spectra.items()}
 norms = {name: float(torch.linalg.matrix_norm(A, 2)) for name, A in matrices.items()}
@@ -517,7 +517,7 @@ plots.show(
     caption="What to see: about ten loops of work in which nothing is predicted by a spectrum at the end; then a straight line whose slope is the spectral radius.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert h.shape == (1, 17, 64) and end.z.numel() == 1088
 assert rho < 1 and abs(rho / measured - 1) < 0.01
@@ -592,7 +592,7 @@ def in_words(real, imaginary):
 
 widgets.explorer(over_the_basins, in_words, real=(-1.5, 1.5, -0.9), imaginary=(-1.5, 1.5, 0.3))
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 roots = found.ends[:, 0] + 1j * found.ends[:, 1]
 assert len(roots) == 3 and ((roots**3 - 1).abs() < 1e-6).all()
@@ -660,7 +660,7 @@ plots.show(
     caption="What to see: shaded is stable. Both loops start (star) exactly on an edge. The internal region hugs both axes and gets thin; the external one contains the whole line x = 0 and the whole line y = -1.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims by experiment: run both loops over the whole plane and see which settle
 x, y = torch.meshgrid(torch.linspace(-2.95, 2.95, 60), torch.linspace(-2.95, 2.95, 60), indexing="ij")
 x, y = x.reshape(-1, 1), y.reshape(-1, 1)
@@ -740,7 +740,7 @@ plots.show(
     caption="What to see: with the outer norm (right) nothing diverges, and the starting point (star) has settling loops on all sides. What remains outside are cycles of period 2. (The two pink squares in the panel at bottom left lie a hair inside the edge, where 400 loops are too few to tell.)",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert share["internal"]["diverging"] > 0.5 and share["external"]["diverging"] > 0.5
 assert share["internal + outer norm"]["diverging"] == 0 and share["external + outer norm"]["diverging"] == 0

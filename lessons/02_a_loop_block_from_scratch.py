@@ -118,7 +118,7 @@ plots.show(
     caption="What to see: a straight line on this logarithmic axis is growth by a factor with every loop. The norm holds the length where it is.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: the start is about 4 long; without norms it grows more than 5,000-fold in 30 loops; with them it stays sqrt(64) = 8
 print(f"start {float(h.norm(dim=-1).mean()):.1f}; after 30 loops {wild[-1]:,.0f} without norms, {tame[-1]:.3f} with")
 assert 3 < h.norm(dim=-1).mean() < 5
@@ -348,7 +348,7 @@ plots.show(
     "not only how far two cells are apart.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: one step down a diagonal changes nothing, unless there is a gain per channel after the rotation
 
 
@@ -726,7 +726,7 @@ plots.show(
     caption="What to see: outside the dashed cone, two cells a loop, the effect is exactly zero (grey). Inside it is strongest near the middle: at initialization, news from the edge of the cone counts less than a millionth of what the cell itself holds.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: zero outside the cone, not zero inside, and weaker at its edge
 line_mask = window_mask(41, 5)
 for loops in range(1, 9):
@@ -815,7 +815,7 @@ plots.show(
     caption="What to see: on the left the two part by a factor of 30. On the right they lie on top of each other: a loop costs what a layer costs.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 looped, stacked = kinds["one block, looped"], kinds["a stack, unshared"]
 print(
@@ -870,7 +870,7 @@ plots.show(
     caption="What to see: up to loop 15 the last bit is a coin flip, as it must be. Then the news arrives. Shaded: Wilson's 95% interval.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: a coin flip inside the cone (4 standard errors of 500 flips are 0.09), nearly always right soon after it, and the package's own model agrees
 for loop in (8, 12, 15, 16, 17, 20, 30):
     print(

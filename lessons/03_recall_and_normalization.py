@@ -390,7 +390,7 @@ plots.show(
     caption="What to see: at initialization the recall hardly matters for the length, the norm decides. Pre and peri grow without end; post and sandwich lie on one flat line; gru stays short.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: bounded are exactly post, sandwich and gru, whatever the recall; on two more seeds as well (for 100 loops)
 bounded_norms = ("post", "sandwich", "gru")
 assert all(measured[recall, norm] == (norm in bounded_norms) for recall, norm in measured)
@@ -445,7 +445,7 @@ plots.show(
     caption="What to see: on the left two of the loops never slow down. On the right the same two seem to calm down, along the line 1/t: only because the length that divides the step keeps growing.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for recall, norm in product(RECALLS, ("pre", "peri")):
     run = runs[recall, norm]
@@ -570,7 +570,7 @@ plots.show(
     caption="What to see: a single pre-norm branch does not hear the length (what is left is the tiny epsilon in the norm). The whole loop hears it, but the less the longer the state is. External recall with a Wz that shrinks hears it clearly.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for name, values in heard.items():
     print(f"{name:27}", "  ".join(f"{value:.0e}" for value in values))
@@ -637,7 +637,7 @@ for (kind, (norm, scale)), seed in product(kinds.items(), range(3)):
 for kind, gaps in found.items():
     print(f"{kind:16} smallest |f(z) - z| from 4 starts, in 3 random blocks: ", "  ".join(f"{gap:.0e}" for gap in gaps))
 
-# %%
+# %% tags=["claims"]
 # Check the claims: none for pre and peri, one for post and for the scaled residual, in 3 of 3 blocks
 assert min(found["pre"]) > 1e-3
 assert all(abs(gap - 8**0.5) < 0.01 for gap in found["peri"]), "what a peri branch adds has the length sqrt(8), always"
@@ -689,7 +689,7 @@ for seed, (name, f) in product((0, 7, 8, 9), (("one branch", one_branch), ("two 
     survived[name].append((gap, after, radius_at(f, b, z0, h)))
     print(f"{seed:5}  {name:13} {gap:17.0e} {after:32.0e} {survived[name][-1][2]:23.2f}")
 
-# %%
+# %% tags=["claims"]
 # Check the claims: z0 was a fixed point in all of them; with one branch none survives, with two branches all; all of them repel
 for name, rows in survived.items():
     for gap, after, radius in rows:
@@ -738,7 +738,7 @@ plots.show(
     caption="What to see: a Wz that shrinks puts a lid on external recall, with pre and with peri. Inside a branch the same Wz does nothing of the kind. A scaled residual (both branches, a = 0.8, Wz as it was) does.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for variant, run in lids.items():
     assert stays_bounded(run.norms.max(1).values) == (variant[0] == "external"), variant
@@ -760,7 +760,7 @@ for (recall, norm), run in runs.items():
     if measured[recall, norm]:
         print(f"{recall:9} {norm:9} {float((run.steps[-1] / run.norms[-1]).max()):.0e}")
 
-# %%
+# %% tags=["claims"]
 # Check the claims: post and sandwich have settled; one of the bounded loops has not
 last = {variant: float((run.steps[-1] / run.norms[-1]).max()) for variant, run in runs.items()}
 assert all(last[recall, norm] < 1e-6 for recall, norm in product(RECALLS, ("post", "sandwich")))

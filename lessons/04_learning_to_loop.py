@@ -100,7 +100,7 @@ plots.show(
     caption="What to see: every depth occurs, and deep runs are the most common. The formula is the sum of 1/(N(N-n)) over n below the depth.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert int(share.argmax()) + 1 == 20 and abs(float(exact.sum()) - 1) < 1e-6
 assert (share - exact).abs().max() < 0.01
@@ -261,7 +261,7 @@ plots.show(
     "by a constant factor a loop, and there is nothing to converge to.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: autograd gives the same series; errors fall as rho^k; at 1 the growth is linear, above it exponential
 A, c = linear_loop(0.95)
 h = torch.ones(8, dtype=torch.float64, requires_grad=True)
@@ -333,7 +333,7 @@ plots.show(
     caption="What to see: with pre and peri the gradient grows in proportion to the number of loops (a straight rising line here); with the outer norm it fades, and in the trained model it fades geometrically: where the loop started is forgotten.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: from 20 to 80 loops, pre and peri grow about in proportion to T; post fades, more so when trained
 for norm in ("pre", "peri"):
     assert 2 < fresh[norm][80] / fresh[norm][20] < 5
@@ -429,7 +429,7 @@ plots.show(
     caption="What to see: without BOS no cell ever differs from the last one (what little there is, is rounding). With BOS the difference spreads from the left, never faster than two cells a loop, the dashed line, since the window reaches two cells to each side. (This is the finished model; the left picture looks the same with any weights.)",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: equal to rounding without BOS; with it, cell i can differ after i/2 loops and not before
 assert differ["without BOS"].max() < 1e-4
 spread = differ["with BOS"]
@@ -473,7 +473,7 @@ plots.show(
     caption="What to see: at few loops even a perfect model is near a coin toss. Only batches of nearly full depth (the band) say how good the model is.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert (torch.tensor(reachable) <= bound + 0.02).all(), "nothing is faster than the light cone (0.02 for chance)"
 assert int(known[4]) == 11 and float(bound[15]) == 1.0 and float(bound[14]) < 1
@@ -579,7 +579,7 @@ def train_here(model, task, steps, settle, seed=0, batch=64, lr=2e-3, beta2=0.95
     return run
 
 
-# %%
+# %% tags=["claims"]
 # Check the claim that the package does the same: 12 steps of each, from the same seed
 little = Recipe(task, width=16, heads=2, steps=12, settle=5, batch=8, lr=2e-3, beta2=0.95, seed=1)
 ours, theirs = little.build(), little.build()
@@ -635,7 +635,7 @@ plots.show(
 )
 print({loops: float(values.float().mean()) for loops, values in right.items()})
 
-# %%
+# %% tags=["claims"]
 # Check the claims: solved, and it stays solved; not before the light cone; and so it was for other seeds
 assert run.level == 32
 assert float(right[32].float().mean()) >= 0.99 and float(right[64].float().mean()) >= 0.99
@@ -679,7 +679,7 @@ display(Markdown("\n".join(table)))
 (once_more,) = (row for row in live if tuple(row[key] for key in keys) == ("0.95", "32", "200", "1"))
 print(f"N = 32 once more, seed 0, 200 steps at 32 bits instead of 180: {once_more['right_64']} of 4,096 right")
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 this, deeper, two, shallow, long_memory = ways
 assert [len(rows) for rows in of_way.values()] == [6, 6, 3, 6, 6] and {row["strings"] for row in live} == {"4096"}
@@ -802,7 +802,7 @@ plots.show(
     caption="What to see: after a few terms the error falls about as rho to the power k, the straight dotted line. Backpropagation from the start comes to the same gradient, once the loop has had time to settle.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: a fixed point, a spectral radius below 1, and one gradient from both roads
 print(f"relative step at the end {float(moves[best_one]):.1e}, rho(J_z) = {rho:.2f}")
 print("error of the series at", dict(zip(terms, [f"{e:.1e}" for e in series_error], strict=True)))
