@@ -46,6 +46,10 @@ def every_figure():
             marks={"here": 4},
             level=0.5,
         ),
+        "visited": lambda: plots.visited(loops, rng.random((9, 4)), "r", "states", {"here": 2}),
+        "ends_over_plane": lambda: plots.ends_over_plane(
+            {name: ["cycle", "fixed point"] * 2 for name in "abcd"}, (0, 1, 0, 1), "x", "y", (0, 0)
+        ),
         "seed_bars": lambda: plots.seed_bars({"a": {"zeros": [0.1, 0.3]}, "b": {"zeros": [0.5]}}, "share", level=0.5),
         "heat_maps": lambda: plots.heat_maps({"a": steps, "b": steps.log()}, "cell", "loop", "size", (-9.0, 1.0)),
         "loops_needed": lambda: plots.loops_needed(torch.rand(9), torch.arange(9.0), [0, 0.5, 1], [2, 4]),

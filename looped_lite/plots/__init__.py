@@ -18,7 +18,7 @@ from .curves import (
     training_curves,
 )
 from .diagrams import block_diagram
-from .maps import cobweb, line_basins, stability_regions
+from .maps import cobweb, ends_over_plane, line_basins, stability_regions, visited
 from .panels import heat_maps, lines, seed_bars
 from .states import Plane, basin_map, eigenvalues, pca_plane, project, trajectories, trajectory_gif
 from .style import (
@@ -58,6 +58,7 @@ __all__ = [
     "cells_over_loops",
     "cobweb",
     "eigenvalues",
+    "ends_over_plane",
     "gif",
     "heat_maps",
     "line_basins",
@@ -80,4 +81,5 @@ __all__ = [
     "trajectories",
     "trajectory_gif",
     "use_style",
+    "visited",
 ]
