@@ -19,6 +19,7 @@ from .sweep import Experiment, Job, Known, Row, shipped
 
 SETS = ((1, "random"), (1, "engine"), (2, "random"), (2, "engine"), (3, "engine"), (4, "engine"))
 LOOPS = (1, 2, 4, 8, 16, 32, 64, 128)
+STILL = 1e-6  # a position whose state a loop moves by less than this share of its length keeps its answer
 BOTH = Chess(depths=(1, 2), mirrored=0.5, curriculum=False)
 TASKS = {  # by label: what is trained on
     "": BOTH,
@@ -51,7 +52,7 @@ def measure_grid(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
 
     def share(depth: int, split: str, loops: list[int], start: str = "input") -> dict[int, float]:
         parts = [task.split(depth, split, source, count) for source in ("random", "engine") if (depth, source) in SETS]
-        found = [accuracy_over_loops(model, x, y, loops, start, generator, at_once=50) for x, y in parts]
+        found = [accuracy_over_loops(model, x, y, loops, start, generator, 50, STILL) for x, y in parts]
         return {t: sum(float(one[t].float().mean()) for one in found) / len(found) for t in loops}
 
     first = 16 if looped else 1
@@ -97,7 +98,7 @@ def all_shipped(known: Known) -> list[Job]:
 
 def grid(known: Known) -> list[Job]:
     unlooped = Chess(depths=(1, 2), mirrored=0.5, curriculum=False, most_loops=1)
-    return grid_jobs(known, BOTH, unlooped, steps=300)
+    return grid_jobs(known, BOTH, unlooped, steps=600)
 
 
 # ---- few loops in training: is what has come to rest right?

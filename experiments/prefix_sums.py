@@ -82,7 +82,7 @@ def measure_grid(model: LoopedTransformer, job: Job) -> Row:
 
 
 def grid(known: Known) -> list[Job]:
-    return grid_jobs(known, MIXED, PrefixSums(most_loops=1, last_loops=None), steps=400)
+    return grid_jobs(known, MIXED, PrefixSums(most_loops=1, last_loops=None), steps=600)
 
 
 # ---- more lengths
