@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..intervals import band, wilson
-from .style import INK, PALETTE, array, curve_style, legend, panels, picture_html, plain_log, shades, styled
+from .style import INK, PALETTE, WRONG, array, curve_style, legend, panels, picture_html, plain_log, shades, styled
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:
@@ -48,6 +48,7 @@ def accuracy_curves(
     title: str = "",
     chance: float | None = None,
     styles: Mapping[Hashable, Mapping[str, Any]] | None = None,
+    marks: Mapping[str, float] | None = None,
 ) -> Figure:
     """Accuracy against loops: does thinking longer than trained help, hold, or harm?
 
@@ -58,8 +59,9 @@ def accuracy_curves(
     - ``(loops, values)`` with values ``(places,)`` or ``(seeds, places)``: the same;
     - ``(loops, middle, low, high)``: drawn as it is.
 
-    ``trained`` marks the most loops seen in training, ``chance`` the accuracy of a guess. ``styles`` overrides line
-    properties by name.
+    ``trained`` marks the most loops seen in training, ``chance`` the accuracy of a guess, ``marks`` other numbers of
+    loops that have a name.
+    ``styles`` overrides line properties by name.
     """
     fig, ax = panels(1, 1, (6.6 if len(curves) <= 3 else 7.6, 3.5))
     places: set[float] = set()
@@ -80,6 +82,9 @@ def accuracy_curves(
             f"trained to {trained}", (trained, 1.0), (3, 3), xycoords=("data", "axes fraction"),
             textcoords="offset points", fontsize=9, color=INK, annotation_clip=False,
         )  # fmt: skip
+    for text, place in (marks or {}).items():
+        ax.axvline(place, color=WRONG, linewidth=1.2, linestyle="--")
+        ax.annotate(text, (place, 0.9), (-4, 0), textcoords="offset points", ha="right", fontsize=9, color="#B34700")
     if chance is not None:
         ax.axhline(chance, color="#999999", linewidth=1, linestyle=(0, (1, 2)))
         ax.annotate("chance", (1.0, chance), (-2, 2), xycoords=("axes fraction", "data"),
