@@ -132,7 +132,9 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Twelve characters that name this recipe: equal for equal recipes, and for no others; no setting that comes later changes them."""
+        """Twelve characters that name this recipe: equal for equal recipes, and for no others. Settings that come later
+        do not change them.
+        """
         return hashlib.sha256(json.dumps(oldest_form(self.to_dict()), sort_keys=True).encode()).hexdigest()[:12]
 
     def command(self) -> str:
@@ -188,7 +190,7 @@ def complete(given: dict[str, Any], known: set[str], version: int, prefix: str =
 
 
 def oldest_form(facts: dict[str, Any]) -> dict[str, Any]:
-    """``facts`` of `Recipe.to_dict` as the oldest version would write them that can say the same: without what came later."""
+    """``facts`` of `Recipe.to_dict` as the oldest version that can say the same would write them."""
     flat = {**{f"task.{name}": value for name, value in facts["task"].items()}, **facts}
     versions = [brought for name, (brought, before) in ADDED.items() if flat.get(name, before) != before]
     later = {name for name, (brought, _) in ADDED.items() if brought > max(versions, default=1)}

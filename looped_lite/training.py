@@ -39,7 +39,7 @@ def sample_loops(most: int, generator: torch.Generator) -> tuple[int, int]:
 
 
 def progressive_states(model: LoopedTransformer, x: Tensor, n: int, k: int) -> tuple[Loop, Tensor, Tensor]:
-    """Run ``n`` loops without gradient, then ``k`` with it: the loop, the state before the last one, and the state after it.
+    """``n`` loops without gradient, then ``k`` with it: the loop, the state before its last application, the last one.
 
     The start of the second part carries no gradient through the first, but recall still brings ``h`` in with gradient.
     With n = 0 the start is ``h`` itself, gradient and all: without recall the embedding learns from these batches
@@ -145,7 +145,7 @@ def process() -> tuple[int, int]:
 
 
 def mean_over_processes(tensors: list[Tensor]) -> None:
-    """Make each tensor, in place, the mean of what the processes that train together have there. Alone it stays as it is."""
+    """Make each tensor, in place, the mean of what all processes that train together have. Alone it stays as it is."""
     if process()[1] > 1:
         joined = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(joined)
@@ -156,7 +156,9 @@ def mean_over_processes(tensors: list[Tensor]) -> None:
 def descend(
     model: LoopedTransformer, loss: Tensor, optimizers: list[torch.optim.Optimizer], run: Run, clip: float
 ) -> float:
-    """One step down the gradient of ``loss``, clipped to length ``clip``, and the loss. FloatingPointError when it is not finite."""
+    """One step down the gradient of ``loss``, clipped to length ``clip``. Returns the loss; FloatingPointError when it
+    is not finite.
+    """
     mean_over_processes([value := loss.detach().clone()])
     if not math.isfinite(value.item()):
         raise FloatingPointError(f"the loss is {value.item()} at step {run.step}: try a smaller learning rate")
@@ -178,7 +180,8 @@ def train_step(
     run: Run,
     generator: torch.Generator,
 ) -> float:
-    """One step of progressive loss on one batch. Returns the loss. Processes that train together draw the same batch, and each takes its share.
+    """One step of progressive loss on one batch. Returns the loss. Processes that train together draw the same batch,
+    and each takes its share.
 
     Batches of full level and nearly full depth update ``run.running``; when it passes ``advance``, the curriculum moves
     on to the next level. Shallow batches say nothing about readiness: they fail for lack of loops.
@@ -290,8 +293,8 @@ def train(
     first one stopped, to the same result; a finished run is only loaded. Ctrl-C (the stop button, SIGTERM, SIGHUP) ends
     the current step, saves, and returns.
 
-    Processes that have joined a group of `torch.distributed` (see experiments/together.py) train one model: each takes its share of every
-    batch, and the first one saves.
+    Processes that have joined a group of `torch.distributed` (see experiments/together.py) train one model: each takes
+    its share of every batch, and the first one saves.
 
     Raises ValueError when the checkpoint belongs to another recipe, FloatingPointError when the loss is not finite.
     """
