@@ -1,7 +1,7 @@
-"""Train one model with several processes: ``torchrun --nproc-per-node 2 -m experiments.together RECIPE.json LOSSES.csv``.
+"""Train one model with several processes: ``torchrun --nproc-per-node 2 -m experiments.together RECIPE LOSSES``.
 
-The recipe is a file as `Recipe.to_dict` gives it. On machines with GPUs each process takes one. The first process writes
-the loss of every step.
+The recipe is a JSON file as `Recipe.to_dict` gives it. On machines with GPUs each process takes one. The first process
+writes the loss of every step.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ def main(recipe: str, losses: str) -> None:
     if device == "cpu":
         torch.set_num_threads(1)
     dist.init_process_group("gloo" if device == "cpu" else "nccl")
-    _, run = train(
-        Recipe.from_dict(json.loads(Path(recipe).read_text(encoding="utf-8"))), progress=False, device=device
-    )
+    made = Recipe.from_dict(json.loads(Path(recipe).read_text(encoding="utf-8")))
+    _, run = train(made, progress=False, device=device)
     if process()[0] == 0:
         write_rows(losses, ({"step": step, "loss": repr(loss)} for step, loss in enumerate(run.history["loss"], 1)))
     dist.destroy_process_group()
