@@ -89,7 +89,7 @@ loop_blocks = Exercise(
     ],
 )  # fmt: skip
 
-# ---------------------------------------------------------------- 11.2 far without running far
+# ---------------------------------------------------------------- 11.3 far without running far
 
 FAR_MAPS = {
     "count down": lambda: lambda z: (z - 1).clamp_min(0),
@@ -130,7 +130,7 @@ def far_by_while(f, z, loops):
 
 
 run_far = Exercise(
-    "11.2", "a horizon of 10,000 loops, without running them all", lambda f, z, loops: far(f, z, loops), far_cases,
+    "11.3", "a horizon of 10,000 loops, without running them all", lambda f, z, loops: far(f, z, loops), far_cases,
     things=FAR_MAPS, calls=["f"],
     seen="Equal bits give equal bits: what follows a repetition is known.",
     styles=[far_by_while, lambda f, z, loops: list(far(f, z, loops))],
@@ -153,7 +153,7 @@ run_far = Exercise(
     ],
 )  # fmt: skip
 
-# ---------------------------------------------------------------- 11.3 shares of a batch
+# ---------------------------------------------------------------- 11.4 shares of a batch
 
 SLOPES = {"slope": lambda w: lambda x, y: ((x @ w - y)[:, None] * x).mean(0)}
 
@@ -193,7 +193,7 @@ def by_rows(gradient, x, y, count):
 
 take = lambda **options: lambda gradient, x, y, count: sharing(gradient, x, y, count, **options)
 share_gradient = Exercise(
-    "11.3", "a batch for two processes, and the same gradient", take(), shares_cases, things=SLOPES,
+    "11.4", "a batch for two processes, and the same gradient", take(), shares_cases, things=SLOPES,
     seen="The mean of these rows is the gradient of the whole batch: all that a process has to send is one such row.",
     styles=[by_rows, take(put=lambda found: torch.stack(found) + 0.0)],
     mistakes=[
@@ -217,7 +217,7 @@ share_gradient = Exercise(
     ],
 )  # fmt: skip
 
-# ---------------------------------------------------------------- 11.4 what a run costs
+# ---------------------------------------------------------------- 11.5 what a run costs
 
 
 def cost_cases(generator):
@@ -245,7 +245,7 @@ def cost(loop, rest, most, steps, depths=enumerate_depths, times=3.0):
 
 by_formula = lambda most: (most - 1) / 2 + 3 * (most + 3) / 4
 training_flops = Exercise(
-    "11.4", "what a run costs", lambda loop, rest, most, steps: cost(loop, rest, most, steps), cost_cases, tol=1e-6,
+    "11.5", "what a run costs", lambda loop, rest, most, steps: cost(loop, rest, most, steps), cost_cases, tol=1e-6,
     seen="One number for a loop, counted once, prices every run before it begins.",
     styles=[lambda loop, rest, most, steps: cost(loop, rest, most, steps, by_formula),
             lambda loop, rest, most, steps: sum([cost(loop, rest, most, 1, by_formula)] * steps)],
@@ -272,7 +272,7 @@ training_flops = Exercise(
     ],
 )  # fmt: skip
 
-# ---------------------------------------------------------------- 11.5 a scaled residual
+# ---------------------------------------------------------------- 11.2 a scaled residual
 
 BRANCHES = {"branch": lambda A, h: lambda u: torch.tanh(u @ A) + h}
 
@@ -311,7 +311,7 @@ def scaled_by_hand(branch, z, a, loops):
 
 how = lambda **options: lambda branch, z, a, loops: scaled(branch, z, a, loops, **options)
 scaled_residual = Exercise(
-    "11.5", "a scaled residual and where it rests", how(), scaled_cases, things=BRANCHES, tol=1e-5, atol=1e-9,
+    "11.2", "a scaled residual and where it rests", how(), scaled_cases, things=BRANCHES, tol=1e-5, atol=1e-9,
     seen="With a < 1 a state can rest: where it is F/(1 - a), the branch puts back what the residual takes away.",
     styles=[scaled_by_hand, how(put=lambda z, gap: [z, gap])],
     mistakes=[
