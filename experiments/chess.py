@@ -113,7 +113,7 @@ def few_loops(known: Known) -> list[Job]:
     return [*own, *(shipped(name, "shipped") for name in names)]
 
 
-FEW_LOOPS = {"section 5": {}, "section 5 with Muon": {"muon": 0.02}}
+FEW_LOOPS = {"section-5": {}, "section-5-muon": {"muon": 0.02}}
 
 
 @torch.no_grad()
@@ -139,7 +139,7 @@ def measure_beyond(model: LoopedTransformer, job: Job, count: int = 300, still: 
 
 
 def trained_how(job: Job) -> Row:
-    label = job.part if job.part != "shipped" else f"shipped, N = {job.recipe.task.most_loops}"
+    label = job.part.replace("shipped", f"shipped-{job.recipe.task.most_loops}")
     return {"model": label, "most_loops": job.recipe.task.most_loops, "seed": job.recipe.seed}
 
 
