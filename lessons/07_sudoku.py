@@ -33,6 +33,7 @@
 import math
 import random
 import time
+from itertools import pairwise
 
 import torch
 
@@ -406,7 +407,9 @@ rated = {}
 for split in ("test", "hard", "extreme"):
     some, _, rating = load_puzzles(SIX, split)
     rated[split] = [int(count_guesses(puzzle.tolist(), SIX)) for puzzle in some[:20]]
-    print(f"{split:8} 20 puzzles, {sum(rated[split]) / 20:4.1f} guesses on average; in the file {float(rating.mean()):4.1f}")
+    print(
+        f"{split:8} 20 puzzles, {sum(rated[split]) / 20:4.1f} guesses on average; in the file {float(rating.mean()):4.1f}"
+    )
 
 # %% tags=["claims"]
 # Check the claims
@@ -436,15 +439,16 @@ print(f"{count_parameters(model):,} parameters")
 began = time.perf_counter()
 _, run = train(recipe, model=model, on_step=plots.live_training(every=100, level="share shown"))
 print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
-model.eval().requires_grad_(False);
-
+model.eval().requires_grad_(False)
 # %% [markdown]
 # Does it work? Your encoding goes in, your own `fill_in` reads the answer, the rules judge it:
 
 # %%
 with torch.no_grad():
     filled_in = fill_in(text, model(encode(text, 6)[None], 64)[0])
-print(text, "the puzzle of section 1", filled_in, "clashing cells:", clashing_cells(parse(filled_in, SIX), SIX), sep="\n")
+print(
+    text, "the puzzle of section 1", filled_in, "clashing cells:", clashing_cells(parse(filled_in, SIX), SIX), sep="\n"
+)
 
 # %% [markdown]
 # Now the examination: 200 easy and 200 hard puzzles that it has never seen, nor a symmetric image of one, and all 93 extreme ones. Exact match: one wrong cell, and the puzzle counts as not solved.
@@ -502,12 +506,15 @@ assert ex.share_with_interval.state == "solved"
 assert abs(share_with_interval(torch.ones(50).bool())[1] - 0.9287) < 1e-3
 ### END HIDDEN TESTS
 
+
 # %%
 def said(right):
     return "{:.3f} ({:.3f} to {:.3f})".format(*share_with_interval(right))
 
 
-tables.show(["6x6", "8 loops", "16 loops", "64 loops"], [[n, *(said(r[t]) for t in (8, 16, 64))] for n, r in right.items()])
+tables.show(
+    ["6x6", "8 loops", "16 loops", "64 loops"], [[n, *(said(r[t]) for t in (8, 16, 64))] for n, r in right.items()]
+)
 patient = load_pretrained("sudoku-6x6")
 scores = patient.card["scores"]
 print(f"a model of {patient.card['steps']:,} steps: easy {scores['easy_256']:.3f}, hard {scores['hard_256']:.3f}")
@@ -562,7 +569,7 @@ def broken_cells(digits, sees):
 x_hard, y_hard = exam["hard"]
 states = torch.stack([model.encode(x_hard), *model.states(x_hard, 64)])
 counts = torch.stack([broken_cells(fill(x_hard, model.read_out(z)), sees) for z in states[1:]])
-steps = torch.stack([lengths(b - a) / lengths(b) for a, b in zip(states[:-1], states[1:], strict=True)])
+steps = torch.stack([lengths(b - a) / lengths(b) for a, b in pairwise(states)])
 plots.show(
     plots.cells_over_loops({("internal", "post"): counts}, "cells that break a rule", "200 hard 6x6 puzzles", 1),
     alt="Cells that break a rule against loops, median and middle 80%: the median starts high and falls to 0 within about ten loops; the upper edge of the band comes down later.",
@@ -682,7 +689,7 @@ widgets.solver(nine, valid, examples, label="your puzzle")
 # > **Predict.** The order, and by what factors.
 
 # %%
-field = [parse(examples["17 givens"])] + hard_puzzles[:5].tolist()
+field = [parse(examples["17 givens"]), *hard_puzzles[:5].tolist()]
 runners = {
     "the loop, up to 16 tries": lambda grid: solve_one(nine, show(grid)).loops,
     "the course's search": lambda grid: solve(grid)[1],
@@ -702,7 +709,11 @@ tables.show(["loops or guesses: time", "17 givens", *(f"hard {i + 1}" for i in r
 assert sum(character != "." for character in examples["17 givens"]) == 17 and len(solve(field[0])[0]) == 1
 assert race["the loop, up to 16 tries"][0][0] <= 64 and race["the course's search"][0][0] == 0
 assert all(solve_one(nine, show(grid)).status == "solved" for grid in field[:3])
-for text_of, words in (("a digit twice", "has two"), ("a given taken away", "several"), ("no place for the 9", "no sol")):
+for text_of, words in (
+    ("a digit twice", "has two"),
+    ("a given taken away", "several"),
+    ("no place for the 9", "no sol"),
+):
     try:
         nine.recipe.task.encode(examples[text_of])
         raise AssertionError("should have been refused")
@@ -745,10 +756,10 @@ tables.show(
 
 # %% tags=["claims"]
 # Check the claims
-@@CLAIMSTECH
+# @@CLAIMSTECH
 
 # %% [markdown]
-@@TEXTTECH
+# @@TEXTTECH
 #
 # ### Harder puzzles, more loops
 #
@@ -760,7 +771,9 @@ rating = torch.tensor([float(row["guesses"]) for row in each])
 right_at = torch.tensor([float(row["right_at"] or "nan") for row in each])
 edges = [0, 0.1, 2, 4, 6, 9, 13, float("inf")]
 plots.show(
-    plots.loops_needed(rating, right_at, edges, LOOPS, "guesses", "9x9: from which loop on a puzzle is solved", "puzzles"),
+    plots.loops_needed(
+        rating, right_at, edges, LOOPS, "guesses", "9x9: from which loop on a puzzle is solved", "puzzles"
+    ),
     alt="Stacked bars for seven ranges of guesses: shares of puzzles solved by 16, 32, 64 up to 1,024 loops, and not solved. With more guesses the early shares shrink and the late ones grow.",
     caption="What to see: from left to right the search program guesses more. Where it never guesses, three puzzles in four are solved by 16 loops. Where it guesses 13 times or more hardly any is, and half of them are not solved in one run at all.",
 )
@@ -854,7 +867,9 @@ spectrum = leading_eigenvalues(nine.loop(x_nine[calm]), end.z[calm], count=2, si
 smaller = 0.3 + 0.7 * spectrum
 plots.show(
     plots.eigenvalues(
-        {"whole steps": spectrum, "steps of 0.7": smaller}, "the two largest eigenvalues, four solved puzzles", limit=1.3
+        {"whole steps": spectrum, "steps of 0.7": smaller},
+        "the two largest eigenvalues, four solved puzzles",
+        limit=1.3,
     ),
     alt="The unit circle. For whole steps pairs of eigenvalues lie on it or just outside, at the upper and lower left; for steps of 0.7 they lie well inside.",
     caption="What to see: one pair of complex eigenvalues touches the circle or lies just outside. Smaller steps pull it in.",
@@ -917,10 +932,12 @@ print(f"internal minus external: {gap:+.3f}, 95% interval {low:+.3f} to {high:+.
 # Check the claims
 assert len(pairs["internal", "post"]) == 5 and low < 0 < high and abs(gap) < 0.02, "the sign is not known"
 for recall in ("internal", "external"):
-    assert 0.94 <= of(recall, "post", "hard_256").min() and of(recall, "post", "hard_256").max() <= 0.99
+    assert of(recall, "post", "hard_256").min() >= 0.94 and of(recall, "post", "hard_256").max() <= 0.99
     assert of(recall, "post", "noise_hard_256").min() >= 0.9
     assert (of(recall, "post", "hard_1024") - of(recall, "post", "hard_256")).abs().max() <= 0.02
-assert round(float(of("external", "pre", "easy_16")[0]), 2) in (0.66, 0.67) and of("external", "pre", "easy_256")[0] == 0
+assert (
+    round(float(of("external", "pre", "easy_16")[0]), 2) in (0.66, 0.67) and of("external", "pre", "easy_256")[0] == 0
+)
 assert of("external", "peri", "easy_16")[0] == 0
 for norm in ("pre", "peri"):
     assert of("internal", norm, "hard_1024")[0] >= 0.9 and of("internal", norm, "step_400")[0] > 50
@@ -1028,6 +1045,7 @@ def push(model, x, y, size=4.0):
     return model.read_out(z).argmax(-1) + 1, exact_match(model.read_out(z), y)
 
 
+# %%
 x_calm, y_calm = task.split("test", 20)
 givens = x_calm.argmax(-1)
 pushed = {}
@@ -1040,7 +1058,10 @@ back = {v: [float(pushed[v, seed][1].float().mean()) for seed in range(5)] for v
 elsewhere = [float(pushed[("none", "post"), seed][2].float().mean()) for seed in range(5)]
 plots.show(
     plots.seed_dots(
-        {**back, "at another valid grid": elsewhere}, "share of 20 puzzles", "64 loops after the push", limits=(-0.03, 1.05)
+        {**back, "at another valid grid": elsewhere},
+        "share of 20 puzzles",
+        "64 loops after the push",
+        limits=(-0.03, 1.05),
     ),
     alt="@@ALTPUSH",
     caption="What to see: with recall every seed finds back. Without recall hardly a puzzle is found again; instead many states come to a grid that breaks no rule and is the answer to another question.",
@@ -1086,6 +1107,7 @@ assert clash_messages(written[i].tolist(), SIX) == [] and torch.equal(known[give
 #
 # > **Predict.** What does the state do: swing between solutions, stop half-way with pale cells, or pick one? If it picks one, is it the same one from noise?
 
+
 # %% tags=["plumbing"]
 def ends_of(model, grids, start="input", loops=128):
     """Where the state ends: digits (puzzles, cells), the last relative step, and whether the grid keeps all rules."""
@@ -1106,7 +1128,9 @@ from_input, last_step, solved_one = ends_of(model, ambiguous)
 from_noise, _, solved_two = ends_of(model, ambiguous, "noise")
 twice = solved_one & solved_two
 differ = twice & (from_input != from_noise).any(1)
-print(f"solutions: {int(solution_counts.min())} to {int(solution_counts.max())}, median {int(solution_counts.median())}")
+print(
+    f"solutions: {int(solution_counts.min())} to {int(solution_counts.max())}, median {int(solution_counts.median())}"
+)
 print(f"ends at one of them: {int(solved_one.sum())} of 50 from the puzzle, {int(solved_two.sum())} from noise")
 print(f"solved from both starts: {int(twice.sum())}; of these at two different solutions: {int(differ.sum())}")
 
