@@ -135,9 +135,9 @@ FEW_LOOPS = {"section-5": {}, "section-5-muon": {"muon": 0.02}}
 @torch.no_grad()
 def measure_beyond(model: LoopedTransformer, job: Job, count: int = 300, still: float = 1e-4) -> list[Row]:
     """On mates in one of random play, a row for each number of loops: ``right``; ``settled``, a loop moves the state by
-    less than 1e-4 of its
-    length; ``settled_wrong``; of those that were right after 4 loops, ``kept`` and ``left``: settled on a wrong move;
-    and the relative step."""
+    less than 1e-4 of its length; ``settled_wrong``; of those that were right after 4 loops, ``kept`` and ``left``:
+    settled on a wrong move; and the relative step.
+    """
     x, y = model.recipe.task.split(1, "test", "random", count)
     states, rows = model.states(x, LOOPS_BEYOND[-1]), []
     before, at_four = model.encode(x), torch.zeros(len(x), dtype=torch.bool)

@@ -35,8 +35,8 @@ PLACES = {
 
 def __getattr__(name: str):
     """``looped_lite.Recipe``, ``looped_lite.train``, ``looped_lite.solve`` and the like, imported when first asked for:
-    a lesson takes what it
-    needs in one line."""
+    a lesson takes what it needs in one line.
+    """
     if name not in PLACES:
         raise AttributeError(f"module 'looped_lite' has no attribute {name!r}")
     from importlib import import_module

@@ -60,8 +60,7 @@ def accuracy_curves(
     - ``(loops, middle, low, high)``: drawn as it is.
 
     ``trained`` marks the most loops seen in training, ``chance`` the accuracy of a guess, ``marks`` other numbers of
-    loops that have a name.
-    ``styles`` overrides line properties by name.
+    loops that have a name. ``styles`` overrides line properties by name.
     """
     fig, ax = panels(1, 1, (6.6 if len(curves) <= 3 else 7.6, 3.5))
     places: set[float] = set()
