@@ -303,7 +303,7 @@ def write_try(out: Path, files: list[Path]) -> None:
         links = [
             f'<a href="{other}.html"{" aria-current=page" if other == name else ""}>{other}</a>' for other in pages
         ]
-        loads = ["page.mjs", "draw.mjs", "loop.mjs", "noise.mjs", "text.mjs", f"{name}.mjs", f"ort/{files[0].name}"]
+        loads = ["page.mjs", "grid.mjs", "draw.mjs", "loop.mjs", "noise.mjs", "text.mjs", f"{name}.mjs", f"ort/{files[0].name}"]
         preload = [f'<link rel="modulepreload" href="{one}">' for one in loads]
         preload.append(f'<link rel="preload" href="ort/{files[1].name}" as="fetch" crossorigin>')
         told = json.loads((BUILD / "try" / name / "stills.json").read_text(encoding="utf-8"))

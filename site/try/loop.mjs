@@ -5,7 +5,7 @@ import { noise } from "./noise.mjs";
 const TINY = 1e-30;
 export const TOLERANCE = 1e-4;
 const LOOK_EVERY = 4; // loops between two looks at the task's certificate
-export const MOST_LOOPS = 20480; // in one run: what a page keeps of each must fit into memory
+export const MOST_LOOPS = 10240; // in one run: what a page keeps of each must fit into memory
 
 // The two graphs of a model that `looped-lite export` wrote. `ort` is onnxruntime-web.
 export class Model {

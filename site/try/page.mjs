@@ -211,6 +211,7 @@ export async function start(task) {
   function draw() {
     const open = ready();
     const busy = state.at < state.reach;
+    $("stage").classList.toggle("one", state.lanes.length < 2);
     for (const lane of state.lanes) lane.draw(state.at, busy);
     $("play").textContent = busy ? "Pause" : "Play";
     $("loop").max = [64, 128, 256, 512, 1024, 2048, 4096, 8192, MOST_LOOPS].find((most) => most >= loops());

@@ -1,3 +1,4 @@
+import { clears, makeGrid } from "./grid.mjs";
 import { begin } from "./page.mjs";
 import { layOut, open, sideOf } from "./sudoku.mjs";
 
@@ -12,7 +13,6 @@ function models(problem) {
   return [{ name: "sudoku-6x6", words: "sudoku-6x6: recall, outer norm; what solve uses" }, ...alike];
 }
 
-// A grid whose cells can be reached by arrow keys and typed into.
 function board(element, edit) {
   let cells = [];
   let shape = "";
@@ -22,52 +22,18 @@ function board(element, edit) {
     const side = sideOf(box);
     if (shape === box.join()) return;
     shape = box.join();
-    element.innerHTML = "";
-    const grid = document.createElement("div");
-    grid.className = "sudoku";
-    grid.style.setProperty("--side", side);
-    grid.setAttribute("role", "grid");
-    grid.setAttribute("aria-label", `sudoku, ${side} rows of ${side} cells: arrow keys move, digits write, Delete clears`);
-    cells = [];
-    for (let r = 0; r < side; r++) {
-      const row = document.createElement("div");
-      row.setAttribute("role", "row");
-      for (let c = 0; c < side; c++) {
-        const cell = document.createElement("div");
-        cell.setAttribute("role", "gridcell");
-        cell.tabIndex = cells.length ? -1 : 0;
-        cell.className = `${r % box[0] === 0 ? "above" : ""} ${c % box[1] === 0 ? "before" : ""}`;
-        cells.push(cell);
-        row.append(cell);
-      }
-      grid.append(row);
-    }
-    grid.addEventListener("keydown", (event) => press(event, side));
-    grid.addEventListener("click", (event) => focus(cells.indexOf(event.target)));
-    element.append(grid);
-  }
+    const label = `sudoku, ${side} rows of ${side} cells: arrow keys move, digits write, Delete clears`;
+    const style = (r, c) => `${r % box[0] === 0 ? "above" : ""} ${c % box[1] === 0 ? "before" : ""}`;
+    ({ cells } = makeGrid(element, { rows: side, columns: side, label, kind: "sudoku", style, type }));
 
-  function focus(place) {
-    if (place < 0) return;
-    cells.forEach((cell, i) => (cell.tabIndex = i === place ? 0 : -1));
-    cells[place].focus();
-  }
-
-  function press(event, side) {
-    const place = cells.indexOf(document.activeElement);
-    if (place < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
-    const [row, column] = [Math.floor(place / side), place % side];
-    const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0], Home: [0, -column], End: [0, side - 1 - column] };
-    if (moves[event.key]) {
-      const [r, c] = [row + moves[event.key][0], column + moves[event.key][1]];
-      if (r >= 0 && r < side && c >= 0 && c < side) focus(r * side + c);
-    } else if ((event.key >= "1" && event.key <= String(side)) || ["Delete", "Backspace", "0", ".", " "].includes(event.key)) {
+    function type(place, key) {
+      const digit = key.length === 1 && key >= "1" && key <= String(side);
+      if (!digit && !clears(key)) return false;
       const next = [...given];
-      next[place] = event.key >= "1" && event.key <= "9" ? Number(event.key) : 0;
-      edit(next.map((digit) => digit || ".").join(""));
-      focus(place);
-    } else return;
-    event.preventDefault();
+      next[place] = digit ? Number(key) : 0;
+      edit(next.map((one) => one || ".").join(""));
+      return true;
+    }
   }
 
   function paint(cell, place, digit, kind, sure) {
