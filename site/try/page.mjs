@@ -19,8 +19,8 @@ export async function start(task) {
     if (!models.has(name)) models.set(name, Model.open(ort, `${task.name}/${name}`));
     return models.get(name);
   };
-  const state = { problem: null, lanes: [], at: 0, reach: 0, playing: false, working: false, token: 0 };
-  const loops = () => Math.max(0, ...state.lanes.map((lane) => lane.run.frames.length - 1));
+  const state = { problem: null, lanes: [], at: 0, reach: 0, playing: false, working: false, loading: false, queued: null, token: 0 };
+  const loops = () => Math.max(0, ...state.lanes.map((lane) => (lane.run?.frames.length ?? 1) - 1));
 
   // ---- the input
 
@@ -55,7 +55,7 @@ export async function start(task) {
       state.problem = task.open(text);
       refuse("");
     } catch (error) {
-      state.problem = null;
+      Object.assign(state, { problem: null, loading: false });
       refuse(error.message);
       state.lanes.forEach((lane) => lane.remove());
       state.lanes = [new Lane(null)];
@@ -63,6 +63,12 @@ export async function start(task) {
       return draw();
     }
     fillModels();
+    if (!state.lanes[0]?.run) {
+      // the board at once; the model may still be on its way
+      state.lanes.forEach((lane) => lane.remove());
+      state.lanes = [new Lane(null)];
+      state.lanes[0].board.draw(state.problem, null, null);
+    }
     await restart();
   }
 
@@ -84,21 +90,28 @@ export async function start(task) {
   }
 
   async function restart() {
+    const queued = state.queued;
     stop();
+    state.queued = state.loading ? queued : null; // pressed before the first model was there
     state.token += 1;
     const mine = state.token;
     if (!state.problem) return;
     const wanted = $("beside").checked ? [0, 1] : [0];
     $("second").hidden = wanted.length < 2;
     let opened;
+    state.loading = true;
+    draw();
     try {
       opened = await Promise.all(wanted.map((i) => model($(`model-${i}`).value)));
     } catch (error) {
       models.clear();
-      $("say").textContent = `The model could not be loaded: ${error.message}`;
-      return;
+      if (mine !== state.token) return;
+      Object.assign(state, { loading: false, queued: null });
+      refuse(`The model could not be loaded: ${error.message}`);
+      return draw();
     }
     if (mine !== state.token) return;
+    state.loading = false;
     state.lanes.forEach((lane) => lane.remove());
     state.lanes = wanted.map(
       (i) => new Lane(new Run(opened[i], state.problem, { start: $(`start-${i}`).value, restarts: $("restarts") ? $("restarts").checked : true })),
@@ -106,6 +119,7 @@ export async function start(task) {
     Object.assign(state, { at: 0, reach: 0 });
     say("");
     draw();
+    if (state.queued) go(...state.queued);
   }
   for (const id of ["model-0", "model-1", "start-0", "start-1", "beside", "restarts"]) $(id)?.addEventListener("change", restart);
 
@@ -167,12 +181,14 @@ export async function start(task) {
   const ready = () => Boolean(state.problem) && state.lanes.every((lane) => lane.run);
 
   function stop() {
+    state.queued = null;
     state.playing = false;
     state.reach = state.at;
   }
 
   async function go(reach, playing) {
-    if (!ready()) return;
+    if (state.loading && state.problem) state.queued = [reach, playing]; // as soon as the model is there
+    if (!ready() || state.loading) return draw();
     state.reach = Math.min(reach, MOST_LOOPS);
     state.playing = playing;
     if (state.working) return;
@@ -209,16 +225,16 @@ export async function start(task) {
   }
 
   function draw() {
-    const open = ready();
+    const waits = state.loading && state.queued;
     const busy = state.at < state.reach;
     $("stage").classList.toggle("one", state.lanes.length < 2);
     for (const lane of state.lanes) lane.draw(state.at, busy);
-    $("play").textContent = busy ? "Pause" : "Play";
+    $("play").textContent = waits ? "Loading …" : busy ? "Pause" : "Play";
     $("loop").max = [64, 128, 256, 512, 1024, 2048, 4096, 8192, MOST_LOOPS].find((most) => most >= loops());
     $("loop").value = state.at;
     $("loop").setAttribute("aria-valuetext", `loop ${state.at}`);
     $("count").textContent = state.at;
-    for (const id of ["play", "step", "ten", "reset", "loop"]) $(id).disabled = !open;
+    for (const id of ["play", "step", "ten", "reset", "loop"]) $(id).disabled = !state.problem;
     const runs = state.lanes.map((lane) => lane.run).filter(Boolean);
     $("residual").innerHTML = runs.length ? residualPlot(runs, Math.min(state.at, loops())) : "";
   }
