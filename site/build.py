@@ -312,6 +312,7 @@ def write_try(out: Path, files: list[Path]) -> None:
             for one in told["pictures"]
         ]
         more = {
+            "name": name,
             "links": " ".join(links),
             "preload": "\n".join(preload),
             "stills": "\n".join(stills),

@@ -33,7 +33,7 @@ export function residualPlot(runs, at, { width = 620, height = 230 } = {}) {
     parts.push(`<line x1="${left}" x2="${width - right}" y1="${y(10 ** p)}" y2="${y(10 ** p)}" stroke="#e4e4e4"/>`);
     parts.push(`<text x="${left - 6}" y="${y(10 ** p) + 4}" text-anchor="end">10<tspan dy="-5" font-size="9">${p}</tspan></text>`);
   }
-  const stride = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000].find((s) => loops / s <= 8);
+  const stride = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000].find((s) => loops / s <= width / 75);
   for (let loop = 0; loop <= loops; loop += stride) {
     parts.push(`<text x="${x(loop)}" y="${height - bottom + 16}" text-anchor="middle">${loop}</text>`);
   }

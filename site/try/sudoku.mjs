@@ -190,8 +190,8 @@ export function image(grid, [cells, digits], side) {
 export function open(text, tries = {}) {
   const box = boxOf(text);
   const side = sideOf(box);
-  const grid = parse(text, box);
   if (side === 4) throw new Refused("4x4 sudokus have no model: expected 36 characters (6x6) or 81 (9x9)");
+  const grid = parse(text, box);
   const broken = clashes(grid, box);
   if (broken.length) {
     const words = broken.slice(0, 3).map((clash) => clashMessage(clash, side));
