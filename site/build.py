@@ -285,7 +285,6 @@ def write_book(lessons: list[Path], reference: list[str]) -> None:
 
 # ---------------------------------------------------------------- pages that run a model
 
-TRY = ("sudoku", "bits", "chess")
 ORT = ["dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm"]
 
 
@@ -296,7 +295,10 @@ def write_try(out: Path, files: list[Path]) -> None:
     (out / "ort").mkdir()
     for path in files:
         shutil.copy(path, out / "ort" / path.name)
-    pages = [name for name in TRY if (HERE / "try" / f"{name}.html").exists()]
+    sys.path.insert(0, str(HERE))
+    from pages import MODELS
+
+    pages = list(MODELS)
     parts = {name: page_parts((HERE / "try" / f"{name}.html").read_text(encoding="utf-8")) for name in pages}
     for name in pages:
         shutil.copytree(BUILD / "try" / name, out / name)
@@ -311,16 +313,19 @@ def write_try(out: Path, files: list[Path]) -> None:
             f'<figure><img src="{name}/{one["file"]}" loading="lazy" alt="{html.escape(one["words"])}"><figcaption>{html.escape(one["words"])}</figcaption></figure>'
             for one in told["pictures"]
         ]
+        facts = json.loads((out / name / MODELS[name][0] / "model.json").read_text(encoding="utf-8"))
         more = {
             "name": name,
+            "parameters": f"{facts['parameters']:,}",
             "links": " ".join(links),
             "preload": "\n".join(preload),
             "stills": "\n".join(stills),
             "script": f"{name}-page.mjs",
         }
-        text = fill((HERE / "try" / "page.html").read_text(encoding="utf-8"), parts[name] | more)
-        controls = fill((HERE / "try" / "controls.html").read_text(encoding="utf-8"), parts[name])
-        (out / f"{name}.html").write_text(text.replace("{{controls}}", controls), encoding="utf-8")
+        templates = ((HERE / "try" / f"{one}.html").read_text(encoding="utf-8") for one in ("controls", "page"))
+        controls, text = (fill(template, parts[name] | more) for template in templates)
+        text = fill(fill(text, {"controls": controls}), more)  # twice: what a page says may name a number of its model
+        (out / f"{name}.html").write_text(text, encoding="utf-8")
 
 
 def page_parts(text: str) -> dict[str, str]:

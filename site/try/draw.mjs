@@ -1,6 +1,7 @@
 // The two curves of a run, as the inside of an SVG: the residual on a log axis, and the state's path in the plane of its model.
 
 import { power, TOLERANCE } from "./loop.mjs";
+import { plain } from "./text.mjs";
 
 export const COLOURS = ["#0072B2", "#A65E00"];
 const DASHES = ["", "7 4"];
@@ -79,10 +80,14 @@ export function pathPlot(run, at, lane, { width = 240, height = 200 } = {}) {
     line(points, lane),
     `<rect x="${first[0] - 4}" y="${first[1] - 4}" width="8" height="8" fill="#fff" stroke="#222"/>`,
     `<circle cx="${last[0]}" cy="${last[1]}" r="5" fill="${COLOURS[lane]}" stroke="#fff"/>`,
-    `<text x="6" y="${height - 7}">${(2 * reach).toPrecision(2)} high and wide</text>`,
+    `<text x="6" y="${height - 7}">${plain(2 * reach)} high and wide</text>`,
   ];
-  return svg(width, height, `The state's path over ${shown.length - 1} loops, in a plane ${(2 * reach).toPrecision(2)} wide`, parts.join(""));
+  return svg(width, height, `The state's path over ${shown.length - 1} loops, in a plane ${plain(2 * reach)} wide`, parts.join(""));
 }
+
+// A bit of the line that stands for a run, to put beside its name.
+export const swatch = (lane) =>
+  `<svg viewBox="0 0 30 8" aria-hidden="true" class="swatch">${line([[1, 4], [29, 4]], lane)}</svg>`;
 
 const svg = (width, height, label, inside) =>
   `<svg viewBox="0 0 ${width} ${height}" role="img" aria-label="${escape(label)}" font-size="12" fill="#333">${inside}</svg>`;

@@ -1,8 +1,9 @@
 // What the pages have in common: an input, one or two runs beside each other, and everything that moves them.
 
 import * as ort from "./ort/ort.wasm.bundle.min.mjs";
-import { pathPlot, residualPlot } from "./draw.mjs";
+import { pathPlot, residualPlot, swatch } from "./draw.mjs";
 import { inWords, Model, MOST_LOOPS, power, Run } from "./loop.mjs";
+import { plain } from "./text.mjs";
 
 const PACE = 110; // milliseconds a loop, while it plays
 const $ = (id) => document.getElementById(id);
@@ -55,7 +56,7 @@ export async function start(task) {
       state.problem = task.open(text);
       refuse("");
     } catch (error) {
-      Object.assign(state, { problem: null, loading: false });
+      Object.assign(state, { problem: null, loading: false, at: 0, reach: 0 });
       refuse(error.message);
       state.lanes.forEach((lane) => lane.remove());
       state.lanes = [new Lane(null)];
@@ -136,7 +137,8 @@ export async function start(task) {
         const { recall, norm, parameters, steps } = run.model.facts;
         const norms = { post: "outer norm", pre: "pre norm", peri: "norm inside the branches" };
         const said = recall === "none" ? "no recall" : `${recall} recall`;
-        this.find(".name").textContent = `${said}, ${norms[norm] ?? norm}`;
+        this.find(".name").innerHTML = `${swatch(this.place)} <span></span>`;
+        this.find(".name span").textContent = `${said}, ${norms[norm] ?? norm}`;
         this.find(".about").textContent = `${parameters.toLocaleString("en")} parameters, trained for ${steps.toLocaleString("en")} steps`;
       }
       this.find(".path").hidden = !run;
@@ -158,7 +160,7 @@ export async function start(task) {
       const parts = [`Loop ${shown}${run.tries > 1 && frame?.number ? `, try ${frame.number}` : ""}`];
       if (shown && !seen) parts.push("the state overflowed");
       if (look) parts.push(look.words);
-      if (shown) parts.push(`last step ${power(frame.residual)} of the state's length, which is ${frame.size.toPrecision(3)}`);
+      if (shown) parts.push(`last step ${power(frame.residual)} of the state's length, which is ${plain(frame.size)}`);
       this.find(".now").textContent = `${parts[0]}: ${parts.slice(1).join("; ") || "nothing said yet"}.`;
       this.find(".result").textContent = result(run);
       this.find(".path div").innerHTML = pathPlot(run, shown, this.place);
@@ -236,6 +238,7 @@ export async function start(task) {
     $("count").textContent = state.at;
     for (const id of ["play", "step", "ten", "reset", "loop"]) $(id).disabled = !state.problem;
     const runs = state.lanes.map((lane) => lane.run).filter(Boolean);
+    $("residual").parentElement.hidden = !runs.length;
     $("residual").innerHTML = runs.length ? residualPlot(runs, Math.min(state.at, loops()), { width: Math.max(300, Math.min(736, $("residual").clientWidth)) }) : "";
   }
 

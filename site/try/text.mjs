@@ -20,6 +20,9 @@ export function short(value, most = 60) {
   return whole.length <= most ? whole.join("") : `${whole.slice(0, most - 3).join("")}...`;
 }
 
+// A length in words: three digits, and no exponent as long as that can be read.
+export const plain = (value) => (value < 1e7 && value > 1e-3 ? Number(value.toPrecision(3)).toLocaleString("en") : value.toExponential(1));
+
 // What is wrong with an input, and which cells of the board show it.
 export class Refused extends Error {
   constructor(message, cells = []) {
