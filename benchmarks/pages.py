@@ -146,7 +146,7 @@ def answers(page: Any, name: str, texts: list[str]) -> None:
             if str(count) in one["said"]:
                 facts[f"said at {count}"] = alike(name, torch.tensor(one["said"][str(count)]), loop.read_out(z)[0])
         same.update(part for part, equal in facts.items() if equal)
-        of.update(facts)
+        of.update(list(facts))
         if not all(facts.values()):
             ends = "; ".join(
                 f"{who} {end['status']}, {end['loops']} loops, try {end['tries']}, residual {end['residual']:.4e}"
