@@ -49,7 +49,9 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     """The parser, and the parser of each command."""
     parser = Parser(prog="looped-lite", description="Looped transformers from scratch: train, evaluate, solve.")
     parser.add_argument("--version", action="version", version=f"looped-lite {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="train | eval | solve | card | doctor")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="train | eval | solve | card | export | doctor"
+    )
     made = {name: add(commands) for name, add in COMMANDS.items()}
     for command in made.values():
         command.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")
@@ -151,6 +153,31 @@ def add_card(commands: Any) -> argparse.ArgumentParser:
     return card
 
 
+def add_export(commands: Any) -> argparse.ArgumentParser:
+    export = commands.add_parser("export", help="a model as two ONNX graphs, for onnxruntime and browsers")
+    export.add_argument("model", help="the name of a pretrained model, or a .safetensors file")
+    export.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder for encode.onnx, step.onnx and model.json",
+    )
+    export.set_defaults(run=run_export)
+    return export
+
+
+def run_export(args: argparse.Namespace) -> int:
+    from .export import export
+    from .pretrained import load_pretrained
+
+    folder = export(load_pretrained(args.model), args.out)
+    sizes = ", ".join(f"{path.name} {path.stat().st_size:,} bytes" for path in sorted(folder.glob("*.onnx")))
+    print(f"{folder}: {sizes}")
+    return 0
+
+
 def add_doctor(commands: Any) -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor", help="what this machine has, how long each lesson takes on it, what is wrong"
@@ -165,7 +192,14 @@ def run_doctor(args: argparse.Namespace) -> int:
     return doctor()
 
 
-COMMANDS = {"train": add_train, "eval": add_eval, "solve": add_solve, "card": add_card, "doctor": add_doctor}
+COMMANDS = {
+    "train": add_train,
+    "eval": add_eval,
+    "solve": add_solve,
+    "card": add_card,
+    "export": add_export,
+    "doctor": add_doctor,
+}
 
 
 def run_train(args: argparse.Namespace) -> int:
