@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isqrt
 from typing import Any
 
@@ -95,26 +95,14 @@ def filling(mazes: Tensor) -> tuple[Tensor, Tensor]:
 # ---------------------------------------------------------------- the task
 
 
-def neighbourhood(side: int, reach: int) -> tuple[Tensor, Tensor]:
-    """Which cells lie at most ``reach`` rows and columns apart, (cells, cells) bool; and a number for each kind of neighbour, which is the
-    same for every ``side``: so weights that were trained on small mazes fit large ones."""
-    row, column = torch.arange(side**2) // side, torch.arange(side**2) % side
-    down, right = row - row[:, None], column - column[:, None]
-    near = (down.abs() <= reach) & (right.abs() <= reach)
-    return near, ((down + reach) * (2 * reach + 1) + right + reach).masked_fill(~near, 0)
-
-
 @dataclass(frozen=True)
 class Maze(Task):
-    """Perfect mazes in a square of ``side`` by ``side`` cells, an odd number. A cell looks ``reach`` cells far, diagonals too; 0: at all.
+    """Perfect mazes of ``side`` by ``side`` cells, an odd number. With ``attention="beside"`` a cell looks at itself and at the four cells
+    beside it, with a learned bias for each of the five; ``"full"``: at the whole maze, by rotary positions."""
 
-    The level is the side of the maze itself, which lies anywhere in the square with wall around it: training begins with small ones.
-    """
-
-    side: int = 7
-    reach: int = 1
-    first_level: float = 3
-    most_loops: int = 16
+    side: int = 5
+    attention: str = "beside"
+    most_loops: int = 12
 
     name = "maze"
     features = 4  # wall, floor, S, E
@@ -122,55 +110,36 @@ class Maze(Task):
 
     def __post_init__(self) -> None:
         keep(self, whole, 3, 99, "side")
-        keep(self, whole, 0, 99, "reach")
         keep(self, whole, 1, 10**4, "most_loops")
-        if self.side % 2 == 0:
-            raise ValueError(f"side must be an odd number, got {self.side}")
+        if self.side % 2 == 0 or self.attention not in ("beside", "full"):
+            raise ValueError(
+                f"expected an odd side, and attention beside or full, got {self.side} and {short(self.attention)}"
+            )
 
-    @property
-    def last_level(self) -> float:
-        return self.side
-
-    def harder(self, level: float) -> float:
-        return min(level + 2, self.last_level)
-
-    def draw_level(self, level: float, generator: torch.Generator) -> float:
-        """One batch in five is of the size before."""
-        return max(level - 2 * (torch.rand((), generator=generator) < 0.2).item(), self.first_level)
-
-    def loops(self, level: float) -> int:
-        return max(1, round(self.most_loops * (level + 1) / (self.last_level + 1)))
-
-    def draw(self, size: int, inner: int, generator: torch.Generator) -> Tensor:
-        """So many mazes with a side of ``inner``, (size, side, side) numbers, each with S and E in two of its rooms."""
-        rng, rooms = random.Random(int(torch.randint(2**62, (), generator=generator))), inner // 2 + 1
-        mazes = torch.zeros(size, self.side, self.side, dtype=torch.long)
-        for maze in mazes:
-            grid = carve(inner, rng)
+    def draw(self, size: int, generator: torch.Generator) -> Tensor:
+        """So many mazes, (size, side, side) numbers, each with S and E in two of its rooms."""
+        rng, rooms = random.Random(int(torch.randint(2**62, (), generator=generator))), self.side // 2 + 1
+        grids = [carve(self.side, rng) for _ in range(size)]
+        for grid in grids:
             for kind, room in zip((START, END), rng.sample(range(rooms**2), 2), strict=True):
                 grid[room // rooms * 2][room % rooms * 2] = kind
-            down, right = (rng.randrange(self.side - inner + 1) for _ in range(2))
-            maze[down : down + inner, right : right + inner] = torch.tensor(grid)
-        return mazes
+        return torch.tensor(grids)
 
     def tensors(self, mazes: Tensor) -> tuple[Tensor, Tensor]:
         """Mazes (batch, side, side) as inputs (batch, cells, 4) and targets (batch, cells). Walls are not scored."""
         return F.one_hot(mazes.flatten(1), 4).float(), way(mazes).long().masked_fill(mazes == WALL, IGNORE).flatten(1)
 
     def batch(self, size: int, level: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        size = batch_size(size, self.side**2, self.features, generator)
-        return self.tensors(self.draw(size, whole("level", level, 3, self.side), generator))
+        return self.tensors(self.draw(batch_size(size, self.side**2, self.features, generator), generator))
 
     def encode(self, text: str) -> Tensor:
         cells = "".join(plain_text(text).split())
-        wrong = next((letter for letter in cells if letter not in LETTERS), "")
-        if len(cells) != self.side**2 or wrong or cells.count("S") != 1 or cells.count("E") != 1:
+        if len(cells) != self.side**2 or set(cells) - set(LETTERS) or cells.count("S") != 1 or cells.count("E") != 1:
             raise ValueError(f"a maze has {self.side**2} characters of # and . and one S and one E, got {short(text)}")
         return F.one_hot(torch.tensor([[LETTERS.index(letter) for letter in cells]]), 4).float()
 
     def decode(self, text: str, logits: Tensor) -> dict[str, Any]:
-        cells = "".join(plain_text(text).split())
-        on = logits.argmax(-1).tolist()
+        cells, on = "".join(plain_text(text).split()), logits.argmax(-1).tolist()
         return {"answer": "".join("*" if mark and cell == "." else cell for mark, cell in zip(on, cells, strict=True))}
 
     def drawn(self, answer: str) -> str:
@@ -181,7 +150,21 @@ class Maze(Task):
         return torch.cartesian_prod(torch.arange(self.side), torch.arange(self.side))
 
     def architecture(self, heads: int) -> dict[str, Any]:
-        if not self.reach:
+        if self.attention == "full":
             return {}
-        near, kinds = neighbourhood(self.side, self.reach)
-        return {"mask": near.repeat(heads, 1, 1), "offsets": kinds}
+        down, right = (axis[None] - axis[:, None] for axis in self.positions(self.side**2).T)
+        near = down.abs() + right.abs() <= 1
+        # five kinds of neighbour, the same for every side: weights that were trained on small mazes fit large ones
+        return {"mask": near.repeat(heads, 1, 1), "offsets": (2 * down + right + 2).masked_fill(~near, 0)}
+
+
+def as_text(maze: Tensor) -> str:
+    """A maze (side, side) as the text that `Maze.encode` reads."""
+    return "".join(LETTERS[cell] for cell in maze.flatten().tolist())
+
+
+def enlarged(model: Any, side: int) -> Any:
+    """The same weights in a model for mazes of another ``side``."""
+    larger = replace(model.recipe, task=replace(model.recipe.task, side=side)).build()
+    larger.load_state_dict(model.state_dict())
+    return larger.eval().requires_grad_(False)

@@ -12,7 +12,7 @@ from . import Case, Exercise, Mistake, after
 
 
 def some_mazes(generator: torch.Generator, size: int, side: int) -> Tensor:
-    return Maze(side).draw(size, side, generator)
+    return Maze(side).draw(size, generator)
 
 
 def open_mazes(generator: torch.Generator, size: int, side: int, walls: float = 0.3) -> Tensor:
