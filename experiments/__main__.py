@@ -9,12 +9,12 @@ import time
 
 import torch
 
-from . import chess, claims, prefix_sums, sudoku
+from . import chess, claims, fill_or_flood, prefix_sums, sudoku
 from .sweep import Experiment, collate, known_jobs, run
 
 EXPERIMENTS = {
     experiment.name.replace("_", "-"): experiment
-    for part in (prefix_sums, sudoku, chess)
+    for part in (prefix_sums, sudoku, chess, fill_or_flood)
     for experiment in part.EXPERIMENTS
 }
 

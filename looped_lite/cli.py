@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,7 +51,7 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     parser = Parser(prog="looped-lite", description="Looped transformers from scratch: train, evaluate, solve.")
     parser.add_argument("--version", action="version", version=f"looped-lite {__version__}")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="train | eval | solve | card | export | doctor"
+        dest="command", required=True, metavar="train | eval | solve | card | doctor | progress | grade"
     )
     made = {name: add(commands) for name, add in COMMANDS.items()}
     for command in made.values():
@@ -192,14 +193,38 @@ def run_doctor(args: argparse.Namespace) -> int:
     return doctor()
 
 
-COMMANDS = {
-    "train": add_train,
-    "eval": add_eval,
-    "solve": add_solve,
-    "card": add_card,
-    "export": add_export,
-    "doctor": add_doctor,
+# Commands that packages above this one bring along. Each is declared there, as an entry point of the group
+# "looped_lite.commands"; here is
+# only what the list of commands says of them.
+BROUGHT = {
+    "progress": "which exercises you have solved, by lesson",
+    "grade": "for instructors: marks and feedback for a folder of submissions",
 }
+
+
+def add_brought(name: str) -> Callable[[Any], argparse.ArgumentParser]:
+    return lambda commands: commands.add_parser(name, help=BROUGHT[name])
+
+
+def run_brought(name: str, words: list[str]) -> int:
+    """Run a command that another package of the course declares. ValueError if none that is installed does."""
+    for point in entry_points(group="looped_lite.commands", name=name):
+        try:
+            run = point.load()
+        except ModuleNotFoundError as error:
+            if error.name != point.module.partition(".")[0]:
+                raise
+            break
+        return run(words)
+    home = {"progress": "looped_exercises.progress", "grade": "coursework"}[name]
+    raise ValueError(
+        f"{name} comes with another part of the course, which is not installed here: in a copy of the course that has it, "
+        f"run make lab again, or python -m {home}"
+    )
+
+
+COMMANDS = {"train": add_train, "eval": add_eval, "solve": add_solve, "card": add_card, "doctor": add_doctor}
+COMMANDS |= {name: add_brought(name) for name in BROUGHT}
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -391,6 +416,8 @@ def main(words: list[str] | None = None) -> int:
     words = [f" {word}" if re.fullmatch(r"-[-.\d_*|+=:\s]{15,}", word) else word for word in words]
     sys.path.append("")  # a task of your own lies in the folder where you are
     try:
+        if words and words[0] in BROUGHT:
+            return run_brought(words[0], words[1:])
         parser, commands = make_parser()
         if words and words[0] in commands:  # intermixed: options may stand between the instances
             args = commands[words[0]].parse_intermixed_args(words[1:])
