@@ -118,9 +118,7 @@ def run_until(
 
 
 @torch.no_grad()
-def trace(
-    model: LoopedTransformer, x: Tensor, y: Tensor, loops: int, step: float = 1.0
-) -> tuple[list[Seen], Tensor]:
+def trace(model: LoopedTransformer, x: Tensor, y: Tensor, loops: int, step: float = 1.0) -> tuple[list[Seen], Tensor]:
     """What is to be seen of inputs ``x`` with targets ``y`` after each of ``loops`` loops, and which are right then, (loops, batch) bool.
     A state at rest (to 1e-6 of its length) is not run further: it stays what it is."""
     run, active, seen, right = Running(model, x, y != IGNORE, step), torch.arange(len(x)), [], []
@@ -144,7 +142,9 @@ def trace(
 def spread(last: Seen, now: Seen, active: Tensor, loops: int) -> Seen:
     """``now``, which holds the rows ``active`` alone, among all rows; the others stay as they were ``last``, a loop longer."""
     put = lambda old, new: old.clone().index_copy_(0, active, new)
-    parts = {name: put(getattr(last, name), getattr(now, name)) for name in ("residual", "certified", "margin", "state")}
+    parts = {
+        name: put(getattr(last, name), getattr(now, name)) for name in ("residual", "certified", "margin", "state")
+    }
     return Seen(loops=loops, unchanged=put(last.unchanged + 1, now.unchanged), **parts)
 
 
