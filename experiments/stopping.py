@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
@@ -327,37 +328,53 @@ def spend(times: Tensor, schedule: Callable[[int], int], budget: int, draws: int
     return solved.double().mean(1), budget - left.double().mean(1)
 
 
-def measure_restarts(model: LoopedTransformer, job: Job, count: int = 100) -> list[Row]:
-    """For the ``count`` hard validation puzzles with most guesses: a row for each schedule and budget, and the same for tries whose steps are
-    damped by 0.7; ``gap`` is the share solved less that of tries of 64 loops with whole steps."""
+HARDEST = 100  # hard validation puzzles, those with most guesses
+KINDS = ((1.0, EACH, LONGEST), (0.7, 6, 256))  # step, tries of each puzzle, loops of a try
+
+
+@cache
+def needs(step: float, tries: int, longest: int) -> tuple[Tensor, Tensor]:
+    """`first_certified` of the hardest validation puzzles, (puzzles, tries), and their guesses."""
+    model = load_pretrained("sudoku-9x9")
     puzzles, solutions, guesses = load_puzzles((3, 3), "hard_validation")
-    chosen = guesses.argsort(descending=True, stable=True)[:count]
+    chosen = guesses.argsort(descending=True, stable=True)[:HARDEST]
     x, _ = model.recipe.task.tensors(puzzles[chosen], solutions[chosen])
+    times = [torch.cat([first_certified(model, part, n, longest, step) for part in x.split(25)]) for n in range(tries)]
+    return torch.stack(times, 1), guesses[chosen]
+
+
+def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
+    """A row for each puzzle, step and try: after how many loops of this try it is certified; empty if it is not within `LONGEST` (steps of 1) or
+    256 (damped steps)."""
     rows = []
-    plain_solved = {}
-    for step, tries, longest in ((1.0, EACH, LONGEST), (0.7, 6, 256)):
-        times = torch.stack([
-            torch.cat([first_certified(model, part, n, longest, step) for part in x.split(25)]) for n in range(tries)
-        ], 1)  # fmt: skip
-        for t in range(16, longest + 1, 16):
-            share = lambda some, t=t: float((some <= t).double().mean())
-            rows.append({"schedule": "one try", "step": step, "budget": t, "count": count, "solved": share(times[:, 0]),
-                         "again": share(times[:, 1:])})  # fmt: skip
-        for name, schedule in SCHEDULES.items():
-            for budget in BUDGETS:
-                solved, loops = spend(times, schedule, budget)
-                if step == 1 and name == "fixed 64":
-                    plain_solved[budget] = solved, loops
-                rows.append({"schedule": name, "step": step, "budget": budget, "count": count, "_": (solved, loops)})
-    for row in rows:
-        if "_" in row:
-            (solved, loops), (usual, usual_loops) = row.pop("_"), plain_solved[row["budget"]]
-            low, high = bootstrap(solved)
-            gap_low, gap_high = bootstrap(solved - usual) if (solved != usual).any() else (0.0, 0.0)
-            saved = bootstrap(loops - usual_loops) if (loops != usual_loops).any() else (0.0, 0.0)
-            row |= {"solved": float(solved.mean()), "low": low, "high": high, "loops": float(loops.mean())}
-            row |= {"gap": float((solved - usual).mean()), "gap_low": gap_low, "gap_high": gap_high}
-            row |= {"more_loops": float((loops - usual_loops).mean()), "more_low": saved[0], "more_high": saved[1]}
+    for step, tries, longest in KINDS:
+        times, guesses = needs(step, tries, longest)
+        for puzzle, found in enumerate(times.tolist()):
+            said = {"puzzle": puzzle, "guesses": float(guesses[puzzle]), "step": step}
+            rows += [said | {"try": n, "loops": "" if t == math.inf else int(t)} for n, t in enumerate(found)]
+    return rows
+
+
+def measure_restarts(model: LoopedTransformer, job: Job) -> list[Row]:
+    """A row for each schedule, budget and kind of step, by the tries of `measure_tries`. ``gap`` is the share solved and ``more_loops`` the loops
+    taken, less those of tries of 64 loops with whole steps."""
+    found = {
+        (name, step, budget): spend(needs(step, tries, longest)[0], schedule, budget)
+        for step, tries, longest in KINDS
+        for name, schedule in SCHEDULES.items()
+        for budget in BUDGETS
+    }
+    rows = []
+    for (name, step, budget), (solved, loops) in found.items():
+        usual, usual_loops = found["fixed 64", 1.0, budget]
+        sure = lambda values: bootstrap(values) if values.any() else (0.0, 0.0)
+        row = {"schedule": name, "step": step, "budget": budget, "count": len(solved)}
+        row |= dict(zip(("solved", "low", "high"), (float(solved.mean()), *sure(solved)), strict=True))
+        row |= {"loops": float(loops.mean())}
+        gap, more = solved - usual, loops - usual_loops
+        row |= dict(zip(("gap", "gap_low", "gap_high"), (float(gap.mean()), *sure(gap)), strict=True))
+        row |= dict(zip(("more_loops", "more_low", "more_high"), (float(more.mean()), *sure(more)), strict=True))
+        rows.append(row)
     return rows
 
 
@@ -502,13 +519,18 @@ def solver_jobs(known: Known) -> list[Job]:
     return [shipped(models.get(part, "prefix-sums-seed0"), part) for part in SOLVED_SETS]
 
 
+def on_hardest(known: Known) -> list[Job]:
+    return [shipped("sudoku-9x9", "hard_validation")]
+
+
 of = lambda name: lambda job: {name: job.part}
 EXPERIMENTS = [
     Experiment("stopping", "stopping rules on three mixed streams", streams, measure_rules, of("stream"), facts=()),
     Experiment("difficulty", "does difficulty predict loops?", streams, measure_difficulty, of("stream"), facts=()),
+    Experiment("tries_each", "tries at hard 9x9 puzzles, one by one", on_hardest, measure_tries, of("split"), facts=()),
     Experiment(
         "restarts", "how to spend 256 to 4,096 loops on a hard puzzle",
-        lambda known: [shipped("sudoku-9x9", "hard_validation")], measure_restarts, of("split"), facts=(),
+        on_hardest, measure_restarts, of("split"), facts=(),
     ),
     Experiment(
         "judges", "what tells right answers from wrong ones", lambda known: [shipped(name) for name in JUDGED], measure_judges,

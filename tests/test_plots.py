@@ -39,6 +39,10 @@ def every_figure():
         "answers_over_loops": lambda: plots.answers_over_loops(torch.rand(9, 20), reach=2),
         "cells_over_loops": lambda: plots.cells_over_loops({"none-pre": 9 * steps}),
         "loops_needed": lambda: plots.loops_needed(torch.rand(9), torch.arange(9.0), [0, 0.5, 1], [2, 4]),
+        "roc_curves": lambda: plots.roc_curves({"residual": (torch.rand(9), torch.arange(9) > 3)}),
+        "queues": lambda: plots.queues(
+            {"fixed": (torch.rand(9), torch.arange(9) > 3), "adaptive": ([1, 2], [True, False])}, 0.5
+        ),
         "seed_dots": lambda: plots.seed_dots({("internal", "post"): [0.1, 0.2], "other": [0.3]}, "accuracy"),
         "block_diagram": lambda: plots.block_diagram("internal", "sandwich"),
     }
