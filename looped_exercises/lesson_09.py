@@ -1,4 +1,4 @@
-"""The exercises of lesson 09: stopping, compaction, an honest tolerance, Anderson's mix, restarts, the front."""
+"""The exercises of lesson 09: stopping, compaction, an honest tolerance, the front, restarts, Anderson's mix."""
 
 from functools import partial
 from itertools import accumulate
