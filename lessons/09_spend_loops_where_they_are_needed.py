@@ -38,7 +38,7 @@ from looped_exercises import lesson_09 as ex
 from looped_exercises import report
 from looped_lite import plots, widgets
 from looped_lite.fixed_points import lengths, picard
-from looped_lite.intervals import auc, spearman, wilson
+from looped_lite.intervals import auc, spearman
 from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
 from looped_lite.solving import solve

@@ -281,82 +281,87 @@ choose_tol = Exercise(
     ],
 )  # fmt: skip
 
-# ---------------------------------------------------------------- 09.4 Anderson acceleration of depth m
+# ---------------------------------------------------------------- 09.4 draw the front
 
 
-def anderson_cases(generator):
-    def case(label, kept, numbers, mild=True):
-        A = draw(generator, numbers, numbers)
-        A, b = 0.7 * A / torch.linalg.matrix_norm(A, 2), draw(generator, numbers)
-        points = [draw(generator, numbers)]
-        while len(points) < kept:
-            points.append(A @ points[-1] + b + (0.05 * draw(generator, numbers) if mild else 0))
-        points = torch.stack(points)
-        return Case(label, points, points @ A.T + b)
+def front_cases(generator):
+    def rules(*points):
+        names = [f"rule {letter}" for letter in "abcdefghijklmnop"[: len(points)]]
+        order = torch.randperm(len(points), generator=generator).tolist()
+        return {names[place]: (float(points[i][0]), float(points[i][1])) for place, i in enumerate(order)}
 
+    some = [(whole(generator, 5, 200), whole(generator, 300, 990) / 1000) for _ in range(9)]
     return [
-        case("anderson_mix of 2 points of 3 numbers (depth 1)", 2, 3),
-        case("anderson_mix of 3 points of 6 numbers (depth 2)", 3, 6),
-        case("anderson_mix of 5 points of 12 numbers (depth 4)", 5, 12),
-        case("anderson_mix of 3 points of 2 numbers under a linear map, whose fixed point it should hit", 3, 2, False),
-    ]
+        Case("the front of 5 rules, of which two are beaten", rules((10, 0.5), (20, 0.7), (25, 0.65), (60, 0.9), (80, 0.9))),
+        Case("the front of 4 rules that all lie on it", rules((10, 0.5), (20, 0.6), (30, 0.7), (40, 0.8))),
+        Case("the front of 5 rules, three of which take equally many loops", rules((10, 0.5), (10, 0.7), (10, 0.6), (30, 0.8), (40, 0.75))),
+        Case("the front of 4 rules that get worse with more loops", rules((8, 0.9), (16, 0.8), (32, 0.7), (64, 0.6))),
+        Case("the front of 9 rules", rules(*{loops: (loops, share) for loops, share in some}.values())),
+    ]  # fmt: skip
 
 
-def weights_of(gaps):
-    """The weights with sum 1 that make the weighted sum of ``gaps`` (kept, numbers) shortest: by a Lagrange multiplier."""
-    kept = len(gaps)
-    system = torch.ones(kept + 1, kept + 1, dtype=gaps.dtype)
-    system[:kept, :kept], system[kept, kept] = gaps @ gaps.T, 0
-    right = torch.zeros(kept + 1, dtype=gaps.dtype)
-    right[kept] = 1
-    return torch.linalg.lstsq(system, right[:, None], driver="gelsd").solution[:kept, 0]
+def by_loops(points, names):
+    return sorted(names, key=lambda name: points[name][0])
 
 
-def mixing(gap=lambda p, f: f - p, of=lambda p, f: f, weigh=weights_of):
-    return lambda points, images: weigh(gap(points, images)) @ of(points, images)
+def fronting(beats=lambda a, b: a[0] <= b[0] and a[1] >= b[1] and a != b, order=by_loops):
+    """Right as it stands, and wrong in each of its options."""
+
+    def answer(points):
+        left = [n for n in points if not any(beats(points[o], points[n]) for o in points if o != n)]
+        return order(points, left)
+
+    return answer
 
 
-def mix_by_differences(points, images):
-    """Right: the form of the textbooks, with the newest point as the base."""
-    gaps = images - points
-    gamma = torch.linalg.lstsq((gaps[-1] - gaps[:-1]).T, gaps[-1][:, None], driver="gelsd").solution[:, 0]
-    return images[-1] - gamma @ (images[-1] - images[:-1])
+def front_by_sweep(points):
+    """Right: from few loops to many, keep who sets a record."""
+    kept, best = [], -1.0
+    for name in sorted(points, key=lambda name: (points[name][0], -points[name][1])):
+        if points[name][1] > best:
+            kept.append(name)
+            best = points[name][1]
+    return kept
 
 
-def scaled(gaps):
-    """Wrong: weights of the unconstrained problem with the newest fixed, without the others taken off."""
-    gamma = torch.linalg.lstsq(gaps[:-1].T, gaps[-1][:, None], driver="gelsd").solution[:, 0]
-    return torch.cat([-gamma, torch.ones(1, dtype=gaps.dtype)])
+def records(strict=True, back=False):
+    def answer(points):
+        kept, best = [], -1.0 if not back else np.inf
+        for name in by_loops(points, points):
+            better = points[name][1] > best if not back else points[name][1] < best
+            if better or (not strict and points[name][1] == best):
+                kept.append(name)
+                best = points[name][1]
+        return kept
+
+    return answer
 
 
-anderson_mix = Exercise(
-    "09.4", "Anderson acceleration of depth m", mix_by_differences, anderson_cases, tol=1e-3, atol=1e-5,
-    seen="With a linear map and as many points as it has numbers, and one more, it hits the fixed point exactly.",
-    styles=[mixing(), after(mixing(), Tensor.tolist), lambda points, images: mixing()(points.flip(0), images.flip(0))],
+bound = partial(fronting, beats=lambda a, b: a[0] < b[0] and a[1] > b[1])
+front = Exercise(
+    "09.4", "draw the front", front_by_sweep, front_cases,
+    seen="Whatever is not on the front is beaten at its own price.",
+    styles=[fronting(), after(fronting(), tuple)],
     mistakes=[
-        Mistake("mix the images f(z), not the points z", mixing(of=lambda p, f: p)),
-        Mistake("make the gap f(z) - z small, not f(z) itself", mixing(gap=lambda p, f: f)),
-        Mistake("make the gap f(z) - z small, not z itself", mixing(gap=lambda p, f: p)),
-        Mistake("the weights must have the sum 1: work with differences from the newest gap", mixing(weigh=scaled)),
-        Mistake("this is the mean of the images; the weights make the mixed gap as short as possible",
-                lambda points, images: images.mean(0)),
-        Mistake("this is the newest image, a plain step", lambda points, images: images[-1]),
-        Mistake("the correction has the wrong sign",
-                lambda points, images: 2 * images[-1] - mix_by_differences(points, images)),
-        Mistake("only the last two points are used: depth m means all that are given",
-                lambda points, images: mix_by_differences(points[-2:], images[-2:])),
-        Mistake("the base is the newest point, the last row; yours mixes the newest gap with differences of the oldest",
-                lambda points, images: images[0] - torch.linalg.lstsq(
-                    ((images - points)[-1] - (images - points)[:-1]).T, (images - points)[-1][:, None],
-                    driver="gelsd").solution[:, 0] @ (images[-1] - images[:-1])),
-        Mistake("these are the weights; return the mixed images", lambda points, images: weights_of(images - points)),
-        Mistake("one point, not a batch of one", after(mix_by_differences, lambda z: z[None])),
+        Mistake("a rule with as many loops and less accuracy is beaten, too, and so is one as accurate with more loops", bound()),
+        Mistake("of rules with equally many loops only the best lies on the front",
+                fronting(lambda a, b: a[0] < b[0] and a[1] >= b[1])),
+        Mistake("as accurate with more loops is beaten, too", fronting(lambda a, b: a[0] <= b[0] and a[1] > b[1])),
+        Mistake("the order is by loops, from few to many",
+                fronting(order=lambda points, names: by_loops(points, names)[::-1]), fronting(order=lambda points, names: names),
+                fronting(order=lambda points, names: sorted(names))),
+        Mistake("this is the most accurate rule alone; the front has one for every price",
+                lambda points: [max(points, key=lambda name: points[name][1])]),
+        Mistake("these are the rules that are beaten", lambda points: by_loops(points, [n for n in points if n not in front_by_sweep(points)])),
+        Mistake("this is all rules; leave out those that another one beats", lambda points: by_loops(points, points)),
+        Mistake("fewer loops are better, more accuracy is better: yours has one of the two turned round",
+                fronting(lambda a, b: a[0] >= b[0] and a[1] >= b[1] and a != b),
+                fronting(lambda a, b: a[0] <= b[0] and a[1] <= b[1] and a != b)),
+        Mistake("return the names of the rules", lambda points: [points[name] for name in front_by_sweep(points)]),
     ],
 )  # fmt: skip
 
 # ---------------------------------------------------------------- 09.5 Luby's lengths
-
-UNIVERSAL = (1, 1, 2, 1, 1, 2, 4, 1, 1, 2, 1, 1, 2, 4, 8)
 
 
 def luby_of(n):
@@ -485,82 +490,75 @@ spend = Exercise(
     ],
 )  # fmt: skip
 
-# ---------------------------------------------------------------- 09.7 draw the front
+# ---------------------------------------------------------------- 09.7 Anderson acceleration of depth m
 
 
-def front_cases(generator):
-    def rules(*points):
-        names = [f"rule {letter}" for letter in "abcdefghijklmnop"[: len(points)]]
-        order = torch.randperm(len(points), generator=generator).tolist()
-        return {names[place]: (float(points[i][0]), float(points[i][1])) for place, i in enumerate(order)}
+def anderson_cases(generator):
+    def case(label, kept, numbers, mild=True):
+        A = draw(generator, numbers, numbers)
+        A, b = 0.7 * A / torch.linalg.matrix_norm(A, 2), draw(generator, numbers)
+        points = [draw(generator, numbers)]
+        while len(points) < kept:
+            points.append(A @ points[-1] + b + (0.05 * draw(generator, numbers) if mild else 0))
+        points = torch.stack(points)
+        return Case(label, points, points @ A.T + b)
 
-    some = [(whole(generator, 5, 200), whole(generator, 300, 990) / 1000) for _ in range(9)]
     return [
-        Case("the front of 5 rules, of which two are beaten", rules((10, 0.5), (20, 0.7), (25, 0.65), (60, 0.9), (80, 0.9))),
-        Case("the front of 4 rules that all lie on it", rules((10, 0.5), (20, 0.6), (30, 0.7), (40, 0.8))),
-        Case("the front of 5 rules, three of which take equally many loops", rules((10, 0.5), (10, 0.7), (10, 0.6), (30, 0.8), (40, 0.75))),
-        Case("the front of 4 rules that get worse with more loops", rules((8, 0.9), (16, 0.8), (32, 0.7), (64, 0.6))),
-        Case("the front of 9 rules", rules(*{loops: (loops, share) for loops, share in some}.values())),
-    ]  # fmt: skip
+        case("anderson_mix of 2 points of 3 numbers (depth 1)", 2, 3),
+        case("anderson_mix of 3 points of 6 numbers (depth 2)", 3, 6),
+        case("anderson_mix of 5 points of 12 numbers (depth 4)", 5, 12),
+        case("anderson_mix of 3 points of 2 numbers under a linear map, whose fixed point it should hit", 3, 2, False),
+    ]
 
 
-def by_loops(points, names):
-    return sorted(names, key=lambda name: points[name][0])
+def weights_of(gaps):
+    """The weights with sum 1 that make the weighted sum of ``gaps`` (kept, numbers) shortest: by a Lagrange multiplier."""
+    kept = len(gaps)
+    system = torch.ones(kept + 1, kept + 1, dtype=gaps.dtype)
+    system[:kept, :kept], system[kept, kept] = gaps @ gaps.T, 0
+    right = torch.zeros(kept + 1, dtype=gaps.dtype)
+    right[kept] = 1
+    return torch.linalg.lstsq(system, right[:, None], driver="gelsd").solution[:kept, 0]
 
 
-def fronting(beats=lambda a, b: a[0] <= b[0] and a[1] >= b[1] and a != b, order=by_loops):
-    """Right as it stands, and wrong in each of its options."""
-
-    def answer(points):
-        left = [n for n in points if not any(beats(points[o], points[n]) for o in points if o != n)]
-        return order(points, left)
-
-    return answer
+def mixing(gap=lambda p, f: f - p, of=lambda p, f: f, weigh=weights_of):
+    return lambda points, images: weigh(gap(points, images)) @ of(points, images)
 
 
-def front_by_sweep(points):
-    """Right: from few loops to many, keep who sets a record."""
-    kept, best = [], -1.0
-    for name in sorted(points, key=lambda name: (points[name][0], -points[name][1])):
-        if points[name][1] > best:
-            kept.append(name)
-            best = points[name][1]
-    return kept
+def mix_by_differences(points, images):
+    """Right: the form of the textbooks, with the newest point as the base."""
+    gaps = images - points
+    gamma = torch.linalg.lstsq((gaps[-1] - gaps[:-1]).T, gaps[-1][:, None], driver="gelsd").solution[:, 0]
+    return images[-1] - gamma @ (images[-1] - images[:-1])
 
 
-def records(strict=True, back=False):
-    def answer(points):
-        kept, best = [], -1.0 if not back else np.inf
-        for name in by_loops(points, points):
-            better = points[name][1] > best if not back else points[name][1] < best
-            if better or (not strict and points[name][1] == best):
-                kept.append(name)
-                best = points[name][1]
-        return kept
-
-    return answer
+def scaled(gaps):
+    """Wrong: weights of the unconstrained problem with the newest fixed, without the others taken off."""
+    gamma = torch.linalg.lstsq(gaps[:-1].T, gaps[-1][:, None], driver="gelsd").solution[:, 0]
+    return torch.cat([-gamma, torch.ones(1, dtype=gaps.dtype)])
 
 
-bound = partial(fronting, beats=lambda a, b: a[0] < b[0] and a[1] > b[1])
-front = Exercise(
-    "09.7", "draw the front", front_by_sweep, front_cases,
-    seen="Whatever is not on the front is beaten at its own price.",
-    styles=[fronting(), after(fronting(), tuple)],
+anderson_mix = Exercise(
+    "09.7", "Anderson acceleration of depth m", mix_by_differences, anderson_cases, tol=1e-3, atol=1e-5,
+    seen="With a linear map and as many points as it has numbers, and one more, it hits the fixed point exactly.",
+    styles=[mixing(), after(mixing(), Tensor.tolist), lambda points, images: mixing()(points.flip(0), images.flip(0))],
     mistakes=[
-        Mistake("a rule with as many loops and less accuracy is beaten, too, and so is one as accurate with more loops", bound()),
-        Mistake("of rules with equally many loops only the best lies on the front",
-                fronting(lambda a, b: a[0] < b[0] and a[1] >= b[1])),
-        Mistake("as accurate with more loops is beaten, too", fronting(lambda a, b: a[0] <= b[0] and a[1] > b[1])),
-        Mistake("the order is by loops, from few to many",
-                fronting(order=lambda points, names: by_loops(points, names)[::-1]), fronting(order=lambda points, names: names),
-                fronting(order=lambda points, names: sorted(names))),
-        Mistake("this is the most accurate rule alone; the front has one for every price",
-                lambda points: [max(points, key=lambda name: points[name][1])]),
-        Mistake("these are the rules that are beaten", lambda points: by_loops(points, [n for n in points if n not in front_by_sweep(points)])),
-        Mistake("this is all rules; leave out those that another one beats", lambda points: by_loops(points, points)),
-        Mistake("fewer loops are better, more accuracy is better: yours has one of the two turned round",
-                fronting(lambda a, b: a[0] >= b[0] and a[1] >= b[1] and a != b),
-                fronting(lambda a, b: a[0] <= b[0] and a[1] <= b[1] and a != b)),
-        Mistake("return the names of the rules", lambda points: [points[name] for name in front_by_sweep(points)]),
+        Mistake("mix the images f(z), not the points z", mixing(of=lambda p, f: p)),
+        Mistake("make the gap f(z) - z small, not f(z) itself", mixing(gap=lambda p, f: f)),
+        Mistake("make the gap f(z) - z small, not z itself", mixing(gap=lambda p, f: p)),
+        Mistake("the weights must have the sum 1: work with differences from the newest gap", mixing(weigh=scaled)),
+        Mistake("this is the mean of the images; the weights make the mixed gap as short as possible",
+                lambda points, images: images.mean(0)),
+        Mistake("this is the newest image, a plain step", lambda points, images: images[-1]),
+        Mistake("the correction has the wrong sign",
+                lambda points, images: 2 * images[-1] - mix_by_differences(points, images)),
+        Mistake("only the last two points are used: depth m means all that are given",
+                lambda points, images: mix_by_differences(points[-2:], images[-2:])),
+        Mistake("the base is the newest point, the last row; yours mixes the newest gap with differences of the oldest",
+                lambda points, images: images[0] - torch.linalg.lstsq(
+                    ((images - points)[-1] - (images - points)[:-1]).T, (images - points)[-1][:, None],
+                    driver="gelsd").solution[:, 0] @ (images[-1] - images[:-1])),
+        Mistake("these are the weights; return the mixed images", lambda points, images: weights_of(images - points)),
+        Mistake("one point, not a batch of one", after(mix_by_differences, lambda z: z[None])),
     ],
 )  # fmt: skip
