@@ -73,12 +73,11 @@ def mates_stream(split: str, count: int) -> Iterator[Group]:
     yield x, y, torch.arange(1.0, 5.0).repeat_interleave(count)
 
 
-STREAMS: dict[
-    str, tuple[Callable[[str, int], Iterator[Group]], int, int]
-] = {  # and how many of a kind: validation, test
-    "bits": (bits_stream, 12, 24),
-    "sudoku": (sudoku_stream, 60, 60),
-    "mates": (mates_stream, 40, 60),
+# by name: what makes it, and how many instances of a kind there are in validation and in test data
+STREAMS: dict[str, tuple[Callable[[str, int], Iterator[Group]], int, int]] = {
+    "bits": (bits_stream, 8, 16),
+    "sudoku": (sudoku_stream, 50, 40),
+    "mates": (mates_stream, 30, 40),
 }
 
 # ---- rules on equal terms
@@ -190,7 +189,7 @@ def measure_rules(model: LoopedTransformer, job: Job) -> list[Row]:
 
 
 REPEATS = 3
-TIMED = {"bits": 8, "sudoku": 24, "mates": 24}  # instances of a kind that are run live
+TIMED = {"bits": 4, "sudoku": 20, "mates": 20}  # instances of a kind that are run live
 
 
 def time_rules(
@@ -266,7 +265,7 @@ def measure_difficulty(model: LoopedTransformer, job: Job) -> list[Row]:
 
 # ---- how to spend many loops on one hard puzzle
 
-LONGEST, EACH = 512, 12  # loops of a try, and tries of each puzzle
+LONGEST, EACH = 384, 10  # loops of a try, and tries of each puzzle
 EVERY = 4  # loops between two looks at the rules, as in `solve`
 
 
@@ -329,7 +328,7 @@ def spend(times: Tensor, schedule: Callable[[int], int], budget: int, draws: int
 
 
 HARDEST = 100  # hard validation puzzles, those with most guesses
-KINDS = ((1.0, EACH, LONGEST), (0.7, 6, 256))  # step, tries of each puzzle, loops of a try
+KINDS = ((1.0, EACH, LONGEST), (0.7, 5, 256))  # step, tries of each puzzle, loops of a try
 
 
 @cache
@@ -380,7 +379,7 @@ def measure_restarts(model: LoopedTransformer, job: Job) -> list[Row]:
 
 # ---- what tells right from wrong
 
-TRIES = 4  # more, from noise, whose answers are compared with the first
+TRIES = 3  # more, from noise, whose answers are compared with the first
 ENDS = {"sudoku": 64, "chess": 64, "prefix": 128}  # loops after which a run is judged
 JUDGED = [
     "sudoku-9x9", "sudoku-6x6", *(f"sudoku-6x6-{r}-{n}-seed0" for r in ("internal", "external") for n in ("post", "pre", "peri")),
@@ -401,7 +400,7 @@ def judged_set(model: LoopedTransformer) -> tuple[Tensor, Tensor]:
         mixed = PrefixSums(uniform=0.3, biased=0.4)
         parts = [mixed.batch(60, 64, generator), mixed.tensors(torch.cat([s for _, s in families(64)]))]
     else:
-        parts = [task.split("hard", 100), task.split("extreme", 100)]
+        parts = [task.split("hard", 80), task.split("extreme", 80)]
     return tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
 
