@@ -195,13 +195,14 @@ TIMED = {"bits": 4, "sudoku": 20, "mates": 20}  # instances of a kind that are r
 def time_rules(
     model: LoopedTransformer, groups: Sequence[Group], chosen: dict[str, Rule], fixed_loops: float, job: Job
 ) -> dict[str, Row]:
-    """Seconds that each chosen rule takes on a part of the stream, the rules taking turns. With a fixed number of loops nothing is looked at
+    """Seconds of one core that each chosen rule takes on a part of the stream, the rules taking turns (processor time, so that others on the
+    machine do not count). With a fixed number of loops nothing is looked at
     on the way: that is a plain run of the model."""
     step = max(1, STREAMS[job.part][2] // TIMED[job.part])
     times: dict[str, list[float]] = {name: [] for name in chosen}
     for _ in range(REPEATS):
         for name, rule in chosen.items():
-            began = time.perf_counter()
+            began = time.process_time()
             for x, y, _ in groups:
                 size = min(128, AT_ONCE[job.part] * max(1, 512 // x.shape[1]) if job.part == "bits" else 64)
                 for part, target in zip(x[::step].split(size), y[::step].split(size), strict=True):
@@ -209,7 +210,7 @@ def time_rules(
                         plain(model, part, int(fixed_loops), AT_ONCE[job.part])
                     else:
                         run_until(model, part, rule, MOST[job.part], target != IGNORE)
-            times[name].append(time.perf_counter() - began)
+            times[name].append(time.process_time() - began)
     return {n: {"seconds": sorted(t)[len(t) // 2], "least": min(t), "most": max(t)} for n, t in times.items()}
 
 
@@ -226,9 +227,9 @@ def tries_row(model: LoopedTransformer, job: Job, reference: Tensor, clock: dict
     puzzles, solutions, _ = sudoku_puzzles("test", STREAMS["sudoku"][2])
     texts = [show(p) for p in puzzles.tolist()]
     for budget in (MOST["sudoku"], 1024):
-        began = time.perf_counter()
+        began = time.process_time()
         said = list(solve(model, texts, budget))
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         right = torch.tensor([parse(one.answer) == s for one, s in zip(said, solutions.tolist(), strict=True)])
         low, high = wilson(int(right.sum()), len(right))
         gap = (right.double() - reference.double()).numpy()

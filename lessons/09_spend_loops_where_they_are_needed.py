@@ -91,19 +91,19 @@ texts, solutions = [text for text, _ in queue], [solution for _, solution in que
 @torch.no_grad()
 def by_fixed_loops(texts, loops, at_once=12):
     """When each puzzle was answered, in seconds from the start, and its answer: the same number of loops for each."""
-    began, when, answers = time.perf_counter(), [], []
+    began, when, answers = time.process_time(), [], []
     for first in range(0, len(texts), at_once):
         x = torch.cat([nine.recipe.task.encode(text) for text in texts[first : first + at_once]])
         digits = nine(x, loops).argmax(-1) + 1
         answers += torch.where(x.argmax(-1) > 0, x.argmax(-1), digits).tolist()
-        when += [time.perf_counter() - began] * len(x)
+        when += [time.process_time() - began] * len(x)
     return when, answers
 
 
 def by_solve(texts):
-    began, when, answers = time.perf_counter(), [], []
+    began, when, answers = time.process_time(), [], []
     for found in solve(nine, texts):
-        when.append(time.perf_counter() - began)
+        when.append(time.process_time() - began)
         answers.append(parse(found.answer))
     return when, answers
 
@@ -273,11 +273,11 @@ parts = [Chess().split(depth, "test", "engine", 12) for depth in (1, 2, 3, 4)]
 x_chess, y_chess = (torch.cat(each) for each in zip(*parts, strict=True))
 whole_loop = chess.loop(x_chess)
 with torch.no_grad():
-    began = time.perf_counter()
+    began = time.process_time()
     plain_end = picard(whole_loop, whole_loop.start(), 64, tol=1e-12).z
-    middle = time.perf_counter()
+    middle = time.process_time()
     end, loops = settle(lambda z, rows: whole_loop[rows](z), whole_loop.start(), 0.01, 64)
-    finished = time.perf_counter()
+    finished = time.process_time()
 same = (chess.read_out(plain_end).argmax(-1) == chess.read_out(end).argmax(-1)).all(-1)
 loops = torch.as_tensor(loops)
 print(f"loops: median {loops.float().median():.0f}, {int((loops == 64).sum())} of 48 not at rest after 64")
