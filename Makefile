@@ -4,6 +4,7 @@
 # make lab-check    set up, then run the first lesson without a browser
 # make build        every notebook again, executed, from its source
 # make site         the lessons as static pages, into build/site/html (needs npm)
+# make bench        ratios measured side by side: benchmarks/bench.md, .csv and .png, in some minutes of one core
 # make colab-check  every lesson in an emulation of Google Colab (needs Python 3.13, and fetches 5 GB, once)
 # make publish REPO=https://github.com/you/course    write the address into pyproject.toml, README and notebooks
 #
@@ -15,7 +16,7 @@ export WORKERS ?= 2
 export CELL_TIMEOUT ?= 400
 BIN := $(VENV)/bin
 
-.PHONY: lab lab-check test check lint build site colab-check publish clean
+.PHONY: lab lab-check test check lint build site bench colab-check publish clean
 
 lab lab-check test check lint: python
 	@$(PYTHON) setup_course.py $@
@@ -26,6 +27,10 @@ build: python
 
 site: python
 	@$(PYTHON) site/build.py
+
+bench: python
+	@$(PYTHON) setup_course.py install test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
 
 colab-check: python
 	@$(PYTHON) setup_course.py install test
