@@ -520,7 +520,7 @@ display(Markdown("\n".join(lines)))
 #
 # Where the rules can tell that an answer is wrong, or where tries disagree, one may begin again. How long should a try be? Too short, and none succeeds; too long, and a hopeless one eats the budget.
 #
-# For the 100 hard validation puzzles with the most guesses it was noted, try by try, after how many loops the grid was right (`python -m experiments tries_each`).
+# For the 100 hard validation puzzles with the most guesses it was noted, try by try, after how many loops the grid was right (`python -m experiments tries-each`).
 
 # %%
 noted = [row for row in table_of("tries_each") if row["step"] == 1]
