@@ -756,9 +756,48 @@ for stream in streams:
 # %% [markdown]
 # ## Recap
 #
+# - A loop can stop where it likes. What it sees of itself is enough for a rule: residual, how long the answer has stood, how sure it is, a certificate, or a learned mixture.
+# - What has stopped must **leave the batch**, and its answer must find its way home.
+# - A rule has a dial. **Validation data turn it, test data judge it.**
+# - The **residual** says how far the loop is from rest. Whether rest means right is another question, and the answer depends on the training: measure it (AUC, with an interval) before you trust it.
+# - Where answers certify themselves, **another try** beats a longer one.
+# - **Clever solvers** shorten the tail, where the loop is nearly linear. They cannot outrun the light cone, and before the tail they do harm.
+#
 # ## Self-test
 #
-# **1.**
+# **1.** You stop 10,000 strings at a residual of 0.001, and later find that at 0.01 all of *these* would have been right, too. May you report the time at 0.01?
+#
+# <details><summary>Answer</summary>
+#
+# Not on these strings: they chose the dial. Fresh strings may be judged with it, and their time is the one to report.
+#
+# </details>
+#
+# **2.** A model is always at rest after 20 loops, and right in six cases of ten. What is the AUC of "is it at rest?" as a judge? What would you try instead?
+#
+# <details><summary>Answer</summary>
+#
+# 0.5: it says the same of every answer. Look at how sure the least sure cell is, at whether several starts or symmetric images agree, or, if there are rules, at the rules.
+#
+# </details>
+#
+# **3.** A solver promises to halve the loops on prefix sums of 512 bits, window 5. What do you answer?
+#
+# <details><summary>Answer</summary>
+#
+# News travels two cells a loop: below 256 evaluations the last bit cannot know the first. Plain loops take about 0.7 loops a bit, some 340. No solver that calls this loop can halve that.
+#
+# </details>
+#
+# ## Further reading
+#
+# - A. Graves, *Adaptive Computation Time for Recurrent Neural Networks*, arXiv 1603.08983: a network that learns when to stop. A. Banino, J. Balaguer and C. Blundell, *PonderNet*, arXiv 2107.05407, does it with a probability.
+# - S. Bai, J. Z. Kolter and V. Koltun, *Deep Equilibrium Models*, arXiv 1909.01377: the fixed point as the model, found by Anderson or Broyden.
+# - M. Luby, A. Sinclair and D. Zuckerman, *Optimal Speedup of Las Vegas Algorithms*, 1993: restarts when you know nothing of the times.
+# - H. F. Walker and P. Ni, *Anderson Acceleration for Fixed-Point Iterations*, 2011.
 
 # %%
 report(ex)
+
+# %% [markdown]
+# Next: **10 · the whole grid**, where the paper's claims are held against all that was trained here.
