@@ -96,7 +96,7 @@ def needs(step: float, tries: int, longest: int) -> tuple[Tensor, Tensor]:
 
 def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
     """A row for each puzzle, step and try: after how many loops of this try it is certified; empty if it is not within `LONGEST` (steps of 1) or
-    256 (damped steps)."""
+    192 (damped steps)."""
     rows = []
     for step, tries, longest in KINDS:
         times, guesses = needs(step, tries, longest)
