@@ -37,15 +37,12 @@ from IPython.display import Markdown, display
 
 from experiments import mazes as task_file
 from experiments.fill_or_flood import SETTINGS, needed
-from experiments.mazes import END, START, WALL, Maze, as_text, enlarged
+from experiments.mazes import END, START, WALL, Maze, enlarged
 from looped_exercises import lesson_12 as ex
-from looped_exercises import report
-from looped_lite import plots, widgets
-from looped_lite.intervals import t_interval, wilson
+from looped_lite import plots
+from looped_lite.intervals import wilson
 from looped_lite.model import count_parameters
-from looped_lite.paths import data_path, read_rows
 from looped_lite.recipe import Recipe
-from looped_lite.tasks import exact_match
 from looped_lite.training import train
 
 plots.use_style()

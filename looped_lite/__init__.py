@@ -6,7 +6,7 @@ The floors, from the ground up; a file imports only from floors below its own:
 1. `blocks`, `fixed_points`, `checkpoints`, `intervals`, `paths`
 2. `model`, `tasks`, `plots`
 3. `recipe`
-4. `training`, `solving`, `evaluation`, `stopping`, `pretrained`
+4. `training`, `solving`, `evaluation`, `stopping`, `pretrained`, `export`
 5. `boards`
 6. `widgets`, `doctor`
 7. `cli`

@@ -51,7 +51,7 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     parser = Parser(prog="looped-lite", description="Looped transformers from scratch: train, evaluate, solve.")
     parser.add_argument("--version", action="version", version=f"looped-lite {__version__}")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="train | eval | solve | card | doctor | progress | grade"
+        dest="command", required=True, metavar="train | eval | solve | card | export | doctor | progress | grade"
     )
     made = {name: add(commands) for name, add in COMMANDS.items()}
     for command in made.values():
@@ -194,8 +194,7 @@ def run_doctor(args: argparse.Namespace) -> int:
 
 
 # Commands that packages above this one bring along. Each is declared there, as an entry point of the group
-# "looped_lite.commands"; here is
-# only what the list of commands says of them.
+# "looped_lite.commands"; here is only what the list of commands says of them.
 BROUGHT = {
     "progress": "which exercises you have solved, by lesson",
     "grade": "for instructors: marks and feedback for a folder of submissions",
@@ -223,7 +222,14 @@ def run_brought(name: str, words: list[str]) -> int:
     )
 
 
-COMMANDS = {"train": add_train, "eval": add_eval, "solve": add_solve, "card": add_card, "doctor": add_doctor}
+COMMANDS = {
+    "train": add_train,
+    "eval": add_eval,
+    "solve": add_solve,
+    "card": add_card,
+    "export": add_export,
+    "doctor": add_doctor,
+}
 COMMANDS |= {name: add_brought(name) for name in BROUGHT}
 
 

@@ -76,6 +76,7 @@ __all__ = [
     "queues",
     "residual_curves",
     "roc_curves",
+    "seed_bars",
     "seed_dots",
     "shades",
     "show",
