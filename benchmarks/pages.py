@@ -200,7 +200,8 @@ def speed(page: Any, name: str, text: str, loops: int = 50, rounds: int = 7) -> 
         here.append(1e3 * (time.perf_counter() - begun) / loops)
     a, b = statistics.median(there), statistics.median(here)
     print(
-        f"{name}, {z.shape[1]} cells of width {z.shape[2]}: browser {a:.2f} ms a loop, PyTorch {b:.2f}, ratio {a / b:.2f}",
+        f"{name}, {z.shape[1]} cells of width {z.shape[2]}: browser {a:.2f} ms a loop, PyTorch {b:.2f}, ratio"
+        f" {a / b:.2f}",
         flush=True,
     )
 

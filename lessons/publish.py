@@ -57,12 +57,14 @@ def where_to_try(site: str) -> str:
     """
     if site:
         return (
-            f"**[Watch one block solve a sudoku in your browser]({site}/try/sudoku.html)**, before you install anything: paste a puzzle, drag the "
-            f"slider, and see the same small function run again and again. Also with [bits]({site}/try/bits.html) and [chess]({site}/try/chess.html)."
+            f"**[Watch one block solve a sudoku in your browser]({site}/try/sudoku.html)**, before you install"
+            " anything: paste a puzzle, drag the slider, and see the same small function run again and again. Also"
+            f" with [bits]({site}/try/bits.html) and [chess]({site}/try/chess.html)."
         )
     return (
-        "**Watch one block solve a sudoku in your browser**, before you learn anything: `make site`, then `python -m http.server -d build/site/html`, and\n"
-        "open <http://localhost:8000/try/sudoku.html>. Paste a puzzle, drag the slider, and see the same small function run again and again."
+        "**Watch one block solve a sudoku in your browser**, before you learn anything: `make site`, then `python -m"
+        " http.server -d build/site/html`, and\nopen <http://localhost:8000/try/sudoku.html>. Paste a puzzle, drag the"
+        " slider, and see the same small function run again and again."
     )
 
 

@@ -217,8 +217,8 @@ def run_brought(name: str, words: list[str]) -> int:
         return run(words)
     home = {"progress": "looped_exercises.progress", "grade": "coursework"}[name]
     raise ValueError(
-        f"{name} comes with another part of the course, which is not installed here: in a copy of the course that has it, "
-        f"run make lab again, or python -m {home}"
+        f"{name} comes with another part of the course, which is not installed here: in a copy of the course that has"
+        f" it, run make lab again, or python -m {home}"
     )
 
 

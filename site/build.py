@@ -324,7 +324,8 @@ def write_try(out: Path, files: list[Path]) -> None:
         preload.append(f'<link rel="preload" href="ort/{files[1].name}" as="fetch" crossorigin>')
         told = json.loads((BUILD / "try" / name / "stills.json").read_text(encoding="utf-8"))
         stills = [
-            f'<figure><img src="{name}/{one["file"]}" loading="lazy" alt="{html.escape(one["words"])}"><figcaption>{html.escape(one["words"])}</figcaption></figure>'
+            f'<figure><img src="{name}/{one["file"]}" loading="lazy"'
+            f' alt="{html.escape(one["words"])}"><figcaption>{html.escape(one["words"])}</figcaption></figure>'
             for one in told["pictures"]
         ]
         facts = json.loads((out / name / MODELS[name][0] / "model.json").read_text(encoding="utf-8"))
@@ -463,7 +464,8 @@ def main() -> int:
         )
         if made.returncode:
             print(
-                f"{(made.stderr.strip().splitlines() or ['?'])[-1]}\nThe site needs the course and the extra test: make site",
+                f"{(made.stderr.strip().splitlines() or ['?'])[-1]}\nThe site needs the course and the extra test: make"
+                " site",
                 file=sys.stderr,
             )
             return 1

@@ -17,7 +17,10 @@ from looped_lite.recipe import Recipe, get_task
 
 
 def test_importing_it_needs_nothing_of_the_extra():
-    code = "import sys, looped_lite.export, looped_lite.cli; print({'onnx', 'onnxscript', 'onnxruntime'} & set(sys.modules))"
+    code = (
+        "import sys, looped_lite.export, looped_lite.cli; print({'onnx', 'onnxscript', 'onnxruntime'} &"
+        " set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

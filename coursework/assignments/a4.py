@@ -88,7 +88,10 @@ CANDIDATES = define(
     "what may stand here",
     may_stand,
     candidates_cases,
-    seen="One round of this is what three masked heads can do in one loop: look along row, column and box, and cross out.",
+    seen=(
+        "One round of this is what three masked heads can do in one loop: look along row, column and box, and cross"
+        " out."
+    ),
     styles=[candidates_by(), candidates_by_hand],
     mistakes=[
         Mistake("boxes are missing: a digit in the same box is taken, too", candidates_by(("row", "column"))),
@@ -511,7 +514,8 @@ ASSIGNMENT = Assignment(
             columns. Which digits may stand in an empty cell, going by its row, its column and its box alone? Return
             booleans of shape (row, column, digit), where digit 1 is entry 0. A filled cell has no candidates.
             """,
-            "Make a set of three for each cell: digits in its row, in its column, in its box. What is in none may stand there.",
+            "Make a set of three for each cell: digits in its row, in its column, in its box. What is in none may stand"
+            " there.",
             """
             grid = torch.tensor([[1, 0, 0, 0], [0, 0, 0, 2], [0, 0, 0, 0], [0, 3, 0, 0]])
             free = torch.as_tensor(may_stand(grid, (2, 2)))
@@ -527,7 +531,8 @@ ASSIGNMENT = Assignment(
             (counted from 0) renamed to `digits[d]`. A model was run on the image and gave `logits` (cells, classes).
             Return the logits for the puzzle itself: its cells in its order, its digits under their own names.
             """,
-            "What does row i of the logits talk about: which cell of the puzzle? And its column digits[d]: which digit?",
+            "What does row i of the logits talk about: which cell of the puzzle? And its column digits[d]: which"
+            " digit?",
             """
             logits = torch.tensor([[5.0, 0.0, 0.0], [0.0, 7.0, 0.0]])
             back = torch.as_tensor(bring_back(logits, torch.tensor([1, 0]), torch.tensor([1, 2, 0])))
@@ -562,7 +567,8 @@ ASSIGNMENT = Assignment(
             once. Return how many loops each instance used, and whether it was solved. There are always enough tries to
             use a budget up.
             """,
-            "Follow one instance with a pencil: how many loops are left, how many this try may use, whether that is enough.",
+            "Follow one instance with a pencil: how many loops are left, how many this try may use, whether that is"
+            " enough.",
             """
             loops, solved = spent(torch.tensor([[9, 9], [3, 9], [1, 9]]), [4, 8], 14)
             assert torch.as_tensor(loops).tolist() == [7, 14] and torch.as_tensor(solved).tolist() == [True, False]
@@ -578,7 +584,8 @@ ASSIGNMENT = Assignment(
             `mine["least"]`, since fewer say little. Given the residuals of validation puzzles and which of them were
             right, return the largest of these residuals that fits as a tolerance; 0.0 if none does.
             """,
-            "Sort by residual. If the first k are accepted, how many of them are right? Look at every k, not only up to the first that fails.",
+            "Sort by residual. If the first k are accepted, how many of them are right? Look at every k, not only up to"
+            " the first that fails.",
             """
             residuals = torch.linspace(0.1, 2.0, 20)
             assert abs(float(own_tol(residuals, residuals < 5)) - 2.0) < 1e-6
