@@ -215,27 +215,47 @@ with_strings = lambda job: short(job) | {"trained_on": "random" if job.recipe.ta
 
 EXPERIMENTS = [
     Experiment(
-        "prefix_sums_grid", "every recall and norm on random strings, 600 steps at one rate",
-        lambda known: [Job(recipe) for recipe in first_grid()], measure_accuracy, short, ship=name_of,
+        "prefix_sums_grid",
+        "every recall and norm on random strings, 600 steps at one rate",
+        lambda known: [Job(recipe) for recipe in first_grid()],
+        measure_accuracy,
+        short,
+        ship=name_of,
     ),
     Experiment(
-        "prefix_sums_no_recall", "no recall with patience: 2,000 steps at 1e-3", no_recall, measure_accuracy, short,
+        "prefix_sums_no_recall",
+        "no recall with patience: 2,000 steps at 1e-3",
+        no_recall,
+        measure_accuracy,
+        short,
         ship=partial(name_of, label="-long"),
     ),
     Experiment(
-        "prefix_sums_lengths", "recall with outer norm on more strings: lesson 04's recipe, and the first grid's",
-        lambda known: [*mixed_jobs(), *(shipped(name) for name in FIRST)], measure_lengths, with_strings, facts=(),
+        "prefix_sums_lengths",
+        "recall with outer norm on more strings: lesson 04's recipe, and the first grid's",
+        lambda known: [*mixed_jobs(), *(shipped(name) for name in FIRST)],
+        measure_lengths,
+        with_strings,
+        facts=(),
     ),
     Experiment(
-        "prefix_sums_live", "the training of lesson 04 from several seeds", live_jobs, measure_live, live_columns,
+        "prefix_sums_live",
+        "the training of lesson 04 from several seeds",
+        live_jobs,
+        measure_live,
+        live_columns,
         facts=("arrived", "steps"),
     ),
     Experiment(
-        "prefix_sums_families", "strings with a structure, 8 to 4,096 bits", family_jobs, measure_families,
-        with_strings, facts=(),
+        "prefix_sums_families",
+        "strings with a structure, 8 to 4,096 bits",
+        family_jobs,
+        measure_families,
+        with_strings,
+        facts=(),
     ),
     Experiment(
         "shipped_prefix_sums", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns
     ),
     Experiment("grid_prefix_sums", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
-]  # fmt: skip
+]

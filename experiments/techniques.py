@@ -88,8 +88,9 @@ def falls_to(puzzle: Sequence[int], techniques: Sequence[Callable[[Options], Opt
 
 def needed(puzzle: Sequence[int]) -> str:
     """The technique that a puzzle needs, in words: the one that must be added to the ones before it, or "more". Of
-    pointing and X-wing only one
-    must do: a puzzle that falls to singles with either of them is "either", one that wants both "both"."""
+    pointing and X-wing only one must do: a puzzle that falls to singles with either of them is "either", one that wants
+    both "both".
+    """
     if falls_to(puzzle, [naked_singles]):
         return "naked singles"
     if falls_to(puzzle, SINGLES):

@@ -44,10 +44,9 @@ def lines(
     legend.
 
     ``x`` (places,); ``y`` (places,), or (seeds, places): then the mean is drawn thick and each seed thin. A label,
-    title or ``log`` ("x", "y" or
-    "xy") may be a list, one for each panel. ``ticks`` are the numbers to write on the x axis, ``y_limits`` (low, high),
-    ``styles`` overrides
-    line properties by name, ``marks`` draws dotted vertical lines with a name, ``level`` a dotted horizontal one.
+    title or ``log`` ("x", "y" or "xy") may be a list, one for each panel. ``ticks`` are the numbers to write on the x
+    axis, ``y_limits`` (low, high), ``styles`` overrides line properties by name, ``marks`` draws dotted vertical lines
+    with a name, ``level`` a dotted horizontal one.
     """
     parts = [curves] if isinstance(curves, Mapping) else list(curves)
     count = len(parts)

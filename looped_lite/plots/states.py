@@ -175,8 +175,7 @@ def basin_map(
     for none.
 
     ``extent`` is (left, right, bottom, top) of the slice, ``points`` (n, 2) marks fixed points, ``path`` (loops + 1, 2)
-    is an orbit to draw over
-    it, its start as a ring. With ``most``, ends beyond the first so many share a colour.
+    is an orbit to draw over it, its start as a ring. With ``most``, ends beyond the first so many share a colour.
     """
     ends = array(ends).astype(int)
     if most is not None:
