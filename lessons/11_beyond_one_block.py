@@ -250,7 +250,7 @@ assert ends[1.0][0] > 1000 and ends[1.0][1] > 0.99
 # Does it train? In the course's block the residual is added in one place, `Block.add`. Put another function there, and train by the same recipe, pre-norm with internal recall: the variant that drifted in every lesson so far.
 
 # %%
-pre = Recipe(task, norm="pre", steps=400, batch=48, beta2=0.95)
+pre = Recipe(task, norm="pre", width=32, steps=500, batch=32, lr=5e-3, beta2=0.95)
 residuals, norms, solved, models = {}, {}, {}, {}
 x, y = task.tensors(torch.randint(2, (16, 24), generator=torch.Generator().manual_seed(11)))
 for name, a in (("a = 1 (plain)", 1.0), ("a = 0.9", 0.9)):
@@ -267,8 +267,8 @@ for name, a in (("a = 1 (plain)", 1.0), ("a = 0.9", 0.9)):
     )
 plots.show(
     plots.residual_curves(residuals, title="Pre-norm, internal recall, 24 bits: the length of a step"),
-    alt="Length of a step against loops for the plain and the scaled residual. The plain one stays level; the scaled one falls.",
-    caption="What to see: the plain residual makes a step of the same length for ever. The scaled one slows down.",
+    alt="Length of a step against loops for the plain and the scaled residual. The plain one stays level near 500; the scaled one falls geometrically to the floor of single precision.",
+    caption="What to see: the plain residual makes a step of the same length for ever. The scaled one falls geometrically, down to rounding.",
 )
 plots.show(
     plots.state_norms(norms, log_y=False, title="The length of the state"),
@@ -279,11 +279,12 @@ plots.show(
 # %% tags=["claims"]
 # Check the claims
 plain, kept = (norms[name][-1].mean() / norms[name][99].mean() for name in models)
-assert plain > 2 and kept < 1.1
-assert residuals["a = 0.9"][-1].median() < 0.1 * residuals["a = 1 (plain)"][-1].median()
+assert plain > 2 and kept < 1.1 and residuals["a = 0.9"][-1].max() < 1e-2
+assert 0.8 < residuals["a = 1 (plain)"][-1].median() / residuals["a = 1 (plain)"][100].median() < 1.2
+assert 300 < residuals["a = 1 (plain)"][-1].median() < 1000
 
 # %% [markdown]
-# One model of each, so this is a demonstration and no comparison: with $a = 0.9$ the state is bounded and comes to rest, or close to it; with $a = 1$ it does not. Outer norm is sufficient for reachability, and it is not the only way (lesson 06 said so).
+# One model of each, so this is a demonstration and no comparison: with $a = 0.9$ all 16 states come to rest, geometrically, as behind an outer norm; with $a = 1$ each loop adds a step of the same length. Outer norm is sufficient for reachability, and it is not the only way (lesson 06 said so).
 #
 # ## 3. Ten thousand loops
 #
