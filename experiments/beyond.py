@@ -83,8 +83,8 @@ OTHERS = ("external-post", "internal-peri", "internal-pre", "external-pre")
 SHIPPED = [
     *(f"prefix-sums-{name}-seed0" for name in ("internal-post", "none-post-long", *OTHERS)),
     *(f"sudoku-6x6-{name}-seed0" for name in ("internal-post", "none-post", *OTHERS)),
-    *(f"chess-{name}-seed0" for name in ("internal-post", "none-post", *OTHERS[:2], "internal-post-short")),
-    "chess-mate1",
+    *(f"chess-{name}-seed0" for name in ("internal-post", "none-post", *OTHERS[:2])),
+    *(f"chess-internal-post-{name}-seed0" for name in ("short", "mate1")),
 ]
 
 
