@@ -443,6 +443,35 @@ assert held["internal + post"][-1] == 4 and held["internal + peri"][-1] <= 1 and
 # So the angle grows like $\log t$, without end, and an answer read off a direction is lost sooner or later: of four strings three were right at loop 128, and none or one is at loop 2,048. Rounding has no part in it: float64 does the same (the table above).
 
 # %% [markdown]
+# ### Where another breaks: a linear part that grows
+#
+# The table has a model with numbers beyond all bounds: external recall with pre-norm. Its loop begins with $w = W_z z + W_h h$, and then adds branches that see directions only, so they stay of one size. Once $z$ is long, the loop is $z \leftarrow W_z z$ and little else: it grows by a factor $\rho(W_z)$ each time, if that is above 1. A float32 ends at $3.4 \cdot 10^{38}$, a float64 at $1.8 \cdot 10^{308}$.
+#
+# > **Predict.** $\rho(W_z)$ of this model is 2.06. After how many loops is a number too large for float32? For float64?
+
+# %%
+growing = load_pretrained("prefix-sums-external-pre-seed0").requires_grad_(False)
+rho = float(torch.linalg.eigvals(growing.blocks[0].recall.Wz.weight).abs().max())
+overflow = {}
+for kind in (torch.float32, torch.float64):
+    loop = growing.to(kind).loop(bits4.to(kind))
+    z, t = loop.start(), 0
+    while z.isfinite().all() and t < 2000:
+        z, t = loop(z), t + 1
+    predicted = math.log(torch.finfo(kind).max) / math.log(rho)
+    overflow[kind] = t, predicted
+    print(
+        f"{str(kind)[6:]}: the largest number fits for {t - 1} loops; log(largest) / log({rho:.2f}) = {predicted:.0f}"
+    )
+
+# %% tags=["claims"]
+# Check the claims
+assert round(rho, 2) == 2.06
+assert all(abs(t - predicted) < 0.06 * predicted for t, predicted in overflow.values())
+
+# %% [markdown]
+# Here precision does decide, though only over when: 16 digits buy eight times as many loops, and the end is the same. (A *length* fails sooner than that, since it adds up squares: in float32 at about $10^{19}$.) This model had learned nothing in its 600 steps; with $\rho(W_z) < 1$ the same variant settles. Where a loop is to run far, look at what carries the state from loop to loop, and at nothing else first.
+#
 # ## 4. A dispute: should the loss reward standing still?
 #
 # If fixed points are the aim, why not ask for them? Add to the loss the squared length of the last step, relative to the state's, times a weight $w$:
