@@ -392,8 +392,11 @@ display(Markdown("\n".join(lines)))
 # Check the claims
 share = lambda stream, rule: chosen[stream, rule]["right"] / chosen[stream, rule]["count"]
 cost = lambda stream, rule, what: chosen[stream, rule][what] / chosen[stream, "fixed"][what]
-for stream, rule in chosen:
-    assert chosen[stream, rule]["gap_high"] >= 0, "no rule is clearly less accurate than the fixed number"
+worse = [key for key, row in chosen.items() if row["gap_high"] < 0]
+assert (
+    worse == [("mates", "unchanged")]
+    and chosen["mates", "unchanged"]["validation"] >= chosen["mates", "fixed"]["validation"] - 0.01
+)
 assert share("bits", "residual") == share("bits", "fixed") == 1
 assert cost("bits", "residual", "loops") < 0.3 and 0.55 < cost("bits", "residual", "seconds") < 0.8
 assert 0.45 < cost("sudoku", "certificate", "loops") < 0.6 and cost("sudoku", "certificate", "seconds") > 0.75
@@ -401,6 +404,7 @@ assert cost("sudoku", "residual", "loops") > 1.1
 tries = "certificate and tries"
 assert share("sudoku", tries) > 0.9 and share("sudoku", "fixed") < 0.8 and chosen["sudoku", tries]["gap_low"] > 0.05
 assert cost("sudoku", tries, "loops") < 0.5
+assert chosen["mates", "fixed"]["loops"] <= 16 and cost("mates", "residual", "loops") > 3
 
 # %% [markdown]
 # What the table says:
@@ -408,6 +412,9 @@ assert cost("sudoku", tries, "loops") < 0.5
 # - **Bits.** Every rule that looks takes less than a third of the loops, and none loses accuracy that this many strings could show. In time it is about two thirds. Why not a third? The long strings are the dear ones, and they need nearly all their loops; what is saved is saved on the short ones.
 # - **Sudoku.** The residual is useless as a rule: to be as accurate it runs longer than the fixed number. Stopping at the certificate takes about half the loops, and saves little time all the same: looking costs, and a puzzle that is never solved runs on to the limit of 256.
 # - **With another try** the same budget solves more than nine of ten instead of fewer than eight, with less than half of the loops. It is the only row that is clearly more accurate than fixed loops.
+# - **Mates.** Nothing beats a fixed number here. The model has said what it has to say by loop 10, whatever the position, and waiting for the state to rest takes several times as long, for nothing.
+#
+# And one row is a trap. On mates the validation positions, 120 of them, chose to stop as soon as the answer stands for a single loop: there it was as good as any. On the test it is clearly worse. Nobody cheated; of many settings the luckiest was chosen, and 120 positions leave much room for luck. Look at how many instances a choice rests on.
 #
 # So a rule for success is half of what you need. The other half is a rule for giving up, and section 5 is about that.
 
@@ -454,30 +461,32 @@ assert front({"a": (3.0, 0.5), "b": (2.0, 0.5), "c": (4.0, 0.6)}) == ["b", "c"]
 ### END HIDDEN TESTS
 
 # %%
-streams = ("bits", "sudoku", "mates")
-for stream in streams:
-    points = {
-        (row["rule"], row["setting"]): (row["loops"], row["right"] / row["count"])
-        for row in stopping
-        if row["stream"] == stream
-    }
-    best = front(points)
+looks = {
+    "bits": (
+        "The curve of fixed loops climbs slowly from 0.3 to 1 between 15 and 400 loops. Those of the rules that look are nearly vertical, at about 100 loops.",
+        "What to see: at about 100 loops on average a rule that looks has everything right; a fixed number has about 0.7.",
+    ),
+    "sudoku": (
+        "All curves lie close together and end at about 0.8. Only the one with tries is higher, above 0.9 at 58 loops and nearly 1 at 83.",
+        "What to see: the rules tie, since a puzzle that is stuck stays stuck. Tries break the ceiling.",
+    ),
+    "mates": (
+        "Fixed, residual and unchanged lie on one curve that rises to 0.75 at about 5 loops and is flat to 64; the learned head is below.",
+        "What to see: one curve. Positions hardly differ in the loops that they need, so there is nothing to spend unevenly.",
+    ),
+}
+for stream, (alt, caption) in looks.items():
+    rows = [row for row in stopping if row["stream"] == stream]
+    points = {(row["rule"], row["setting"]): (row["loops"], row["right"] / row["count"]) for row in rows}
     curves = {}
-    for rule in dict.fromkeys(rule for rule, _ in points):
-        own = sorted(points[name] for name in points if name[0] == rule)
-        if len(own) > 1:
-            rows = sorted(
-                (row["loops"], row["right"] / row["count"], row["low"], row["high"])
-                for row in stopping
-                if (row["stream"], row["rule"]) == (stream, rule)
-            )
-            curves[rule] = tuple(zip(*rows, strict=True))
-    plots.show(
-        plots.accuracy_curves(curves, x_label="mean loops", title=f"{stream}: accuracy against mean loops, test"),
-        alt=f"Accuracy against mean loops on the {stream} stream, one curve for each rule; the curve of fixed loops lies below and to the right of the others.",
-        caption="What to see: at the same accuracy every rule that looks lies to the left of fixed loops.",
-    )
-    print(stream, "front:", ", ".join(f"{rule} {setting:g}" for rule, setting in best))
+    for rule in dict.fromkeys(row["rule"] for row in rows):
+        line = sorted((r["loops"], r["right"] / r["count"], r["low"], r["high"]) for r in rows if r["rule"] == rule)
+        if len(line) > 1:
+            curves[rule] = tuple(zip(*line, strict=True))
+    plots.show(plots.accuracy_curves(curves, x_label="mean loops", title=f"{stream}, test"), alt=alt, caption=caption)
+    on_front = front(points)
+    print("on the front:", ", ".join(f"{rule} {setting:g}" for rule, setting in on_front[-6:]))
+    assert {"bits": "unchanged", "sudoku": tries, "mates": "fixed"}[stream] == on_front[-1][0]
 
 # %% [markdown]
 # ## 4. When may you trust a loop that stopped?
@@ -792,12 +801,20 @@ display(Markdown("\n".join(lines)))
 # %%
 each = table_of("difficulty")
 ranked = {}
-for stream in streams:
+for stream in looks:
     rows = [row for row in each if row["stream"] == stream and row["right_at"] != ""]
     ranked[stream] = spearman([row["difficulty"] for row in rows], [row["right_at"] for row in rows])
     print(
         f"{stream:7} {len(rows)} instances that were solved: rank correlation {ranked[stream][0]:.2f} ({ranked[stream][1]:.2f} to {ranked[stream][2]:.2f})"
     )
+
+# %%
+# Check the claims
+assert ranked["bits"][1] > 0.95 and 0.15 < ranked["sudoku"][1] < ranked["sudoku"][2] < 0.6
+assert ranked["mates"][1] < 0 < ranked["mates"][2] < 0.4
+
+# %% [markdown]
+# Length says nearly everything about the loops of a string. Guesses of a search say something about a sudoku, and much is left over. The distance of a mate says nothing that 121 positions could show: lesson 08 asked whether this model searches, and here is one more answer. Where difficulty does not predict loops, looking at the state may; where loops do not differ, nothing needs predicting.
 
 # %% [markdown]
 # ## Recap
