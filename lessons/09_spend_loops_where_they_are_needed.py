@@ -563,7 +563,33 @@ for model in dict.fromkeys(row["model"] for row in judges):
     )
 display(Markdown("\n".join(lines)))
 
+# %%
+# Check the claims
+at = lambda model, judge="residual": by_judge[model, judge]
+calm = at("sudoku-9x9", "damped")
+assert calm["still"] == calm["still_right"] > 25 and at("sudoku-9x9")["still"] == 0, (
+    "with smaller steps: at rest, and right"
+)
+resting = at("chess")
+assert 0.6 < resting["still_right"] / resting["still"] < 0.85 and at("chess", "tries that agree")["auc"] == 0.5
+assert at("chess")["low"] < 0.5 < at("chess")["high"] and at("chess", "margin")["low"] > 0.65
+random_bits_only = at("prefix-sums-internal-post-seed0")
+assert (
+    random_bits_only["still"] == random_bits_only["count"] > random_bits_only["right"] and random_bits_only["low"] < 0.5
+)
+assert at("prefix-sums-internal-post-seed0", "margin")["auc"] > 0.98 and at("sudoku-9x9", "margin")["auc"] > 0.98
+assert at("prefix-sums-seed0")["right"] == at("prefix-sums-seed0")["count"]
+
 # %% [markdown]
+# Read the rows one by one.
+#
+# - **9x9 sudoku.** With whole steps nothing is at rest. With steps of 0.7 about a third of the puzzles is, and every one of these is right.
+# - **Chess.** Half of the positions are at rest, and of these about three quarters are right, hardly more than of all. The model rests on wrong moves as well as on right ones. Tries from other starts agree always: all roads lead to the same answer, and that says nothing about it.
+# - **Prefix sums**, trained on random bits only and asked for strings with a structure: all 80 are at rest, some of them on a wrong answer. (The first of these models saw structured strings in training, and makes no mistake.)
+# - **The margin** is the best judge on all three that make mistakes: it has the wrong answers of sudoku and prefix sums below the right ones, and those of chess mostly. Wrong answers are rare in some rows, and the intervals say so.
+#
+# The sentence to take away: **a loop at rest tells you that more loops will not change its answer; that the answer is right you may believe only where a check, or a judge tested on data of the same kind, says so.**
+#
 # ## 5. Another try
 #
 # Where the rules can tell that an answer is wrong, or where tries disagree, one may begin again. How long should a try be? Too short, and none succeeds; too long, and a hopeless one eats the budget.
