@@ -579,6 +579,8 @@ assert (
 )
 assert at("prefix-sums-internal-post-seed0", "margin")["auc"] > 0.98 and at("sudoku-9x9", "margin")["auc"] > 0.98
 assert at("prefix-sums-seed0")["right"] == at("prefix-sums-seed0")["count"]
+forgetful = at("prefix-sums-none-post-long-seed0", "margin")
+assert forgetful["still"] == forgetful["count"] and forgetful["low"] < 0.5 < forgetful["high"]
 
 # %% [markdown]
 # Read the rows one by one.
@@ -587,6 +589,7 @@ assert at("prefix-sums-seed0")["right"] == at("prefix-sums-seed0")["count"]
 # - **Chess.** Half of the positions are at rest, and of these about three quarters are right, hardly more than of all. The model rests on wrong moves as well as on right ones. Tries from other starts agree always: all roads lead to the same answer, and that says nothing about it.
 # - **Prefix sums**, trained on random bits only and asked for strings with a structure: all 80 are at rest, some of them on a wrong answer. (The first of these models saw structured strings in training, and makes no mistake.)
 # - **The margin** is the best judge on all three that make mistakes: it has the wrong answers of sudoku and prefix sums below the right ones, and those of chess mostly. Wrong answers are rare in some rows, and the intervals say so.
+# - **Without recall** even that fails (none + post, prefix sums): everything is at rest, and the margin is a coin. The state has forgotten the question, so it is as sure of a wrong answer as of a right one.
 #
 # The sentence to take away: **a loop at rest tells you that more loops will not change its answer; that the answer is right you may believe only where a check, or a judge tested on data of the same kind, says so.**
 #
