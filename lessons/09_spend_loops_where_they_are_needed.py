@@ -25,7 +25,7 @@
 # - spend a budget of loops on many short tries instead of one long one;
 # - say where a clever solver helps a loop, and where the light cone forbids it.
 #
-# **Time**: 90 minutes for you, about two for the machine. Nothing is trained here.
+# **Time**: 90 minutes for you, about one for the machine. Nothing is trained here.
 # **You need**: lessons 05 and 07; lesson 08 for the chess model.
 
 # %%
