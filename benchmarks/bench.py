@@ -1,7 +1,8 @@
-"""One table of ratios, measured side by side: ``make bench``, or ``python benchmarks/bench.py [WORD ...]`` for the parts whose names hold a word.
+"""One table of ratios, measured side by side: ``make bench``, or ``python benchmarks/bench.py [WORD ...]`` for the
+parts whose names hold a word.
 
-Writes bench.md, bench.csv and bench.png beside this file. One thread; processor time; the ways take turns (`timing.take_turns`). A ratio
-below 1 means that the first way is quicker.
+Writes bench.md, bench.csv and bench.png beside this file. One thread; processor time; the ways take turns
+(`timing.take_turns`). A ratio below 1 means that the first way is quicker.
 """
 
 from __future__ import annotations
@@ -64,9 +65,10 @@ def blind(model: LoopedTransformer, loops: int, at_once: int, groups: Part) -> N
 
 
 def stopping_early() -> Found:
-    """Each instance as long as it needs, at most as long as the fixed number of loops that is as accurate on validation data, against that number
-    for all. Strings come in seven lengths,
-    once equally many strings of each, once equally many bits."""
+    """Each instance as long as it needs, at most as long as the fixed number of loops that is as accurate on validation
+    data, against that number for all. Strings come in seven lengths, once equally many strings of each, once equally
+    many bits.
+    """
     for part, rule, every in (("bits", "residual", 4), ("sudoku", "certificate", 4), ("mates", "residual", 4)):
         model, fixed = load_pretrained(MODELS[part]), int(dial(part, "fixed"))
         stop = certified if rule == "certificate" else still(dial(part, rule))
@@ -84,13 +86,16 @@ def stopping_early() -> Found:
         times = take_turns({(how, x.shape[1]): partial(run, [(x, y)]) for x, y in groups
                             for how, run in (("look", look), ("fixed", fix))}, 3)  # fmt: skip
         for stream_of, weight in (("strings", lambda cells: 1), ("bits", lambda cells: 512 / (cells - 1))):
-            total = {how: [sum(weight(cells) * seconds[k] for (one, cells), seconds in times.items() if one == how) for k in range(3)]
+            total = {how: [sum(weight(cells) * seconds[k] for (one, cells),
+            seconds in times.items() if one == how) for k in range(3)]
                      for how in ("look", "fixed")}  # fmt: skip
             yield f"{way}, as many {stream_of} of each length", other, ratio(total, "look", "fixed")
 
 
 def pooling() -> Found:
-    """The solver, which steps many instances together, against the same loop one by one, and against a search program."""
+    """The solver, which steps many instances together, against the same loop one by one, and against a search
+    program.
+    """
     model = load_pretrained("sudoku-9x9")
     grids = sudoku_puzzles("test", 6)[0].tolist()
     texts = [show(grid) for grid in grids]

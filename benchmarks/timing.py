@@ -1,4 +1,6 @@
-"""Ratios of processor time that mean something on a busy machine: the ways take turns, and each round gives one ratio."""
+"""Ratios of processor time that mean something on a busy machine: the ways take turns, and each round gives
+one ratio.
+"""
 
 from __future__ import annotations
 

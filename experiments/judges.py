@@ -1,4 +1,6 @@
-"""What tells a right answer from a wrong one without knowing it; and what damped steps and Anderson acceleration do, by instance."""
+"""What tells a right answer from a wrong one without knowing it; and what damped steps and Anderson acceleration do, by
+instance.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +26,15 @@ TRIES = 2  # more, from noise, whose answers are compared with the first
 ENDS = {"sudoku": 64, "chess": 48, "prefix": 128}  # loops after which a run is judged
 JUDGED = [
     "sudoku-9x9", "chess", "prefix-sums-seed0", "prefix-sums-internal-post-seed0", "prefix-sums-none-post-long-seed0",
-    "prefix-sums-internal-peri-seed0", "chess-internal-post-short-seed0", *(f"sudoku-6x6-internal-{n}-seed0" for n in ("post", "pre")),
+    "prefix-sums-internal-peri-seed0", "chess-internal-post-short-seed0",
+    *(f"sudoku-6x6-internal-{n}-seed0" for n in ("post", "pre")),
 ]  # fmt: skip
 
 
 def judged_set(model: LoopedTransformer) -> tuple[Tensor, Tensor]:
-    """Test instances of which some are too hard: hard and extreme puzzles, mates in one to four, strings of 64 bits with and without
-    structure (ones, zeros, a period, few ones, long runs)."""
+    """Test instances of which some are too hard: hard and extreme puzzles, mates in one to four, strings of 64 bits
+    with and without structure (ones, zeros, a period, few ones, long runs).
+    """
     task = model.recipe.task
     if task.name == "chess":
         parts = [task.split(depth, "test", "engine", 20) for depth in (1, 2, 3, 4)]
@@ -47,7 +51,9 @@ def judged_set(model: LoopedTransformer) -> tuple[Tensor, Tensor]:
 def last_of(
     model: LoopedTransformer, x: Tensor, y: Tensor, number: int, loops: int, step: float = 1.0
 ) -> dict[str, Tensor]:
-    """How try ``number`` of each instance ends: answer, is it right, |f(z) - z| absolute and relative to |f(z)|, and margin."""
+    """How try ``number`` of each instance ends: answer, is it right, |f(z) - z| absolute and relative to |f(z)|, and
+    margin.
+    """
     loop, z, back = begin(model.recipe.task, model, x, number)
     for _ in range(loops):
         z = torch.lerp(z, loop(z), step)
@@ -57,13 +63,16 @@ def last_of(
     moved = lengths(after - z)
     return {
         "answer": torch.where(asked, logits.argmax(-1), 0), "right": exact_match(logits, y), "absolute": moved,
-        "residual": moved / lengths(after).clamp_min(1e-30), "margin": (best[..., 0] - best[..., 1]).masked_fill(~asked, 1.0).amin(-1),
+        "residual": moved / lengths(after).clamp_min(1e-30), "margin": (best[..., 0] - best[...,
+        1]).masked_fill(~asked, 1.0).amin(-1),
     }  # fmt: skip
 
 
 def measure_judges(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each judge: how often it ranks a right answer above a wrong one (AUC), how many are right, and of those at rest (residual at
-    most 1e-3) how many there are and how many are right. ``damped`` judges the answers of a run with steps of 0.7 by its residual."""
+    """A row for each judge: how often it ranks a right answer above a wrong one (AUC), how many are right, and of those
+    at rest (residual at most 1e-3) how many there are and how many are right. ``damped`` judges the answers of a run
+    with steps of 0.7 by its residual.
+    """
     loops = ENDS[model.recipe.task.name.split("-")[0]]
     x, y = judged_set(model)
     parts = list(zip(x.split(20), y.split(20), strict=True))
@@ -76,7 +85,8 @@ def measure_judges(model: LoopedTransformer, job: Job) -> list[Row]:
     agreeing = torch.stack([(other == usual["answer"]).all(-1) for other in others]).double().mean(0)
     judges = {
         "residual": (-usual["residual"], usual), "absolute residual": (-usual["absolute"], usual),
-        "margin": (usual["margin"], usual), "tries that agree": (agreeing, usual), "damped": (-damped["residual"], damped),
+        "margin": (usual["margin"], usual), "tries that agree": (agreeing, usual), "damped": (-damped["residual"],
+        damped),
     }  # fmt: skip
     rows = []
     for name, (score, end) in judges.items():
@@ -108,12 +118,14 @@ def group(found: Iterable[dict[str, Tensor]]) -> dict[str, list[Tensor]]:
 
 SOLVERS: dict[str, Callable[..., Solved]] = {
     "plain": picard,
-    **{f"damped {s:g}": lambda f, z, n, tol, s=s: picard(lambda z: torch.lerp(z, f(z), s), z, n, tol * s) for s in (0.8, 0.7, 0.5)},
+    **{f"damped {s:g}": lambda f, z, n, tol, s=s: picard(lambda z: torch.lerp(z, f(z), s), z, n,
+    tol * s) for s in (0.8, 0.7, 0.5)},
     "Anderson 2": partial(anderson, memory=2),
     "Anderson 5": partial(anderson, memory=5),
     "Anderson 5 below 0.1": partial(anderson, memory=5, begin=0.1),
     "Anderson 5 below 0.01": partial(anderson, memory=5, begin=0.01),
-    "Anderson 5, damped 0.7": lambda f, z, n, tol: anderson(lambda z: torch.lerp(z, f(z), 0.7), z, n, tol * 0.7, memory=5),
+    "Anderson 5, damped 0.7": lambda f, z, n, tol: anderson(lambda z: torch.lerp(z, f(z), 0.7), z, n, tol * 0.7,
+    memory=5),
 }  # fmt: skip
 SOLVED_SETS = {"64 bits": 8, "256 bits": 4, "hard": 12, "mates": 12}
 
@@ -130,9 +142,11 @@ def solver_set(part: str) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def measure_solvers(model: LoopedTransformer, job: Job, tol: float = 1e-4) -> list[Row]:
-    """A row for each solver: how many instances come to rest (relative residual of the loop at most ``tol``), how many answers are right, and
-    evaluations of the block (median over instances; those that never rest count with all). ``helped`` rest in fewer than by plain loops,
-    ``broke`` are right by plain loops and not by this solver, ``mended`` the other way round."""
+    """A row for each solver: how many instances come to rest (relative residual of the loop at most ``tol``), how many
+    answers are right, and evaluations of the block (median over instances; those that never rest count with all).
+    ``helped`` rest in fewer than by plain loops, ``broke`` are right by plain loops and not by this solver, ``mended``
+    the other way round.
+    """
     x, y = solver_set(job.part)
     budget = {"64 bits": 128, "256 bits": 400, "hard": 128, "mates": 64}[job.part]
     rows, usual = [], None
@@ -159,10 +173,12 @@ def solver_jobs(known: Known) -> list[Job]:
 
 EXPERIMENTS = [
     Experiment(
-        "judges", "what tells right answers from wrong ones", lambda known: [shipped(name) for name in JUDGED], measure_judges,
+        "judges", "what tells right answers from wrong ones", lambda known: [shipped(name) for name in JUDGED],
+        measure_judges,
         lambda job: {"model": job.pretrained}, facts=(),
     ),
     Experiment(
-        "acceleration", "damped steps and Anderson, by instance", solver_jobs, measure_solvers, lambda job: {"set": job.part}, facts=(),
+        "acceleration", "damped steps and Anderson, by instance", solver_jobs, measure_solvers,
+        lambda job: {"set": job.part}, facts=(),
     ),
 ]  # fmt: skip

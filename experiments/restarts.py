@@ -22,7 +22,9 @@ EVERY = 4  # loops between two looks at the rules, as in `solve`
 
 
 def luby(n: int) -> int:
-    """The n-th length, from 0, of the universal schedule 1, 1, 2, 1, 1, 2, 4, 1, 1, 2, ... (Luby, Sinclair and Zuckerman 1993)."""
+    """The n-th length, from 0, of the universal schedule 1, 1, 2, 1, 1, 2, 4, 1, 1, 2, ... (Luby, Sinclair and
+    Zuckerman 1993).
+    """
     size = (n + 2).bit_length() - 1
     return 2 ** (size - 1) if n + 2 == 2**size else luby(n + 1 - 2**size)
 
@@ -42,7 +44,9 @@ BUDGETS = (256, 1024, 4096)
 
 @torch.no_grad()
 def first_certified(model: LoopedTransformer, x: Tensor, number: int, longest: int, step: float = 1.0) -> Tensor:
-    """After how many loops try ``number`` of each puzzle is certified, as `solve` begins and judges it: (batch,), inf for never."""
+    """After how many loops try ``number`` of each puzzle is certified, as `solve` begins and judges it: (batch,), inf
+    for never.
+    """
     task = model.recipe.task
     loop, z, back = begin(task, model, x, number)
     found, active = torch.full((len(x),), torch.inf), torch.arange(len(x))
@@ -61,8 +65,10 @@ def first_certified(model: LoopedTransformer, x: Tensor, number: int, longest: i
 
 
 def spend(times: Tensor, schedule: Callable[[int], int], budget: int, draws: int = 200) -> tuple[Tensor, Tensor]:
-    """What a schedule makes of ``times`` (puzzles, tries), inf for never: shares of runs within ``budget`` that solve each puzzle, and loops
-    that they take, both (puzzles,). The first try is the first; the others are drawn from the puzzle's other tries."""
+    """What a schedule makes of ``times`` (puzzles, tries), inf for never: shares of runs within ``budget`` that solve
+    each puzzle, and loops that they take, both (puzzles,). The first try is the first; the others are drawn from the
+    puzzle's other tries.
+    """
     generator = torch.Generator().manual_seed(5)
     count = len(times)
     left = torch.full((count, draws), float(budget))
@@ -95,8 +101,9 @@ def needs(step: float, tries: int, longest: int) -> tuple[Tensor, Tensor]:
 
 
 def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each puzzle, step and try: after how many loops of this try it is certified; empty if it is not within `LONGEST` (steps of 1) or
-    128 (damped steps)."""
+    """A row for each puzzle, step and try: after how many loops of this try it is certified; empty if it is not within
+    `LONGEST` (steps of 1) or 128 (damped steps).
+    """
     rows = []
     for step, tries, longest in KINDS:
         times, guesses = needs(step, tries, longest)
@@ -107,8 +114,9 @@ def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
 
 
 def measure_restarts(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each schedule, budget and kind of step, by the tries of `measure_tries`. ``gap`` is the share solved and ``more_loops`` the loops
-    taken, less those of tries of 64 loops with whole steps."""
+    """A row for each schedule, budget and kind of step, by the tries of `measure_tries`. ``gap`` is the share solved
+    and ``more_loops`` the loops taken, less those of tries of 64 loops with whole steps.
+    """
     found = {
         (name, step, budget): spend(needs(step, tries, longest)[0], schedule, budget)
         for step, tries, longest in KINDS

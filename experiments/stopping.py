@@ -139,8 +139,9 @@ SLACK = 0.005  # of accuracy on validation data, below the best that any fixed n
 
 
 def choose(rules: dict[float, Rule], found: Sequence[Traced], best: float) -> float:
-    """The setting with the fewest loops on validation data among those that are as good as ``best``, less `SLACK`; if none is, the most
-    accurate."""
+    """The setting with the fewest loops on validation data among those that are as good as ``best``, less `SLACK`; if
+    none is, the most accurate.
+    """
     scored = {}
     for setting, rule in rules.items():
         loops, right = outcome(rule, found)
@@ -150,8 +151,10 @@ def choose(rules: dict[float, Rule], found: Sequence[Traced], best: float) -> fl
 
 
 def measure_rules(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each rule and setting, judged on test data; ``chosen`` marks the one that validation data chose, and only that is timed:
-    seconds for the whole stream, live, the rules taking turns (median, least and most of ``REPEATS``)."""
+    """A row for each rule and setting, judged on test data; ``chosen`` marks the one that validation data chose, and
+    only that is timed: seconds for the whole stream, live, the rules taking turns (median, least and most of
+    ``REPEATS``).
+    """
     most = MOST[job.part]
     found = {split: traced(job.part, split) for split in ("validation", "test")}
     fit, tune = half(found["validation"], 0), half(found["validation"], 1)
@@ -192,9 +195,10 @@ TIMED = {"bits": 4, "sudoku": 20, "mates": 20}  # instances of a kind that are r
 def time_rules(
     model: LoopedTransformer, groups: Sequence[Group], chosen: dict[str, Rule], fixed_loops: float, job: Job
 ) -> dict[str, Row]:
-    """Seconds of one core that each chosen rule takes on a part of the stream, the rules taking turns (processor time, so that others on the
-    machine do not count). With a fixed number of loops nothing is looked at
-    on the way: that is a plain run of the model."""
+    """Seconds of one core that each chosen rule takes on a part of the stream, the rules taking turns (processor time,
+    so that others on the machine do not count). With a fixed number of loops nothing is looked at on the way: that is a
+    plain run of the model.
+    """
     step = max(1, STREAMS[job.part][2] // TIMED[job.part])
     times: dict[str, list[float]] = {name: [] for name in chosen}
     for _ in range(REPEATS):
@@ -233,7 +237,8 @@ def tries_row(model: LoopedTransformer, job: Job, reference: Tensor, clock: dict
         gap_low, gap_high = bootstrap(gap)
         loops = torch.tensor([float(one.loops) for one in said]).mean()
         rows.append({
-            "rule": "certificate and tries", "setting": budget, "chosen": int(budget == MOST["sudoku"]), "count": len(right),
+            "rule": "certificate and tries", "setting": budget, "chosen": int(budget == MOST["sudoku"]),
+            "count": len(right),
             "right": int(right.sum()), "low": float(low), "high": float(high), "loops": float(loops),
             "gap": float(gap.mean()), "gap_low": gap_low, "gap_high": gap_high, "all_seconds": seconds,
         })  # fmt: skip
@@ -250,8 +255,9 @@ of_stream = lambda job: {"stream": job.part}
 
 
 def measure_difficulty(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each test instance: how hard it is (bits; guesses of a search; moves to mate), from which loop on it is right (empty if it
-    is not right in the end), and after how many its state is at rest to 1e-3 (empty if never)."""
+    """A row for each test instance: how hard it is (bits; guesses of a search; moves to mate), from which loop on it is
+    right (empty if it is not right in the end), and after how many its state is at rest to 1e-3 (empty if never).
+    """
     rows = []
     for (_, _, hard), (seen, right) in zip(stream(job.part, "test"), traced(job.part, "test"), strict=True):
         from_there = right.flip(0).long().cumprod(0).sum(0)  # for how many loops, at the end, it was right

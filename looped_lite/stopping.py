@@ -1,8 +1,10 @@
-"""When may a loop stop? Rules as plain functions of what a loop can see of itself, and one runner that obeys any of them.
+"""When may a loop stop? Rules as plain functions of what a loop can see of itself, and one runner that obeys any of
+them.
 
-A rule takes `Seen`, the instances that still run, and says which may stop: (rows,) bool. The same rule runs live (`run_until`: what stops
-leaves the batch, and its answer goes back to its place) or on what one long run saw (`trace`, then `stops`), so that a hundred settings
-are compared for the price of one run. Nothing here knows the right answers, except a head while it is fitted.
+A rule takes `Seen`, the instances that still run, and says which may stop: (rows,) bool. The same rule runs live
+(`run_until`: what stops leaves the batch, and its answer goes back to its place) or on what one long run saw (`trace`,
+then `stops`), so that a hundred settings are compared for the price of one run. Nothing here knows the right answers,
+except a head while it is fitted.
 """
 
 from __future__ import annotations
@@ -68,8 +70,9 @@ def sure(head: Callable[[Seen], Tensor], share: float) -> Rule:
 
 
 class Running:
-    """A batch ``x`` (batch, cells, features) on its way. ``asked`` says in which cells of the answer the question lies, (batch, cells) bool,
-    all if left out; ``step`` < 1 goes only so far towards ``f(z)`` in each loop."""
+    """A batch ``x`` (batch, cells, features) on its way. ``asked`` says in which cells of the answer the question lies,
+    (batch, cells) bool, all if left out; ``step`` < 1 goes only so far towards ``f(z)`` in each loop.
+    """
 
     def __init__(self, model: LoopedTransformer, x: Tensor, asked: Tensor | None = None, step: float = 1.0) -> None:
         self.task, self.x, self.size, self.loops = model.recipe.task, x, step, 0
@@ -103,8 +106,10 @@ class Running:
 def run_until(
     model: LoopedTransformer, x: Tensor, rule: Rule, most: int, asked: Tensor | None = None, step: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """Loop each instance of ``x`` until ``rule`` lets it stop, for at most ``most`` loops: logits as the model gives them, (batch, ...),
-    and loops (batch,), both in the order of ``x``. What has stopped leaves the batch and costs nothing any more."""
+    """Loop each instance of ``x`` until ``rule`` lets it stop, for at most ``most`` loops: logits as the model gives
+    them, (batch, ...), and loops (batch,), both in the order of ``x``. What has stopped leaves the batch and costs
+    nothing any more.
+    """
     run, active = Running(model, x, asked, step), torch.arange(len(x))
     logits, used = run.logits.clone(), torch.zeros(len(x), dtype=torch.long)
     while len(active):
@@ -119,8 +124,9 @@ def run_until(
 
 @torch.no_grad()
 def trace(model: LoopedTransformer, x: Tensor, y: Tensor, loops: int, step: float = 1.0) -> tuple[list[Seen], Tensor]:
-    """What is to be seen of inputs ``x`` with targets ``y`` after each of ``loops`` loops, and which are right then, (loops, batch) bool.
-    A state at rest (to 1e-6 of its length) is not run further: it stays what it is."""
+    """What is to be seen of inputs ``x`` with targets ``y`` after each of ``loops`` loops, and which are right then,
+    (loops, batch) bool. A state at rest (to 1e-6 of its length) is not run further: it stays what it is.
+    """
     run, active, seen, right = Running(model, x, y != IGNORE, step), torch.arange(len(x)), [], []
     for t in range(1, loops + 1):
         if len(active):
@@ -140,7 +146,9 @@ def trace(model: LoopedTransformer, x: Tensor, y: Tensor, loops: int, step: floa
 
 
 def spread(last: Seen, now: Seen, active: Tensor, loops: int) -> Seen:
-    """``now``, which holds the rows ``active`` alone, among all rows; the others stay as they were ``last``, a loop longer."""
+    """``now``, which holds the rows ``active`` alone, among all rows; the others stay as they were ``last``, a loop
+    longer.
+    """
     put = lambda old, new: old.clone().index_copy_(0, active, new)
     parts = {
         name: put(getattr(last, name), getattr(now, name)) for name in ("residual", "certified", "margin", "state")
@@ -149,7 +157,9 @@ def spread(last: Seen, now: Seen, active: Tensor, loops: int) -> Seen:
 
 
 def stops(rule: Rule, seen: Sequence[Seen]) -> Tensor:
-    """After how many loops ``rule`` would have stopped each instance of a `trace`: (batch,); the last loop where it never would."""
+    """After how many loops ``rule`` would have stopped each instance of a `trace`: (batch,); the last loop where it
+    never would.
+    """
     now = torch.stack([rule(one) for one in seen])
     return torch.where(now.any(0), now.long().argmax(0) + 1, len(seen))
 
@@ -165,8 +175,9 @@ def features(seen: Seen) -> Tensor:
 
 @torch.enable_grad()
 def fit_head(seen: Sequence[Seen], right: Tensor, decay: float = 1e-3) -> Callable[[Seen], Tensor]:
-    """A logistic regression that says how likely the answer of now is right, fitted to a `trace` (``right`` (loops, batch)) of data that no
-    test uses. ``decay`` is the penalty on squared weights of features brought to one scale."""
+    """A logistic regression that says how likely the answer of now is right, fitted to a `trace` (``right`` (loops,
+    batch)) of data that no test uses. ``decay`` is the penalty on squared weights of features brought to one scale.
+    """
     x, y = torch.cat([features(one) for one in seen]), right.flatten().float()
     middle, scale = x.mean(0), x.std(0).clamp_min(1e-6)
     x = (x - middle) / scale

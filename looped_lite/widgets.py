@@ -252,8 +252,10 @@ def trajectory_player(
 
 
 def queue_player(runs: Mapping[str, tuple[Any, Any]], frames: int = 40, still: float = 0.4) -> Panel:
-    """Queues of instances side by side while the clock runs: press play, and it takes as long as it took. Static: `plots.queues`, whose
-    ``runs`` these are. ``still`` is the part of the time at which the picture stands that takes the widget's place."""
+    """Queues of instances side by side while the clock runs: press play, and it takes as long as it took. Static:
+    `plots.queues`, whose ``runs`` these are. ``still`` is the part of the time at which the picture stands that takes
+    the widget's place.
+    """
     end = max(float(torch.as_tensor(seconds).max()) for seconds, _ in runs.values())
     at = lambda frame: end * frame / (frames - 1)
 

@@ -1,4 +1,4 @@
-"""Sweeps: a job is done once, whoever asks and however often; what a killed one left is gone on with; damaged rows are named."""
+"""Sweeps: a job is done once, whoever asks; what a killed one left is gone on with; damaged rows are named."""
 
 import json
 import multiprocessing

@@ -1,4 +1,6 @@
-"""Stopping rules: live and on a trace they stop the same, answers go back to their places, and a head learns what it is shown."""
+"""Stopping rules: live and on a trace they stop the same, answers go back to their places, and a head learns what it is
+shown.
+"""
 
 import pytest
 import torch

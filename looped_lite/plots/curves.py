@@ -61,6 +61,7 @@ def accuracy_curves(
     title: str = "",
     chance: float | None = None,
     styles: Mapping[Hashable, Mapping[str, Any]] | None = None,
+    marks: Mapping[str, float] | None = None,
 ) -> Figure:
     """Accuracy against loops: does thinking longer than trained help, hold, or harm?
 
@@ -71,8 +72,8 @@ def accuracy_curves(
     - ``(loops, values)`` with values ``(places,)`` or ``(seeds, places)``: the same;
     - ``(loops, middle, low, high)``: drawn as it is.
 
-    ``trained`` marks the most loops seen in training, ``chance`` the accuracy of a guess. ``styles`` overrides line
-    properties by name.
+    ``trained`` marks the most loops seen in training, ``chance`` the accuracy of a guess, ``marks`` other numbers of
+    loops that have a name. ``styles`` overrides line properties by name.
     """
     fig, ax = panels(1, 1, (6.6 if len(curves) <= 3 else 7.6, 3.5))
     places: set[float] = set()
@@ -93,6 +94,9 @@ def accuracy_curves(
             f"trained to {trained}", (trained, 1.0), (3, 3), xycoords=("data", "axes fraction"),
             textcoords="offset points", fontsize=9, color=INK, annotation_clip=False,
         )  # fmt: skip
+    for text, place in (marks or {}).items():
+        ax.axvline(place, color=WRONG, linewidth=1.2, linestyle="--")
+        ax.annotate(text, (place, 0.9), (-4, 0), textcoords="offset points", ha="right", fontsize=9, color="#B34700")
     if chance is not None:
         ax.axhline(chance, color="#999999", linewidth=1, linestyle=(0, (1, 2)))
         ax.annotate("chance", (1.0, chance), (-2, 2), xycoords=("axes fraction", "data"),
@@ -348,10 +352,11 @@ def answers_over_loops(
 
 @styled
 def roc_curves(judges: Mapping[Hashable, tuple[Any, Any]], title: str = "") -> Figure:
-    """How well does a number tell right answers from wrong ones? Name -> (scores, right), both (instances,), high scores for right.
+    """How well does a number tell right answers from wrong ones? Name -> (scores, right), both (instances,), high
+    scores for right.
 
-    For every bar that one could set: of the right answers the share above it, against that of the wrong ones. A judge that knows nothing lies
-    on the diagonal. ValueError where all answers are right, or all wrong.
+    For every bar that one could set: of the right answers the share above it, against that of the wrong ones. A judge
+    that knows nothing lies on the diagonal. ValueError where all answers are right, or all wrong.
     """
     fig, ax = panels(1, 1, (4.6 if len(judges) <= 3 else 6.6, 3.8))
     for index, (key, (scores, right)) in enumerate(judges.items()):
@@ -372,9 +377,11 @@ def roc_curves(judges: Mapping[Hashable, tuple[Any, Any]], title: str = "") -> F
 
 @styled
 def queues(runs: Mapping[str, tuple[Any, Any]], now: float, per_row: int = 12) -> Figure:
-    """Queues of instances side by side after ``now`` seconds: name -> (seconds at which each was answered, is the answer right?), both (instances,).
+    """Queues of instances side by side after ``now`` seconds: name -> (seconds at which each was answered, is the
+    answer right?), both (instances,).
 
-    A pale square waits, a blue one is answered rightly, an orange one with a cross wrongly. First in line is at the upper left.
+    A pale square waits, a blue one is answered rightly, an orange one with a cross wrongly. First in line is at the
+    upper left.
     """
     longest = max(len(array(seconds)) for seconds, _ in runs.values())
     rows = -(-longest // per_row)
