@@ -488,6 +488,14 @@ for stream, (alt, caption) in looks.items():
     print("on the front:", ", ".join(f"{rule} {setting:g}" for rule, setting in on_front[-6:]))
     assert {"bits": "unchanged", "sudoku": tries, "mates": "fixed"}[stream] == on_front[-1][0]
 
+# %%
+# Check the numbers of the captions
+point = {(row["stream"], row["rule"], row["setting"]): (row["loops"], row["right"] / row["count"]) for row in stopping}
+assert 0.65 < max(y for (s, rule, _), (x, y) in point.items() if (s, rule) == ("bits", "fixed") and x < 110) < 0.75
+assert 95 < point["bits", "unchanged", 2][0] < 105 and point["bits", "unchanged", 2][1] == 1
+assert 57 < point["sudoku", tries, 256][0] < 59 and 82 < point["sudoku", tries, 1024][0] < 84
+assert point["sudoku", tries, 1024][1] > 0.98 and abs(point["mates", "fixed", 5][1] - 0.75) < 0.02
+
 # %% [markdown]
 # ## 4. When may you trust a loop that stopped?
 #
