@@ -37,18 +37,9 @@ import torch
 
 from looped_exercises import lesson_04 as ex
 from looped_exercises import report
-from looped_lite import (
-    PrefixSums,
-    Recipe,
-    accuracy_over_loops,
-    correct_cells,
-    load_pretrained,
-    plots,
-    read_results,
-    tables,
-)
+from looped_lite import PrefixSums, Recipe, accuracy_over_loops, load_pretrained, plots, read_results, tables
 from looped_lite.fixed_points import gradient_error, iterate, spectral_radius, unrolled_gradient
-from looped_lite.tasks import IGNORE
+from looped_lite.tasks import IGNORE, correct_cells
 from looped_lite.tasks.prefix_sums import biased_bits, one_hot, prefix_sums, random_bits, switching_bits
 from looped_lite.training import Run, cross_entropy, end_of_run, learning_rate, sample_loops, train
 
