@@ -585,7 +585,7 @@ assert all(abs(whole[i] * cell_lengths[i] / (whole[-1] * cell_lengths[-1]) - 1) 
     "it falls as 1 / length"
 )
 assert abs(shrinking[-1] - 1) < 0.05 and post[-1] > 0.9
-assert min(post) > 0.2 and max(post) < 3.5 and all(abs(value - 1) < 0.1 for value in post[3:])
+assert min(post) > 0.2 and max(post) < 3.5 and all(0.5 < value < 1.5 for value in post[3:])
 
 # %% [markdown]
 # The single branch is as deaf as the count says. The whole loop is not quite: its second branch reads $N(z + A)$, where $A$ is what the first has just added, and the direction of $z + A$ does depend on how long $z$ is compared with $A$. The longer the state, the fainter that gets,
