@@ -56,7 +56,7 @@ models = {
     for variant in variants
     for seed in seeds
 }
-first = {variant: models[*variant, 0] for variant in variants}
+first = {variant: models[(*variant, 0)] for variant in variants}
 
 # %%
 task = PrefixSums(uniform=1, biased=0)  # strings of random bits
@@ -84,7 +84,7 @@ def share_right(model, z, y=y):
 # %%
 after_30 = {key: fp.iterate(*loop_of(model), 30).z for key, model in models.items()}
 after_400 = {key: fp.iterate(loop_of(model)[0], after_30[key], 370).z for key, model in models.items()}
-right_of = lambda ends, variant: tuple(share_right(models[*variant, seed], ends[*variant, seed]) for seed in seeds)
+right_of = lambda ends, variant: tuple(share_right(models[(*variant, seed)], ends[(*variant, seed)]) for seed in seeds)
 home = {variant: right_of(after_30, variant) for variant in variants}
 away = {variant: right_of(after_400, variant) for variant in variants}
 header = ["share of strings right, three seeds", "after 30 loops", "after 400 loops"]
@@ -654,6 +654,7 @@ def pushed(variant):
 
 
 through_start, kept = zip(*(pushed(variant) for variant in (("internal", "post"), ("none", "post"))), strict=True)
+# %%
 curves = {
     (variant, i): (pushes, found[i].clamp_min(1e-6))
     for variant, found in zip((("internal", "post"), ("none", "post")), through_start, strict=True)
@@ -792,7 +793,7 @@ assert 0.2 < relative["internal", "peri"][60].median() < 5
 exact = {key: float(model.card["scores"]["exact_128"]) for key, model in models.items()}
 radius_wz = {key: float(model.card["scores"]["rho_Wz"]) for key, model in models.items() if key[0] != "none"}
 dots = {variant: {"linestyle": "", "markersize": 8, "alpha": 0.75} for variant in variants}
-of = lambda variant, found: [float(torch.as_tensor(found[*variant, seed]).median()) for seed in seeds]
+of = lambda variant, found: [float(torch.as_tensor(found[(*variant, seed)]).median()) for seed in seeds]
 against = lambda found: {
     variant: (of(variant, found), of(variant, exact)) for variant in variants if (*variant, 0) in found
 }
@@ -842,6 +843,7 @@ def basins_of(model):
     return fp.basins(f, three.mean(0), u, v, 1.2, resolution=36, loops=100, tol=1e-4, same=2e-2, chunk=1296)
 
 
+# %%
 maps = {variant: basins_of(first[variant]) for variant in (("internal", "post"), ("none", "post"))}
 count_ends = {
     variant: f"{len(found.ends)} {'end' if len(found.ends) == 1 else 'ends'}" for variant, found in maps.items()
@@ -885,11 +887,11 @@ ended = {
 rests = {key: torch.tensor([kind == "fixed point" for kind in kinds]) for key, kinds in ended.items()}
 
 # %%
-together = lambda found, variant: torch.stack([found[*variant, seed] for seed in seeds])
+together = lambda found, variant: torch.stack([found[(*variant, seed)] for seed in seeds])
 input_moves = {key: implicit for key, (implicit, _) in moved.items()}
 table = {}
 for variant in variants:
-    shares = [exact[*variant, seed] for seed in seeds]
+    shares = [exact[(*variant, seed)] for seed in seeds]
     table[variant] = {
         "reaches a fixed point": over_seeds_and_inputs(together(rests, variant)),
         "path independence": over_seeds_and_inputs(together(score, variant)),
@@ -929,14 +931,14 @@ assert drifting["path independence"][2] < 0.1 and silent["path independence"][0]
 #
 # Now the pieces fit together. What is *proved* is marked as such; the rest is measured, here.
 #
-# 1. **There is somewhere to arrive.** With an outer norm every loop ends on a bounded set, and the map sends the ball around that set into itself. A continuous map of a ball into itself has a fixed point, for *every* input (Brouwer; proved). Without it, a pre-norm branch with internal recall has one equation too many (lesson 03: counted, and proved for one branch), and
+# 1. **There is somewhere to arrive.** With an outer norm the state stays on a bounded set, and the map sends a ball around it into itself. A continuous map of a ball into itself has a fixed point, for *every* input (Brouwer; proved). Without it, a pre-norm branch with internal recall has one equation too many (lesson 03: counted, and proved for one branch), and
 #    in training nothing makes the two branches cancel: all twelve peri and pre models of the grid drift, or run away.
 # 2. **The end knows the question.** With recall the map itself contains $h$. Where 1 is no eigenvalue of $J_z$, the fixed point moves smoothly with it, $dz = (I - J_z)^{-1} J_h\,dh$ (proved: the implicit function theorem). Without recall $J_h = 0$, and the end cannot move, only jump (proved, above).
 # 3. **It is calm there.** At the vector $w = z + F$ the norm has the Jacobian $\frac{\sqrt d}{\lVert w\rVert}\bigl(I - \frac{w w^\top}{\lVert w\rVert^2}\bigr)$, times its gains (proved: differentiate). It takes out the direction of $w$, along which pre and peri drift, and *divides* all others by how much longer than $\sqrt d$ the sum is. So the identity path, which
 #    with pre and peri passes everything on undiminished, passes on a fraction. How large a fraction, is a matter of the weights: measured in the next cell.
 # 4. **And forgetting costs nothing.** Where the loop is calm, states and gradients from long ago fade. Without recall this wipes out the question, for it came long ago. With recall $h$ comes in at every loop: what fades is only the start. So recall makes the calm harmless, and the norm makes recall's end one that can be reached. Either alone has a hole that the other one fills.
 #
-# What is **not** proved: that the loop arrives. Bounded does not mean settled, as you saw: a string of internal + post, seed 1, went to and fro for ever. The division by a norm does not bound what the branches add to $J$, and another end may lie elsewhere. That trained loops rest in all 48 runs of the table, from everywhere, is measured. Why training finds such weights is a guess: progressive loss asks for the
+# What is **not** proved: that the loop arrives. Bounded does not mean settled, as you saw: a string of internal + post, seed 1, went to and fro for ever. The division by a norm does not bound what the branches add to $J$, and another end may lie elsewhere. That the trained loops rest, in all or nearly all of the 48 runs of the table, and at one end from everywhere, is measured. Why training finds such weights is a guess: progressive loss asks for the
 # same answer at any depth, and a loop that rests on it is the simplest way to give it.
 
 
@@ -980,10 +982,9 @@ ways = [
 assert len(ways) == 12 and all(not step < 1 for step in ways), (
     "twelve models: a long step after 400 loops, or overflow (nan)"
 )
-assert (
-    all(bool(rests[*variant, seed].all()) for variant in variants[:2] for seed in seeds)
-    or sum(int(rests[*variant, seed].sum()) for variant in variants[:2] for seed in seeds) >= 46
-)
+at_rest_of_48 = sum(int(rests[(*variant, seed)].sum()) for variant in variants[:2] for seed in seeds)
+print(f"recall and outer norm: {at_rest_of_48} of 48 runs end in a fixed point")
+assert at_rest_of_48 >= 44
 
 # %% [markdown]
 # In these models the two norms divide what passes straight through by 15 and more, together. The identity path, which alone would be an eigenvalue 1, all but vanishes; what the loop still passes on, the branches must bring.
