@@ -1,4 +1,4 @@
-"""``python -m experiments NAME ...``: run experiments, or go on with them; ``claims`` for the table of claims, no name for the list."""
+"""``python -m experiments NAME ...`` runs experiments; ``claims`` for the table of claims, no name for the list."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 
 import torch
 
-from . import chess, claims, prefix_sums, sudoku
+from . import chess, claims, fill_or_flood, judges, prefix_sums, restarts, stopping, sudoku
 from .sweep import Experiment, collate, known_jobs, run
 
 EXPERIMENTS = {
     experiment.name.replace("_", "-"): experiment
-    for part in (prefix_sums, sudoku, chess)
+    for part in (prefix_sums, sudoku, chess, stopping, restarts, judges, fill_or_flood)
     for experiment in part.EXPERIMENTS
 }
 

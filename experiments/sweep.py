@@ -1,7 +1,9 @@
-"""Run many jobs, each once, and keep what they found: one file a job, written whole or not at all, named by the recipe's digest.
+"""Run many jobs, each once, and keep what they found: one file a job, written whole or not at all, named by the
+recipe's digest.
 
-A sweep may be killed and started again, started twice, or spread over processes and machines that share a disk: a job is claimed by a lock
-that dies with its process, its training is resumed where it stood, and the table is put together from the files.
+A sweep may be killed and started again, started twice, or spread over processes and machines that share a disk: a job
+is claimed by a lock that dies with its process, its training is resumed where it stood, and the table is put together
+from the files.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ Known = dict[str, Row]  # what the finished jobs left, by key
 
 @dataclass(frozen=True)
 class Job:
-    """One model to be measured: trained by ``recipe``, or ``pretrained``, the name of a model that was. ``part`` tells apart several jobs
-    on one model: a test set, a length."""
+    """One model to be measured: trained by ``recipe``, or ``pretrained``, the name of a model that was. ``part`` tells
+    apart several jobs on one model: a test set, a length."""
 
     recipe: Recipe
     part: str = ""
@@ -56,11 +58,13 @@ def shipped(name: str, part: str = "") -> Job:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A list of jobs and what is measured on the model of each. ``name`` is that of the folder and of the table in data/results.
+    """A list of jobs and what is measured on the model of each. ``name`` is that of the folder and of the table in
+    data/results.
 
-    ``jobs(known)`` is asked again whenever something became known, so that later jobs can depend on the results of earlier ones.
-    ``measure(model, job)`` gives a row or several. ``columns(job)`` is what the table says of a job besides, and ``facts`` names
-    what it says of its training. ``ship(job)`` is the name under which a trained model is kept in data/checkpoints, if it is.
+    ``jobs(known)`` is asked again whenever something became known, so that later jobs can depend on the results of
+    earlier ones. ``measure(model, job)`` gives a row or several. ``columns(job)`` is what the table says of a job
+    besides, and ``facts`` names what it says of its training. ``ship(job)`` is the name under which a trained model is
+    kept in data/checkpoints, if it is.
     """
 
     name: str
@@ -129,7 +133,7 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
 
 
 def collate(experiment: Experiment) -> list[Row]:
-    """Put the table together from the files of the jobs: those of the experiment in its order, then others that lie there, by key."""
+    """The table of the jobs' files: those of the experiment in its order, then others that lie there, by key."""
     with claim(experiment.path(".running", "table")):
         known = known_jobs(experiment)
         jobs = {job.key: job for job in experiment.jobs(known)}
@@ -150,7 +154,7 @@ def collate(experiment: Experiment) -> list[Row]:
 
 @contextmanager
 def claim(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock at ``path``; without ``wait``, gives False if another process holds it. It dies with its process, however that ends."""
+    """Hold the lock at ``path`` until its process ends; without ``wait``, False if another holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
@@ -215,9 +219,11 @@ def arrival(levels: list[float], last: float) -> int | str:
 def run(
     experiment: Experiment, processes: int = 1, scheduler: str = "", minutes: float = math.inf, device: str = "cpu"
 ) -> list[Row]:
-    """Do all jobs of an experiment that are not done, and return the rows of its table. Begins no job after so many ``minutes``.
+    """Do all jobs of an experiment that are not done, and return the rows of its table. Begins no job after so many
+    ``minutes``.
 
-    One process runs them in order; several run them side by side, here or, with the address of a Dask ``scheduler``, on its workers.
+    One process runs them in order; several run them side by side, here or, with the address of a Dask ``scheduler``, on
+    its workers.
     """
     end = time.monotonic() + minutes * 60
     while time.monotonic() < end:
@@ -239,7 +245,7 @@ def run(
 def side_by_side(
     experiment: Experiment, jobs: list[Job], processes: int, scheduler: str, end: float, device: str
 ) -> list[bool]:
-    """`run_job` for each of ``jobs``, with joblib: in processes of this machine, or on the workers of a Dask cluster."""
+    """`run_job` for each of ``jobs``, with joblib: in processes of this machine or on the workers of a Dask cluster."""
     import joblib
 
     def before_end(job: Job) -> bool:

@@ -21,9 +21,11 @@ def logits_over_loops(
     generator: torch.Generator | None = None,
     still: float = 0.0,
 ) -> dict[int, Tensor]:
-    """What is read off after each of the given numbers of ``loops``: {loops: (batch, cells, classes)}. One pass over the loops.
+    """What is read off after each of the given numbers of ``loops``: {loops: (batch, cells, classes)}. One pass over
+    the loops.
 
-    With ``still``, instances whose state a loop moves by less than that share of its length are taken out and keep their answer.
+    With ``still``, instances whose state a loop moves by less than that share of its length are taken out and keep
+    their answer.
     """
     wanted, found = sorted(set(loops)), {}
     if not wanted or wanted[0] < 1:
@@ -57,8 +59,8 @@ def accuracy_over_loops(
 ) -> dict[int, Tensor]:
     """Exact match of each instance after each of the given numbers of ``loops``: {loops: (batch,) bool}. One pass.
 
-    ``at_once`` is how many instances to run together; a few dozen stay in the processor's cache, which is faster than all. ``still`` is
-    that of `logits_over_loops`.
+    ``at_once`` is how many instances to run together; a few dozen stay in the processor's cache, which is faster than
+    all. ``still`` is that of `logits_over_loops`.
     """
     loops = list(loops)
     parts = []

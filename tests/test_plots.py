@@ -53,6 +53,10 @@ def every_figure():
         "seed_bars": lambda: plots.seed_bars({"a": {"zeros": [0.1, 0.3]}, "b": {"zeros": [0.5]}}, "share", level=0.5),
         "heat_maps": lambda: plots.heat_maps({"a": steps, "b": steps.log()}, "cell", "loop", "size", (-9.0, 1.0)),
         "loops_needed": lambda: plots.loops_needed(torch.rand(9), torch.arange(9.0), [0, 0.5, 1], [2, 4]),
+        "roc_curves": lambda: plots.roc_curves({"residual": (torch.rand(9), torch.arange(9) > 3)}),
+        "queues": lambda: plots.queues(
+            {"fixed": (torch.rand(9), torch.arange(9) > 3), "adaptive": ([1, 2], [True, False])}, 0.5
+        ),
         "seed_dots": lambda: plots.seed_dots({("internal", "post"): [0.1, 0.2], "other": [0.3]}, "accuracy"),
         "block_diagram": lambda: plots.block_diagram("internal", "sandwich"),
     }

@@ -169,7 +169,8 @@ def who_sees_whom(masks: Any, cell: int, names: Sequence[str], box: tuple[int, i
 
 
 class Read(NamedTuple):
-    """What a watched model says: ``givens`` (cells,), 0 for an empty one, and after each loop, (loops + 1, cells): its ``digits``, how ``sure`` it
+    """What a watched model says: ``givens`` (cells,), 0 for an empty one, and after each loop, (loops + 1, cells): its
+    ``digits``, how ``sure`` it
     is of each, and which of its cells are ``broken``, that is, break a rule."""
 
     givens: np.ndarray
@@ -200,7 +201,9 @@ def read(seen: Watched, box: tuple[int, int] = (3, 3)) -> Read:
 
 
 def story(said: Read, loops: Sequence[int], box: tuple[int, int] = (3, 3), columns: int = 4) -> Figure:
-    """A `strip` of the puzzle and what the model says after each of ``loops``; cells that break a rule are struck out."""
+    """A `strip` of the puzzle and what the model says after each of ``loops``; cells that break a rule are struck
+    out.
+    """
     givens, loops = said.givens, list(loops)
     digits, sure = np.stack([givens, *said.digits[loops]]), np.stack([said.sure[0], *said.sure[loops]])
     broken = np.stack([givens < 0, *said.broken[loops]])  # on the first board no cell is struck out

@@ -2,7 +2,8 @@
 task is known here.
  Every function takes arrays or tensors and returns a matplotlib ``Figure``; nothing is drawn on screen and nothing is
 left behind in pyplot. `show` puts a figure into the notebook with alt text and a caption.
- `style` holds colours and lines and the ways into a notebook; `curves`, `panels`, `states`, `maps` and `diagrams` draw. How the
+ `style` holds colours and lines and the ways into a notebook; `curves`, `panels`, `states`, `maps` and `diagrams` draw.
+ How the
 instances of a task look is in `looped_lite.boards`.
 """
 
@@ -12,7 +13,9 @@ from .curves import (
     cells_over_loops,
     live_training,
     loops_needed,
+    queues,
     residual_curves,
+    roc_curves,
     seed_dots,
     state_norms,
     training_curves,
@@ -71,7 +74,9 @@ __all__ = [
     "plane_of",
     "png",
     "project",
+    "queues",
     "residual_curves",
+    "roc_curves",
     "seed_bars",
     "seed_dots",
     "shades",

@@ -141,7 +141,9 @@ def stability_regions(limit: float = 3.0, paths: Mapping[str, Any] | None = None
 
 @styled
 def visited(x: Any, states: Any, x_label: str, y_label: str, marked: Mapping[str, float] | None = None) -> Figure:
-    """Which numbers late orbits visit, for many settings of a map: ``states`` (loops, settings) over ``x`` (settings,), with some of ``x`` named."""
+    """Which numbers late orbits visit, for many settings of a map: ``states`` (loops, settings) over ``x`` (settings,),
+    with some of ``x`` named.
+    """
     x, states = array(x).astype(float), array(states).astype(float)
     fig, ax = panels(1, 1, (7.2, 3.4))
     places = np.broadcast_to(x, states.shape).ravel()
@@ -165,7 +167,8 @@ def ends_over_plane(
     y_label: str,
     star: tuple[float, float] | None = None,
 ) -> Figure:
-    """How loops end, over a square grid of two settings, four maps by name: each a list of the kinds of `classify_end`, row by row from below.
+    """How loops end, over a square grid of two settings, four maps by name: each a list of the kinds of `classify_end`,
+    row by row from below.
 
     ``extent`` is (left, right, bottom, top), ``star`` marks a place.
     """

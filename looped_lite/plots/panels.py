@@ -40,11 +40,13 @@ def lines(
     size: tuple[float, float] | None = None,
     share_y: bool = False,
 ) -> Figure:
-    """Curves by name, ``(x, y)`` each, in one panel or, given a list of such mappings, in several side by side with one legend.
+    """Curves by name, ``(x, y)`` each, in one panel or, given a list of such mappings, in several side by side with one
+    legend.
 
-    ``x`` (places,); ``y`` (places,), or (seeds, places): then the mean is drawn thick and each seed thin. A label, title or ``log`` ("x", "y" or
-    "xy") may be a list, one for each panel. ``ticks`` are the numbers to write on the x axis, ``y_limits`` (low, high), ``styles`` overrides
-    line properties by name, ``marks`` draws dotted vertical lines with a name, ``level`` a dotted horizontal one.
+    ``x`` (places,); ``y`` (places,), or (seeds, places): then the mean is drawn thick and each seed thin. A label,
+    title or ``log`` ("x", "y" or "xy") may be a list, one for each panel. ``ticks`` are the numbers to write on the x
+    axis, ``y_limits`` (low, high), ``styles`` overrides line properties by name, ``marks`` draws dotted vertical lines
+    with a name, ``level`` a dotted horizontal one.
     """
     parts = [curves] if isinstance(curves, Mapping) else list(curves)
     count = len(parts)
@@ -141,8 +143,9 @@ def heat_maps(
 ) -> Figure:
     """Tables of numbers as colours, side by side: name -> (rows, columns). NaN is grey.
 
-    ``limits`` of the colours for all of them (then there is one colour bar), or "around 0" for each of them its own; ``corner`` is the (column,
-    row) number of the first entry, ``upwards`` whether rows are counted from the bottom. ``paths`` are dashed lines over one, by name: (x, y) each.
+    ``limits`` of the colours for all of them (then there is one colour bar), or "around 0" for each of them its own;
+    ``corner`` is the (column, row) number of the first entry, ``upwards`` whether rows are counted from the bottom.
+    ``paths`` are dashed lines over one, by name: (x, y) each.
     """
     tables = {name: array(values).astype(float) for name, values in images.items()}
     size = size or ((7.2, 3.0) if len(tables) == 1 else (9.2, 3.2))

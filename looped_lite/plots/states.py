@@ -181,8 +181,8 @@ def basin_map(
     """Which end each start of a 2-D slice reaches. ``ends`` (rows, columns) of small integers, row 0 at the bottom; -1
     for none.
 
-    ``extent`` is (left, right, bottom, top) of the slice, ``points`` (n, 2) marks fixed points, ``path`` (loops + 1, 2) is an orbit to draw over
-    it, its start as a ring. With ``most``, ends beyond the first so many share a colour.
+    ``extent`` is (left, right, bottom, top) of the slice, ``points`` (n, 2) marks fixed points, ``path`` (loops + 1, 2)
+    is an orbit to draw over it, its start as a ring. With ``most``, ends beyond the first so many share a colour.
     """
     ends = array(ends).astype(int)
     if most is not None:
