@@ -744,29 +744,27 @@ lines = {name: fit_line(list(runs), values) for name, values in middle.items()}
 
 # %%
 ends_of_line = torch.tensor([0.0, 540.0])
-left = {name: (list(runs), values) for name, values in middle.items()}
-left |= {
+dots = {name: (list(runs), values) for name, values in middle.items()}
+fits = {
     f"{name}: {slope:.2f} L {start:+.0f}": (ends_of_line, slope * ends_of_line + start)
     for name, (slope, start) in lines.items()
 }
-left["light cone: L/2"] = (ends_of_line, ends_of_line / 2)
-right_panel = {f"{bits} bits": (range(1, len(moved) + 1), moved.median(1).values) for bits, (_, moved) in runs.items()}
-colours = [*plots.PALETTE[:2] * 2, plots.INK, *plots.shades(5)]
-look = {
-    name: {"color": colour, "linestyle": "-", "marker": ""}
-    for name, colour in zip([*left, *right_panel], colours, strict=True)
-}
-look |= {
-    name: {"color": colour, "linestyle": "", "label": "_"} for name, colour in zip(middle, plots.PALETTE, strict=False)
-}
-look["light cone: L/2"] |= {"linestyle": "--"}
-labels = ["length L in bits", "loop"], ["loops (median over strings)", "relative step"]
+cone = {"light cone: L/2": (ends_of_line, ends_of_line / 2)}
+look = {name: {"linestyle": "", "markersize": 7} for name in dots} | {name: {"marker": ""} for name in (*fits, *cone)}
+labels = "length L in bits", "loops (median over strings)"
 plots.show(
-    plots.lines(
-        [left, right_panel], *labels, ["loops against length", "how much it still moves"], ["", "y"], styles=look
-    ),
-    alt="Left: loops until right and until settled against length, two straight lines a little steeper than the dashed line of the light cone. Right: relative step against loops for five lengths: a slow decline that becomes longer with length, then a steep fall.",
-    caption="What to see: left, both lines are straight, and the model marches at nearly the speed of light. Right, a march in which the state keeps moving, then the fall to a fixed point. Longer strings have a longer march; the falls look alike.",
+    plots.lines(dots | fits | cone, *labels, styles=look),
+    alt="Loops until right and until settled against length: two straight lines, a little steeper than the line of the light cone below them.",
+    caption="What to see: both lines are straight, and the model marches at nearly the speed of light.",
+)
+
+# %%
+curves = {f"{bits} bits": (range(1, len(moved) + 1), moved.median(1).values) for bits, (_, moved) in runs.items()}
+look = {name: by_length[name] | {"marker": ""} for name in curves}
+plots.show(
+    plots.lines(curves, "loop", "relative step (median over strings)", "how much it still moves", log="y", styles=look),
+    alt="Relative step against loops for five lengths: a slow decline that becomes longer with length, then a steep fall.",
+    caption="What to see: a march in which the state keeps moving, then the fall to a fixed point. Longer strings have a longer march; the falls look alike.",
 )
 
 # %% tags=["claims"]
