@@ -54,7 +54,8 @@ def pca_plane(states: Any) -> Plane:
 
 
 def plane_of(states: Any, centre: Any, axes: Any) -> Plane:
-    """The plane with this ``centre`` (d,) and these orthonormal ``axes`` (2, d), with the share of the variance of ``states`` that it shows."""
+    """The plane with this ``centre`` (d,) and these orthonormal ``axes`` (2, d), with the share of the variance of
+    ``states`` that it shows."""
     centre, axes = array(centre).astype(float), array(axes).astype(float)
     points = _flat(states) - centre
     return Plane(centre, axes, float(((points @ axes.T) ** 2).sum() / max((points**2).sum(), 1e-12)))
