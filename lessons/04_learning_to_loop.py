@@ -721,7 +721,7 @@ assert int(once_more["right_64"]) < 41
 
 # %%
 families = read_results("prefix_sums_families")
-kinds = {
+trainings = {
     "random bits": ("random", "internal"),
     "mixture": ("mixed", "internal"),
     "mixture, external recall": ("mixed", "external"),
@@ -730,7 +730,7 @@ sizes = sorted({int(row["bits"]) for row in families})
 
 
 def solved(kind, seed, bits, column="exact"):
-    wanted = (*kinds[kind], str(seed), str(bits))
+    wanted = (*trainings[kind], str(seed), str(bits))
     return sum(
         int(row[column]) for row in families if (row["trained_on"], row["recall"], row["seed"], row["bits"]) == wanted
     )
@@ -738,15 +738,16 @@ def solved(kind, seed, bits, column="exact"):
 
 of = lambda kind, seed, bits: f"{solved(kind, seed, bits)} of {solved(kind, seed, bits, 'strings')}"
 table = [
-    [kind, seed, *(of(kind, seed, bits).replace("0 of 0", "") for bits in sizes)] for kind in kinds for seed in range(3)
+    [kind, seed, *(of(kind, seed, bits).replace("0 of 0", "") for bits in sizes)]
+    for kind in trainings
+    for seed in range(3)
 ]
 tables.show(["trained on", "seed", *(f"{bits:,} bits" for bits in sizes)], table)
 
 # %%
-ones = load_pretrained("prefix-sums-seed0"), torch.ones(1, 1024, dtype=torch.long)
-x_ones, y_ones = mixed.tensors(ones[1])
+shipped, (x_ones, y_ones) = load_pretrained("prefix-sums-seed0"), mixed.tensors(torch.ones(1, 1024, dtype=torch.long))
 with torch.no_grad():
-    chance = torch.stack([ones[0].read_out(z)[0, 1:].softmax(-1) for z in ones[0].states(x_ones, 600)][::4])
+    chance = torch.stack([shipped.read_out(z)[0, 1:].softmax(-1) for z in shipped.states(x_ones, 600)][::4])
 chance = chance.gather(-1, y_ones[0, 1:].expand(len(chance), -1)[..., None])[..., 0]
 plots.show(
     plots.heat_maps(
@@ -763,13 +764,13 @@ plots.show(
 # Check the claims: the mixture's faults, one by one; those of random bits, by the count; and the picture
 missed = {
     (kind, seed, bits): solved(kind, seed, bits, "strings") - solved(kind, seed, bits)
-    for kind in kinds
+    for kind in trainings
     for seed in range(3)
     for bits in sizes
 }
 assert sizes == [8, 16, 32, 64, 128, 256, 512, 1024, 4096]
-assert all(solved(kind, seed, bits, "strings") == 40 for kind in kinds for seed in range(3) for bits in sizes[:-1])
-assert [solved(kind, 0, 4096, "strings") for kind in kinds] == [0, 18, 0]
+assert all(solved(kind, seed, bits, "strings") == 40 for kind in trainings for seed in range(3) for bits in sizes[:-1])
+assert [solved(kind, 0, 4096, "strings") for kind in trainings] == [0, 18, 0]
 faults = {key: count for key, count in missed.items() if count and key[0] != "random bits"}
 assert faults == {("mixture", 0, 8): 1, ("mixture", 1, 512): 1, ("mixture", 1, 4096): 1}, faults
 assert [missed["random bits", seed, 1024] for seed in range(3)] == [9, 1, 2]
