@@ -729,19 +729,16 @@ trainings = {
 sizes = sorted({int(row["bits"]) for row in families})
 
 
-def solved(kind, seed, bits, column="exact"):
-    wanted = (*trainings[kind], str(seed), str(bits))
-    return sum(
-        int(row[column]) for row in families if (row["trained_on"], row["recall"], row["seed"], row["bits"]) == wanted
-    )
+def solved(training, seed, bits, column="exact"):
+    wanted, keys = (*trainings[training], str(seed), str(bits)), ("trained_on", "recall", "seed", "bits")
+    return sum(int(row[column]) for row in families if tuple(row[key] for key in keys) == wanted)
 
 
-of = lambda kind, seed, bits: f"{solved(kind, seed, bits)} of {solved(kind, seed, bits, 'strings')}"
-table = [
-    [kind, seed, *(of(kind, seed, bits).replace("0 of 0", "") for bits in sizes)]
-    for kind in trainings
-    for seed in range(3)
-]
+def in_words(*which):
+    return f"{solved(*which)} of {solved(*which, 'strings')}" if solved(*which, "strings") else ""
+
+
+table = [[name, seed, *(in_words(name, seed, bits) for bits in sizes)] for name in trainings for seed in range(3)]
 tables.show(["trained on", "seed", *(f"{bits:,} bits" for bits in sizes)], table)
 
 # %%
