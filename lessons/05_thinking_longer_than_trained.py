@@ -457,13 +457,13 @@ assert max(levels) < 32
 #
 # ### A row of zeros
 #
-# `external + pre` has 0.00 in every column. That is not a wrong answer but the want of one. Follow the length of its state, 8 strings of 32 bits, three seeds.
+# `external + pre` has 0.00 in every column. Follow the length of its state, 8 strings of 32 bits, three seeds.
 #
 # > **Predict.** With external recall each loop begins with $W_z z + W_h h$. What happens to the length if training leaves a $W_z$ whose spectral radius is 2?
 
 
 # %%
-def lengths_until_overflow(model, x, loops=128):
+def lengths_until_overflow(model, x, loops=240):
     """Length of the state after each loop, as long as it is a number."""
     states = model.states(x, loops)
     found = [float(z.double().norm()) for z in states]
@@ -482,7 +482,7 @@ plots.show(
         log="y",
         styles={name: {"marker": ""} for name in curves},
     ),
-    alt="Length of the state against loops, logarithmic, three seeds: straight rising lines that end near 1e38, between loop 70 and loop 128 or beyond.",
+    alt="Length of the state against loops, logarithmic, three seeds: straight rising lines that end near 1e40, the first after 117 loops, the last after 183.",
     caption="What to see: straight lines on a logarithmic axis, growth by a factor with every loop. Where a line ends, its numbers no longer fit into single precision, and there is no answer to read.",
 )
 
@@ -494,8 +494,8 @@ for seed, values in enumerate(grown.values()):
         f"seed {seed}: {len(values)} loops until it overflows, a factor of {pace:.2f} a loop; spectral radius of Wz {radius:.2f}"
     )
     assert abs(pace / radius - 1) < 0.1
-assert [64 <= len(values) <= 200 for values in grown.values()] == [True] * 3 and sorted(
-    measured("external", "pre", "level")
+assert all(110 < len(values) < 195 for values in grown.values()) and [len(v) for v in grown.values()][0] < 128
+assert sorted(measured("external", "pre", "level")) == [6, 8, 8]
 ) == [6, 8, 8]
 assert all(torch.tensor(measured("external", "pre", "norm_400")).isnan())
 own = [
@@ -510,8 +510,8 @@ assert all(abs(float(row["rho_loop"]) / float(row["rho_Wz"]) - 1) < 1e-3 for row
 assert round(float(own[1]["exact_64"]), 2) == 0.22
 
 # %% [markdown]
-# The branches read the *direction* of the state, so what they add has a bounded size. Once the state is long, the loop is $W_z$ and next to nothing else, and it grows by the spectral radius of $W_z$, about 1.6 to 2.1 here, with every loop. After 64 to 200 loops it has left the range of single precision. These models have an eigenvalue problem, not a problem with parity;
-# and they had come to strings of 6 to 8 bits when their training ended.
+# The branches read the *direction* of the state, so what they add has a bounded size. Once the state is long, the loop is $W_z$ and next to nothing else, and it grows by the spectral radius of $W_z$, about 1.6 to 2.1 here, with every loop. After 117 to 183 loops it has left the range of single precision: a string of 512 bits has no answer at all. On short strings there is one, and it is wrong:
+# these models had come to 6 to 8 bits when their training ended. They have an eigenvalue problem before they can have a problem with parity.
 #
 # Is it the rate? On the mixture of lesson 04 the course has trained `external + pre` at its own best rate, too, 0.001 (`python -m experiments grid-prefix-sums`). One seed of three then learns 32 bits, all test strings right, and 0.22 of those of 64 bits; the others come to 10 and 12 bits. $W_z$ has a radius of 1.1 to 1.2, so its states still run away, more slowly. A $W_z$ below 1 would put
 # a lid on it, as in lesson 03. No training here has found one.
