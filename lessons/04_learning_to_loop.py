@@ -293,7 +293,7 @@ looks[trained_name] = {"color": plots.PALETTE[3], "marker": "x", "linestyle": "-
 labels = "loops T", "|gradient at the start state|"
 plots.show(
     plots.lines(curves, *labels, log="xy", ticks=depths, y_limits=(1e-9, 1e3), styles=looks),
-    alt="Gradient length against loops, both axes logarithmic. Pre and peri rise along nearly straight lines in all seeds. Untrained post falls away in two seeds, and stays level in the third. The trained post model falls fastest, to below 1e-7 at 80 loops.",
+    alt="Gradient length against loops, both axes logarithmic. Pre and peri rise along nearly straight lines in all seeds. Untrained post falls away in two seeds, and in the third it turns and grows again. The trained post model falls fastest, to below 1e-7 at 80 loops.",
     caption="What to see: with pre and peri the gradient grows like a power of the number of loops (a straight rising line here). With the outer norm it fades in two seeds of three while the weights are random, and geometrically in the trained model: where the loop started is forgotten. Thick: mean of three seeds, thin: each of them.",
 )
 
@@ -310,7 +310,7 @@ print(
 growing = torch.cat([power["internal", "pre"], power["internal", "peri"]])
 assert 0.4 < growing.min() < 0.7 and 0.8 < growing.max() < 1.1
 fading = [found[-1] / found[-3] for found in fresh["internal", "post"]]
-assert sum(ratio < 0.1 for ratio in fading) == 2 and max(fading) > 0.5
+assert sum(ratio < 0.1 for ratio in fading) == 2 and max(fading) > 1
 assert trained_one[-1] < 1e-4 * trained_one[3] and trained_one[-1] < 1e-7
 
 # %% [markdown]
@@ -536,7 +536,7 @@ assert strings_seen == 38_400 and expected < 0.02
 # %%
 kinds = {"random bits": random_bits, "a density of its own": biased_bits, "a switching rate of its own": switching_bits}
 for name, draw in kinds.items():
-    print(f"{name:28}", *("".join(map(str, bits)) for bits in draw(3, 24, torch.Generator().manual_seed(3)).tolist()))
+    print(f"{name:28}", *("".join(map(str, bits)) for bits in draw(3, 24, torch.Generator().manual_seed(5)).tolist()))
 mixed = PrefixSums()
 assert (mixed.uniform, mixed.biased) == (0.4, 0.3)
 
@@ -744,17 +744,14 @@ tables.show(["trained on", "seed", *(f"{bits:,} bits" for bits in sizes)], table
 # %%
 shipped, (x_ones, y_ones) = load_pretrained("prefix-sums-seed0"), mixed.tensors(torch.ones(1, 1024, dtype=torch.long))
 with torch.no_grad():
-    chance = torch.stack([shipped.read_out(z)[0, 1:].softmax(-1) for z in shipped.states(x_ones, 600)][::4])
-chance = chance.gather(-1, y_ones[0, 1:].expand(len(chance), -1)[..., None])[..., 0]
+    chance = torch.stack([shipped.read_out(z)[0, 1:].softmax(-1) for z in shipped.states(x_ones, 1056)])
+chance = chance.gather(-1, y_ones[0, 1:].expand(len(chance), -1)[..., None])[..., 0]  # of the right bit, (loops, bits)
+picture = {"1,024 ones, by a model trained to 32 bits": chance[::4, ::4]}
+labels = "bit, in steps of 4", "loop, in steps of 4", "probability of the right bit"
 plots.show(
-    plots.heat_maps(
-        {"1,024 ones, trained to 32 bits": chance[:, ::4]},
-        "bit, in steps of 4",
-        "loop, in steps of 4",
-        "probability of the right bit",
-    ),
-    alt="Heat map of bits against loops. Right answers fill it from the left along a straight front that reaches the last bit before loop 600.",
-    caption="What to see: one string, 1,024 ones. The front of right answers marches on at one speed, 32 times as far as in training, and leaves nothing wrong behind it.",
+    plots.heat_maps(picture, *labels),
+    alt="Heat map of bits against loops. Right answers fill it from the left along a straight front that moves by one bit a loop and reaches the last bit near loop 1,024.",
+    caption="What to see: the front of right answers marches on at one speed, 32 times as far as in training, and leaves nothing wrong behind it. On ones this model takes its time: one bit a loop, half of what the light cone allows.",
 )
 
 # %% tags=["claims"]
@@ -784,7 +781,10 @@ failing = {
 }
 print("what training on random bits leaves out, by seed:", failing)
 assert "ones" in failing[0] and "ones" not in failing[1] | failing[2] and "period 4" in failing[2]
-assert (chance[-1] > 0.5).all() and (chance[100, 900:] < 0.9).any()
+for loop in (100, 300, 500, 700, 900):
+    known = int((chance[loop - 1] > 0.5).long().cumprod(0).sum())  # right from the first bit on, without a gap
+    assert abs(known - loop) < 10, (loop, known)
+assert (chance[1023:] > 0.5).all()
 
 # %% [markdown]
 # Trained on random bits, each seed has blind spots of its own: ones in the first, strings with a period of 4 in the third. With the mixture they are gone, nearly. Three strings of all those in the table are still wrong: one bit of one string at 8 bits, after only 8 loops; one string of 40 at 512 bits, and one of 18 at 4,096. With external recall there is none.
