@@ -117,13 +117,12 @@ LESSON = Recipe(Chess(depths=(1,), sources=("random",), mirrored=0.5, most_loops
 
 
 def few_loops(known: Known) -> list[Job]:
-    """The training run of lesson 08, section 5, three seeds; the same with Muon; and the shipped models of 600 steps with N = 4 and N = 16."""
-    own = [Job(replace(LESSON, seed=seed, **change), label) for label, change in FEW_LOOPS.items() for seed in range(3)]
+    """The training run of lesson 08, section 5, three seeds; and the shipped models of 600 steps with N = 4 and N = 16."""
     names = [f"chess-internal-post{label}-seed{seed}" for label in ("-short", "") for seed in range(3)]
-    return [*own, *(shipped(name, "shipped") for name in names)]
-
-
-FEW_LOOPS = {"section-5": {}, "section-5-muon": {"muon": 0.02}}
+    return [
+        *(Job(replace(LESSON, seed=seed), "section-5") for seed in range(3)),
+        *(shipped(name, "shipped") for name in names),
+    ]
 
 
 @torch.no_grad()

@@ -438,8 +438,9 @@ model.blocks[0].attention.mask = masks[None]  # yours; internal recall, outer no
 print(f"{count_parameters(model):,} parameters")
 began = time.perf_counter()
 _, run = train(recipe, model=model, on_step=plots.live_training(every=100, level="share shown"))
-print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 model.eval().requires_grad_(False)
+print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
+
 # %% [markdown]
 # Does it work? Your encoding goes in, your own `fill_in` reads the answer, the rules judge it:
 
@@ -533,7 +534,7 @@ assert scores["easy_256"] >= 0.99 and scores["hard_256"] >= 0.97 and patient.car
 # %% [markdown]
 # The loss begins near $\ln 6 \approx 1.79$, the surprise of a die with six sides, and ends with nearly every easy puzzle solved; and with most of the hard ones, which are of a kind that it was never shown. That took 63 thousand parameters and about two minutes. The loops beyond 16 helped, too: nobody trained the model to use them.
 #
-# And with more patience? The 6x6 model that comes with the course had the same data and 2,500 steps: at least 0.99 and 0.97 at 256 loops. It is the one that `looped-lite solve` takes for a puzzle of 36 characters.
+# And with more patience? The 6x6 model that comes with the course had 2,500 steps: at least 0.99 and 0.97 at 256 loops. `looped-lite solve` takes it for a puzzle of 36 characters.
 #
 # ## 7. Watch it think
 #
@@ -550,9 +551,6 @@ plots.show(
     caption="What to see: some cells know their digit at once and keep it. Others change their mind, in groups, until everything fits. Then the residual falls.",
 )
 print(describe(seen.loops))
-
-# %%
-widgets.watch_player(model, slow_one, loops=40)
 
 # %% [markdown]
 # > **Predict.** How many cells break a rule after one loop? Does the number fall loop by loop, or all at once? Draw the curve for 200 puzzles in your mind: its middle, and where most of them lie.
@@ -594,7 +592,7 @@ assert solved_rows.all() or steps[-1, ~solved_rows].median() > 10 * steps[-1, so
 #
 # ## 8. Nine by nine
 #
-# The same task with 81 cells is not two minutes' work. The model below comes with the course: the same block, 96 numbers a cell instead of 64, trained in the background on one CPU core, in two parts. The first was that of section 6. In the second a **pool** of puzzles kept their states from step to step: each went on for a few loops, until it was right twice in a row or had run for 96 loops. So training met the states in which the loop really gets stuck.
+# The same task with 81 cells is not two minutes' work. The model below comes with the course: the same block, 96 numbers a cell instead of 64, trained in two parts. The first was that of section 6. In the second a **pool** of puzzles kept their states from step to step, each until it was right twice in a row or had run for 96 loops: so training met the states in which the loop really gets stuck.
 #
 # > **Predict.** The 6x6 model needed about as many loops as in training. And this one, on hard 9x9 puzzles? Do the curves go on rising to 1,024 loops?
 #
@@ -664,7 +662,7 @@ for split in ("test", "hard", "extreme"):
 #
 # ## 9. Your own puzzle
 #
-# Type or paste any 9x9 puzzle, row by row, dots or zeros for empty cells; from a newspaper, if you have one. The first button is one with **17 givens**: with 16 there is no puzzle that has only one solution, which took a computer search of years to prove. The others show that a puzzle which is none gets a sentence, not a guess.
+# Type or paste any 9x9 puzzle, row by row, dots or zeros for empty cells; from a newspaper, if you have one. The first button is one with **17 givens**, the fewest that there can be: a large search by computer proved in 2012 that 16 always leave several solutions. The last three are no proper puzzles, and get a sentence, not a guess.
 
 # %%
 hard_puzzles, hard_solutions, _ = load_puzzles(NINE, "hard")
@@ -793,7 +791,7 @@ assert told > 15_000 and false == 0
 # %% [markdown]
 # A correlation of about a half: the loop needs more loops where a search needs more guesses, though neither knows of the other. It is a tendency. Within each bar puzzles of the same rating differ a lot.
 #
-# Can you trust a "solved"? The model does not know whether it is right. The rules do: `solve` calls a grid solved only if it is full, keeps the givens and breaks no rule. Over all test sets, numbers of loops and tries there were more than 15,000 such reports, and none was wrong. That is no achievement of the network: the rules checked each of them. It is the best of both worlds, and it is not to be had for prefix sums.
+# Can you trust a "solved"? The rules checked it: a full grid that keeps the givens and breaks no rule. Over all test sets, numbers of loops and tries there were more than 15,000 such reports, and none was wrong. That is no achievement of the network. It is the best of both worlds, and it is not to be had for prefix sums.
 #
 # Now the slow puzzle from above with your own eyes, after more and more loops:
 
@@ -820,9 +818,6 @@ plots.show(
 # Check the claims
 assert clash_messages(digits[-1].tolist()) == [] and torch.equal(digits[-1], hard_solutions[index])
 assert clash[1].sum() > 0.5 * (given == 0).sum() and not clash[picks[-1]].any()
-
-# %%
-widgets.watch_player(nine, valid, loops=160)
 
 # %% [markdown]
 # *Here is a good place to stop for today.* You have a loop that solves sudokus, and know how well. What follows is a **second sitting**, for those who want to know why: does the state rest, what do recall and norm do here, and what can this loop not do?
@@ -944,15 +939,15 @@ for norm in ("pre", "peri"):
     assert of("internal", norm, "noise_hard_256")[0] < of("internal", "post", "noise_hard_256").min()
 
 # %% [markdown]
-# So at this size, with these steps, internal recall is less than one puzzle in fifty ahead, and the interval holds 0: **no difference that five seeds could show**. That does not refute the paper, whose models are larger, see full attention, and were tested on much harder puzzles. It says that two minutes of 6x6 cannot decide it. The norm is another matter:
+# So here internal recall is less than one puzzle in fifty ahead, and the interval holds 0: **no difference that five seeds could show**. That does not refute the paper, whose models are larger, see full attention, and met much harder puzzles: two minutes of 6x6 cannot decide it. The norm is another matter:
 #
 # - With the **outer norm** both recalls hold their answers to 1,024 loops, and from noise they still solve at least 0.90 of the hard puzzles.
 # - **External + pre** solved two thirds of the easy puzzles at the 16 loops of training, and none at 256: overthinking, in one line of a table. **External + peri** did not learn anything in these 600 steps.
-# - **Internal + pre** and **internal + peri** are the surprise. Their states run away, by more than 50 a loop after 400 loops, and yet their answers to hard puzzles stay right to 1,024 loops. The state grows along a direction that the read-out no longer cares about: not a fixed point of the state, but one of the answer. From noise they lose more than the outer norm does. One seed each: a hint, not a law.
+# - **Internal + pre** and **internal + peri** are the surprise. Their states run away, by more than 50 a loop after 400 loops, and yet their answers to hard puzzles stay right to 1,024 loops: not a fixed point of the state, but one of the answer. From noise they lose more than the outer norm does. One seed each: a hint, not a law.
 #
 # ## 13. What a model without recall keeps, and what it loses
 #
-# Section 2 said it: a solved grid explains itself. Nothing but the grid is needed to see that it is finished. So sudoku could be kinder than prefix sums to a loop *without* recall. The puzzle goes into the start state and never comes back; but if the loop turns it into a solved grid, every rule is at peace, and there is nothing left to remember.
+# Section 2 said it: a solved grid explains itself. So sudoku could be kinder than prefix sums to a loop *without* recall. The puzzle goes into the start state and never comes back; but if the loop turns it into a solved grid, every rule is at peace, and there is nothing left to remember.
 #
 # It needs more patience to train. Within 600 steps none of five models without recall left the first level of the curriculum. After 1,500 steps, at a third of the learning rate, all five had. Keep that in mind below: **without recall 1,500 steps, with it 600**.
 #
@@ -1187,8 +1182,7 @@ assert len(set(bare[0].tolist())) == 1
 # %% [markdown]
 # None of the impossible puzzles is solved, as it must be, and yet at least one in five comes to rest: on a grid that breaks a rule. **Still is not right**, for sudoku as for the forty ones of lesson 00. Here the rules say so.
 #
-# On the empty board the model writes the same digit 36 times. It cannot do otherwise. Every cell starts with the same numbers, averages over equal neighbours, and so has the same numbers after every loop: a symmetry that no weights can break, only rounding errors can, late and by accident. A person writes 1 to 6 into the first row and goes on. In lesson 04
-# the BOS token was there to break such a symmetry; here nothing does, and proper puzzles do not need it.
+# On the empty board the model writes the same digit 36 times. It cannot do otherwise. Every cell starts with the same numbers, averages over equal neighbours, and so has the same numbers after every loop: a symmetry that no weights can break (rounding can, late and by accident). In lesson 04 the BOS token broke it; here nothing does, and proper puzzles do not need it.
 #
 # ### The ones it never settles on
 #
