@@ -868,7 +868,7 @@ assert (
     wrong_share["section-5"].min() > 0.5
     and 0.37 < wrong_share["shipped-4"].min() < wrong_share["shipped-4"].max() < 0.43
 )
-assert 0.2 < wrong_share["shipped-16"].min() < wrong_share["shipped-16"].max() < 0.32
+assert 0.23 < wrong_share["shipped-16"].min() < wrong_share["shipped-16"].max() < 0.36
 assert 0.33 < left_share["section-5"].min() < 0.5 < left_share["section-5"].max()
 assert max(left_share[kind].max() for kind in ("shipped-4", "shipped-16")) < 0.1
 assert all(float(few[kind, seed, 256]["step"]) < 1e-5 for kind in trained for seed in range(3))
@@ -880,8 +880,8 @@ assert (rows_at("shipped-16", 8, "right") > rows_at("shipped-16", 4, "right")).a
 # %% [markdown]
 # Three findings.
 #
-# - **All kinds rest on wrong moves.** Of the states that have come to rest after 256 loops, more than half are wrong in your kind, about four in ten in the shipped models of 4 loops, and a quarter even where training had 16. A small residual says that the loop has finished. In sudoku the rules could tell right from wrong; in chess nobody can, short of a search.
-# - **Only yours loses what it knew.** Of the positions that were right at loop 4, a third to more than a half rest on a wrong move in your kind, less than a tenth in the others. The shipped models of 4 loops differ from yours in two ways: they saw game-like positions and mates in two as well, and they were trained with Muon instead of AdamW. Which of the two matters was not tried. So few loops *allow* a collapse; they do not force one.
+# - **All kinds rest on wrong moves.** Of the states that have come to rest after 256 loops, more than half are wrong in your kind, about four in ten in the shipped models of 4 loops, and a quarter to a third even where training had 16. A small residual says that the loop has finished. In sudoku the rules could tell right from wrong; in chess nobody can, short of a search.
+# - **Only yours loses what it knew.** Of the positions that were right at loop 4, a third to more than a half rest on a wrong move in your kind, less than a tenth in the others. The shipped models of 4 loops differ from yours in more than one way: they saw game-like positions and mates in two as well, and had Muon instead of AdamW and 600 steps instead of 900. Which of these matters was not tried. So few loops *allow* a collapse; they do not force one.
 # - **The price is paid anyway.** With 4 loops in training nothing is gained beyond them. The models that were given 16 go on rising to 8 loops and end ahead, by 5 to 16 of 100 positions, in each of three seeds.
 #
 # ## 8. Knowing and searching
@@ -995,7 +995,7 @@ if rules_known:
 # > **Predict.** Quiet or check: which are solved more often? Which need more loops?
 
 # %%
-each = read_rows(data_path("results", "chess_each.csv"))  # 600 positions of each kind: python -m experiments chess-each
+each = read_rows(data_path("results", "chess_each.csv"))  # made by python -m experiments chess-each
 kinds = [
     (d, f"mate in {d}{word}", yes) for d in DEPTHS for word, yes in (("", "01"), (", check", "1"), (", quiet", "0"))
 ]
