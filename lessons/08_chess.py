@@ -822,7 +822,7 @@ gone = own[4] & at_rest & ~own[256]
 print(f"right at loop 4: {int(own[4].sum())}; of these at rest on a wrong move now: {int(gone.sum())}")
 
 # %% [markdown]
-# It does not creep on. By loop 256 most of its positions have come to rest, the right and the wrong ones alike, and a good part of those that were right at loop 4 rest on a wrong move now. **Still is not right, for chess too.** There are fixed points, and they attract; only they are not the answers. Progressive loss asked for a right answer after at most 4 loops, and for nothing afterwards.
+# It has not wandered off. By loop 256 most of its positions have come to rest, the right and the wrong ones alike, and a good part of those that were right at loop 4 rest on a wrong move now. **Still is not right, for chess too.** There are fixed points, and they attract; only they are not the answers. Progressive loss asked for a right answer after at most 4 loops, and for nothing afterwards.
 #
 # One run of one seed? Here are three of each kind, 300 positions, after 256 loops (`python -m experiments chess-few-loops`): your recipe, and shipped models of the same size with at most 4 and at most 16 loops in training.
 #
