@@ -29,6 +29,7 @@ from .sweep import Experiment, Job, Known, Row, shipped
 
 SETS = ((1, "random"), (1, "engine"), (2, "random"), (2, "engine"), (3, "engine"), (4, "engine"))
 LOOPS = (1, 2, 4, 8, 16, 32, 64, 128)
+STILL = 1e-6  # a position whose state a loop moves by less than this share of its length keeps its answer
 BOTH = Chess(depths=(1, 2), mirrored=0.5, curriculum=False)
 TASKS = {  # by label: what is trained on
     "": BOTH,
@@ -40,8 +41,8 @@ VARIANTS = (("internal", "post"), ("none", "post"), ("external", "post"), ("inte
 
 @torch.no_grad()
 def measure_loops(model: LoopedTransformer, job: Job, count: int = 300, seed: int = 1_000) -> list[Row]:
-    """How often both squares of the move are right, on ``count`` test positions of each depth and source: a row for each number of loops
-    from the input, and one for 64 loops from noise."""
+    """How often both squares of the move are right, on ``count`` test positions of each depth and source: a row for
+    each number of loops from the input, and one for 64 loops from noise."""
     generator, rows = torch.Generator().manual_seed(seed), []
     for depth, source in SETS:
         x, y = model.recipe.task.split(depth, "test", source, count)
@@ -54,14 +55,15 @@ def measure_loops(model: LoopedTransformer, job: Job, count: int = 300, seed: in
 
 @torch.no_grad()
 def measure_grid(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
-    """Both squares right on validation positions (mates in one and two after 16 loops, by which rates are chosen); on test positions of
-    each depth, half of them from games of random moves where there are such, from the input, zeros and noise; and `stability`."""
+    """Both squares right on validation positions (mates in one and two after 16 loops, by which rates are chosen); on
+    test positions of each depth, half of them from games of random moves where there are such, from the input, zeros
+    and noise; and `stability`."""
     task, generator, row = model.recipe.task, torch.Generator().manual_seed(1_000), {}
     looped = task.most_loops > 1
 
     def share(depth: int, split: str, loops: list[int], start: str = "input") -> dict[int, float]:
         parts = [task.split(depth, split, source, count) for source in ("random", "engine") if (depth, source) in SETS]
-        found = [accuracy_over_loops(model, x, y, loops, start, generator, at_once=50) for x, y in parts]
+        found = [accuracy_over_loops(model, x, y, loops, start, generator, 50, STILL) for x, y in parts]
         return {t: sum(float(one[t].float().mean()) for one in found) / len(found) for t in loops}
 
     first = 16 if looped else 1
@@ -88,7 +90,9 @@ def name_of(job: Job) -> str:
 
 
 def first_grid(known: Known) -> list[Job]:
-    """Four variants with three seeds each; internal recall with outer norm also on mates in one alone, and with short runs."""
+    """Four variants with three seeds each; internal recall with outer norm also on mates in one alone, and with short
+    runs.
+    """
     of = lambda label, recall, norm, seed: Job(
         Recipe(TASKS[label], recall=recall, norm=norm, muon=0.02, compiled=True, seed=seed)
     )
@@ -107,7 +111,7 @@ def all_shipped(known: Known) -> list[Job]:
 
 def grid(known: Known) -> list[Job]:
     unlooped = Chess(depths=(1, 2), mirrored=0.5, curriculum=False, most_loops=1)
-    return grid_jobs(known, BOTH, unlooped, steps=300)
+    return grid_jobs(known, BOTH, unlooped, steps=600)
 
 
 # ---- few loops in training: is what has come to rest right?
@@ -117,7 +121,7 @@ LESSON = Recipe(Chess(depths=(1,), sources=("random",), mirrored=0.5, most_loops
 
 
 def few_loops(known: Known) -> list[Job]:
-    """The training run of lesson 08, section 5, three seeds; and the shipped models of 600 steps with N = 4 and N = 16."""
+    """The training run of lesson 08, section 5, three seeds; and the shipped models of 600 steps with N = 4 and 16."""
     names = [f"chess-internal-post{label}-seed{seed}" for label in ("-short", "") for seed in range(3)]
     return [
         *(Job(replace(LESSON, seed=seed), "section-5") for seed in range(3)),
@@ -127,8 +131,10 @@ def few_loops(known: Known) -> list[Job]:
 
 @torch.no_grad()
 def measure_beyond(model: LoopedTransformer, job: Job, count: int = 300, still: float = 1e-4) -> list[Row]:
-    """On mates in one of random play, a row for each number of loops: ``right``; ``settled``, a loop moves the state by less than 1e-4 of its
-    length; ``settled_wrong``; of those that were right after 4 loops, ``kept`` and ``left``: settled on a wrong move; and the relative step."""
+    """On mates in one of random play, a row for each number of loops: ``right``; ``settled``, a loop moves the state by
+    less than 1e-4 of its length; ``settled_wrong``; of those that were right after 4 loops, ``kept`` and ``left``:
+    settled on a wrong move; and the relative step.
+    """
     x, y = model.recipe.task.split(1, "test", "random", count)
     states, rows = model.states(x, LOOPS_BEYOND[-1]), []
     before, at_four = model.encode(x), torch.zeros(len(x), dtype=torch.bool)
@@ -185,8 +191,10 @@ def best_moves(model: LoopedTransformer, fens: list[str], loops: int = 16) -> li
 
 
 def measure_played(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
-    """Mates in two played to their end: in how many of ``count`` positions the ``first`` move is right, and after it every defence is answered
-    with mate (``every``); and how many ``defences`` there were in all, and how many of them were ``mated``."""
+    """Mates in two played to their end: in how many of ``count`` positions the ``first`` move is right, and after it
+    every defence is answered with mate (``every``); and how many ``defences`` there were in all, and how many of them
+    were ``mated``.
+    """
     chess, found = rules(), {"count": count, "first": 0, "every": 0, "defences": 0, "mated": 0}
     positions = select(load_positions(2, "test"), job.part)
     for fen, right, move in zip(
@@ -207,8 +215,10 @@ def measure_played(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
 
 
 def measure_each(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each of the first 300 game-like test positions, 600 of mates in two and three, whose first moves can be quiet: does the right move give ``check``, and from which loop of the first 16 on
-    are both of its squares the likeliest (empty: not at the end)."""
+    """A row for each of the first 300 game-like test positions (600 of mates in two and three, whose first moves can be
+    quiet): does the right move give ``check``, and from which loop of the first 16 on are both of its squares the
+    likeliest (empty: not at the end).
+    """
     positions, rows = select(load_positions(int(job.part), "test"), "engine"), []
     count = 600 if job.part in ("2", "3") else 300
     x, y = model.recipe.task.tensors(positions.boards[:count], positions.targets[:count])
@@ -235,13 +245,41 @@ def asked(job: Job) -> Row:
 
 EXPERIMENTS = [
     Experiment(
-        "chess", "recall x norm on mates in one and two, 600 steps", first_grid, measure_loops, labelled,
-        facts=("steps",), ship=name_of,
+        "chess",
+        "recall x norm on mates in one and two, 600 steps",
+        first_grid,
+        measure_loops,
+        labelled,
+        facts=("steps",),
+        ship=name_of,
     ),
-    Experiment("chess_few_loops", "few loops in training, many afterwards", few_loops, measure_beyond, trained_how, facts=("steps",)),
+    Experiment(
+        "chess_few_loops",
+        "few loops in training, many afterwards",
+        few_loops,
+        measure_beyond,
+        trained_how,
+        facts=("steps",),
+    ),
     Experiment("chess_best", "the long-trained models, with the rules", best, measure_best, asked, facts=()),
-    Experiment("chess_played", "mates in two, played against every defence", played, measure_played, lambda job: {"source": job.part}, facts=()),
-    Experiment("chess_each", "the long-trained model, position by position", each, measure_each, lambda job: {"depth": job.part}, facts=()),
-    Experiment("shipped_chess", "the three axes, on the models of the first grid", all_shipped, measure_grid, variant_columns),
+    Experiment(
+        "chess_played",
+        "mates in two, played against every defence",
+        played,
+        measure_played,
+        lambda job: {"source": job.part},
+        facts=(),
+    ),
+    Experiment(
+        "chess_each",
+        "the long-trained model, position by position",
+        each,
+        measure_each,
+        lambda job: {"depth": job.part},
+        facts=(),
+    ),
+    Experiment(
+        "shipped_chess", "the three axes, on the models of the first grid", all_shipped, measure_grid, variant_columns
+    ),
     Experiment("grid_chess", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
-]  # fmt: skip
+]

@@ -1,4 +1,6 @@
-"""Which of a person's techniques a 9x9 puzzle needs. Options are (81, 9) bool: may this digit still stand in this cell?"""
+"""Which of a person's techniques a 9x9 puzzle needs. Options are (81, 9) bool: may this digit still stand in this
+cell?
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def pointing(grid: Options) -> Options:
 
 @both_ways
 def x_wing(grid: Options) -> Options:
-    """A digit with two places in each of two rows, in the same columns: it goes from the other rows in these columns."""
+    """A digit with two places in each of two rows, in the same columns: it goes from the other rows in these
+    columns.
+    """
     for digit in range(9):
         places = grid[:, :, digit]  # a view
         pairs = [row for row in range(9) if places[row].sum() == 2]
@@ -67,7 +71,9 @@ SINGLES = (naked_singles, hidden_singles)
 
 
 def falls_to(puzzle: Sequence[int], techniques: Sequence[Callable[[Options], Options]]) -> bool:
-    """Do these techniques, again and again, leave one digit in every cell? The puzzle (81,), 0 for empty, has one solution."""
+    """Do these techniques, again and again, leave one digit in every cell? The puzzle (81,), 0 for empty, has one
+    solution.
+    """
     options = np.ones((81, 9), bool)
     for cell, digit in enumerate(puzzle):
         if digit:
@@ -81,8 +87,10 @@ def falls_to(puzzle: Sequence[int], techniques: Sequence[Callable[[Options], Opt
 
 
 def needed(puzzle: Sequence[int]) -> str:
-    """The technique that a puzzle needs, in words: the one that must be added to the ones before it, or "more". Of pointing and X-wing only one
-    must do: a puzzle that falls to singles with either of them is "either", one that wants both "both"."""
+    """The technique that a puzzle needs, in words: the one that must be added to the ones before it, or "more". Of
+    pointing and X-wing only one must do: a puzzle that falls to singles with either of them is "either", one that wants
+    both "both".
+    """
     if falls_to(puzzle, [naked_singles]):
         return "naked singles"
     if falls_to(puzzle, SINGLES):

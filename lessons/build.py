@@ -6,10 +6,10 @@
     python lessons/build.py --readdress   only the title and set-up cells of what is in notebooks/
     python lessons/build.py --check       fail if notebooks/ is not what the sources build
 
-A source is a jupytext percent file. Its exercise cells hold the solution between BEGIN SOLUTION and END SOLUTION, its hidden
-tests stand between BEGIN HIDDEN TESTS and END HIDDEN TESTS. The learner's form has a stub for each solution, the solution folded
-under it, and no hidden tests; the solved form has both. A cell tagged ``claims`` asserts what the text says, one
-tagged ``plumbing`` only helps: both are run, and shown folded.
+A source is a jupytext percent file. Its exercise cells hold the solution between BEGIN SOLUTION and END SOLUTION, its
+hidden tests stand between BEGIN HIDDEN TESTS and END HIDDEN TESTS. The learner's form has a stub for each solution, the
+solution folded under it, and no hidden tests; the solved form has both. A cell tagged ``claims`` asserts what the text
+says, one tagged ``plumbing`` only helps: both are run, and shown folded.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import re
 import sys
 import time
@@ -77,7 +78,7 @@ def learner_cells(cell: NotebookNode) -> list[NotebookNode]:
 
 
 def project_setting(name: str) -> str:
-    """A line ``name = "value"`` of pyproject.toml, "" if there is none: ``version``, or ``Repository`` of [project.urls]."""
+    """A line ``name = "value"`` of pyproject.toml, "" if there is none: ``version``, or ``Repository`` of its URLs."""
     found = re.search(rf'^{name} = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     return found[1] if found else ""
 
@@ -129,7 +130,8 @@ def build(source: Path, solved: bool, repository: str | None = None) -> Notebook
 
 
 def readdress(source: Path) -> None:
-    """Write title and set-up cell of a shipped notebook anew, after the repository's address or the version has changed.
+    """Write title and set-up cell of a shipped notebook anew, after the repository's address or the version has
+    changed.
 
     Outputs stay: neither cell changes what the lesson computes.
     """
@@ -144,6 +146,7 @@ def readdress(source: Path) -> None:
 def execute(notebook: NotebookNode, timeout: int) -> float:
     """Run all cells in ``notebooks/`` as the working folder; returns the seconds it took. A failing cell raises."""
     began = time.perf_counter()
+    os.environ["LOOPED_LITE_PROGRESS"] = ""  # what a build solves is nobody's progress
     NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
     ).execute()
@@ -157,8 +160,9 @@ def execute(notebook: NotebookNode, timeout: int) -> float:
 def tidy_outputs(cell: NotebookNode) -> None:
     """Join the pieces of each stream, and keep of a progress line what a terminal would show: its last state.
 
-    A progress bar that is a widget goes: on a page without a kernel it would stand at 0% for ever. Of a widget that brings a
-    still picture the picture stays: the widget itself ended with its kernel, and JupyterLab would show an error in its place.
+    A progress bar that is a widget goes: on a page without a kernel it would stand at 0% for ever. Of a widget that
+    brings a still picture the picture stays: the widget itself ended with its kernel, and JupyterLab would show an
+    error in its place.
     """
     if cell.cell_type != "code":
         return
@@ -184,7 +188,7 @@ def tidy_outputs(cell: NotebookNode) -> None:
 
 
 def record(number: str, seconds: float) -> None:
-    """Write into data/lessons.csv how long a lesson took, and how fast this machine is; `looped-lite doctor` scales with it."""
+    """Write into data/lessons.csv how long a lesson took and how fast this machine is, for `looped-lite doctor`."""
     from looped_lite.doctor import lessons, speed
 
     rows = [row for row in lessons() if row["lesson"] != number]

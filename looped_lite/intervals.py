@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .checks import whole
+
 Measured = tuple[float, float, float]  # the number itself, and the two ends of its 95% interval
 
 
@@ -59,7 +61,9 @@ def wilson(successes: Any, n: Any, z: float = 1.96) -> tuple[np.ndarray, np.ndar
 
 
 def in_words(right: Any, n: int | None = None, digits: int = 3) -> str:
-    """A share with Wilson's interval, "0.960 (0.924 to 0.979)": of right answers (n,) bool, or of a count ``right`` of ``n``."""
+    """A share with Wilson's interval, "0.960 (0.924 to 0.979)": of right answers (n,) bool, or of a count ``right`` of
+    ``n``.
+    """
     right, n = (int(np.sum(_numbers(right))), len(right)) if n is None else (right, n)
     low, high = wilson(right, n)
     return f"{right / n:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
@@ -124,9 +128,7 @@ def bootstrap(
 
 
 def _middle(draw: Callable[[np.random.Generator], float], resamples: int, seed: int) -> tuple[float, float]:
-    for name, count, least in (("resamples", resamples, 100), ("seed", seed, 0)):
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {count!r:.60}")
+    resamples, seed = whole("resamples", resamples, 100), whole("seed", seed, 0, 2**63 - 1)
     rng = np.random.default_rng(seed)
     found = _numbers([draw(rng) for _ in range(resamples)], "the statistics")
     low, high = np.quantile(found, [0.025, 0.975])

@@ -1,4 +1,5 @@
-"""Tables of text as people have them: CSV in UTF-8, plain or compressed, columns in any order. What is wrong is said in one line. And tables
+"""Tables of text as people have them: CSV in UTF-8, plain or compressed, columns in any order. What is wrong is said in
+one line. And tables
 as a lesson shows them."""
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ Read = TypeVar("Read")
 
 
 class Zstandard(io.RawIOBase):
-    """The bytes of a file compressed with Zstandard, in one frame or several. EOFError if it ends in the middle of one, which the package's
-    own reader takes for the end of the file, or is damaged."""
+    """The bytes of a file compressed with Zstandard, in one frame or several. EOFError if it ends in the middle of one,
+    which the package's own reader takes for the end of the file, or is damaged."""
 
     def __init__(self, source: IO[bytes], package: Any) -> None:
         self.source, self.package, self.frame = source, package, None
@@ -64,7 +65,7 @@ def open_text(path: Path) -> IO[str]:
 
 
 def find_columns(header: Sequence[str], wanted: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Where the wanted columns stand in a header: each by one of its names, in any capitals. All of them, by their own names, for ``[]``."""
+    """Where wanted columns stand in a header: each by one of its names, in any capitals; for ``[]`` all of them."""
     known = [name.strip().lower() for name in header]
     twice = [name for place, name in enumerate(known) if name in known[:place]]
     wanted = wanted or [[name] for name in map(str.strip, header)]
@@ -81,13 +82,15 @@ def find_columns(header: Sequence[str], wanted: Sequence[Sequence[str]]) -> dict
 def read_table(
     path: str | Path, wanted: Sequence[Sequence[str]] = (), read: Callable[[Row], Read] = lambda row: row
 ) -> Iterator[Read]:
-    """What ``read`` makes of each row of a CSV, a dictionary of strings by column; rows of which it makes None are left out.
+    """What ``read`` makes of each row of a CSV, a dictionary of strings by column; rows of which it makes None are left
+    out.
 
-    ``wanted`` gives the columns that are needed, each as the names that it may have, in any capitals; the first is its key in a row. Without
-    it all columns are there under their own names. Blank lines are skipped. ``path`` may end in ``.gz`` or ``.zst``.
+    ``wanted`` gives the columns that are needed, each as the names that it may have, in any capitals; the first is its
+    key in a row. Without it all columns are there under their own names. Blank lines are skipped. ``path`` may end in
+    ``.gz`` or ``.zst``.
 
-    Raises ValueError, with file and line, for a file that is no whole table in UTF-8 and for a row that ``read`` refuses with a
-    ValueError; OSError for a file that cannot be opened.
+    Raises ValueError, with file and line, for a file that is no whole table in UTF-8 and for a row that ``read``
+    refuses with a ValueError; OSError for a file that cannot be opened.
     """
     path, line, reader = Path(path), "", None
     try:
@@ -127,7 +130,9 @@ def brief(error: Exception) -> str:
 
 
 def in_markdown(header: Sequence[str], rows: Iterable[Sequence[Any]], digits: int = 3) -> str:
-    """Rows as a table in Markdown: numbers that are not whole with so many ``digits`` after the point, all else as it prints."""
+    """Rows as a table in Markdown: numbers that are not whole with so many ``digits`` after the point, all else as it
+    prints.
+    """
     written = [
         [f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell).replace("|", "\\|") for cell in row]
         for row in rows
