@@ -446,7 +446,7 @@ print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 
 # %%
 with torch.no_grad():
-    filled_in = fill_in(text, model(encode(text, 6)[None], 64)[0])
+    filled_in = fill_in(text, model(torch.as_tensor(encode(text, 6)).float()[None], 64)[0])
 print(
     text, "the puzzle of section 1", filled_in, "clashing cells:", clashing_cells(parse(filled_in, SIX), SIX), sep="\n"
 )
@@ -820,7 +820,7 @@ assert clash_messages(digits[-1].tolist()) == [] and torch.equal(digits[-1], har
 assert clash[1].sum() > 0.5 * (given == 0).sum() and not clash[picks[-1]].any()
 
 # %% [markdown]
-# *Here is a good place to stop for today.* You have a loop that solves sudokus, and know how well. What follows is a **second sitting**, for those who want to know why: does the state rest, what do recall and norm do here, and what can this loop not do?
+# *Here is a good place to stop for today.* You have a loop that solves sudokus, and know how well. What follows is a **second sitting**, for those who want to know why: does the state rest, what do recall and norm do here, and what can this loop not do? (Lesson 09 needs section 11; the rest can wait.)
 #
 # # Second sitting
 #
@@ -1213,7 +1213,7 @@ assert (still & ~right_now).sum() <= 1 and (~still & right_now).sum() <= 1 and 3
 assert 0 < broken_now.sum() < 0.5 * (one[0].argmax(-1) == 0).sum() and 0.01 < relative[-1, stuck] < 0.1
 
 # %% [markdown]
-# Still and right go together here, with one exception at most. The puzzles that are not solved are not resting on a wrong answer: they are still searching. That is the friendly kind of failure, since it can be seen without the rules and without the solution.
+# Still and right go together here, with one exception at most. The puzzles that are not solved are not resting on a wrong answer: they are still searching. That is the friendly kind of failure, since it can be seen without the rules and without the solution. Lesson 09 makes use of it: who is not still gets more loops.
 #
 # ## Recap
 #

@@ -1208,3 +1208,6 @@ assert (peri["mate in 1, 128"] - peri["mate in 1, 64, from noise"]).mean() > 0.0
 
 # %% tags=["plumbing"]
 report(ex)
+
+# %% [markdown]
+# Next: **09 · spend loops where they are needed**, which stops each instance when it has settled.
