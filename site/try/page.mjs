@@ -7,6 +7,7 @@ import { plain } from "./text.mjs";
 
 const PACE = 110; // milliseconds a loop, while it plays
 const $ = (id) => document.getElementById(id);
+const cellsOf = (element) => [...element.querySelectorAll("[role=gridcell]")];
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -20,7 +21,7 @@ export async function start(task) {
     if (!models.has(name)) models.set(name, Model.open(ort, `${task.name}/${name}`));
     return models.get(name);
   };
-  const state = { problem: null, lanes: [], at: 0, reach: 0, playing: false, working: false, loading: false, queued: null, token: 0 };
+  const state = { problem: null, lanes: [], at: 0, reach: 0, playing: false, working: false, loading: false, queued: null, token: 0, cell: null };
   const loops = () => Math.max(0, ...state.lanes.map((lane) => (lane.run?.frames.length ?? 1) - 1));
 
   // ---- the input
@@ -146,6 +147,8 @@ export async function start(task) {
     }
 
     remove() {
+      const cell = cellsOf(this.element).indexOf(document.activeElement);
+      if (cell >= 0) state.cell = cell; // who writes into the board goes on there
       this.element.remove();
     }
 
@@ -231,6 +234,10 @@ export async function start(task) {
     const busy = state.at < state.reach;
     $("stage").classList.toggle("one", state.lanes.length < 2);
     for (const lane of state.lanes) lane.draw(state.at, busy);
+    if (state.cell !== null && state.lanes.length) {
+      cellsOf($("lanes"))[state.cell]?.focus();
+      state.cell = null;
+    }
     $("play").textContent = waits ? "Loading …" : busy ? "Pause" : "Play";
     $("loop").max = [64, 128, 256, 512, 1024, 2048, 4096, 8192, MOST_LOOPS].find((most) => most >= loops());
     $("loop").value = state.at;
