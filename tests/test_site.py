@@ -344,7 +344,13 @@ def test_a_new_puzzle_shows_nothing_of_the_run_before(served):
         page.click("#ten")
         page.wait_for_function("document.querySelector('#count').textContent === '10'")
         page.locator(".result, [data-kind=said]").first.wait_for()
-        page.evaluate("window.seen = []; new MutationObserver(() => window.seen.push(document.querySelectorAll('[data-kind=said]').length)).observe(document.querySelector('#lanes'), {childList: true})")  # fmt: skip
+        page.evaluate(
+            """() => {
+                window.seen = [];
+                const look = () => window.seen.push(document.querySelectorAll('[data-kind=said]').length);
+                new MutationObserver(look).observe(document.querySelector('#lanes'), {childList: true});
+            }"""
+        )
         page.select_option("#group", label="6x6, easy")  # whose model is still to be fetched
         page.locator("[role=gridcell]").nth(35).wait_for()
         page.wait_for_function("document.querySelector('#play').textContent === 'Play'")
