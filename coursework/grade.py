@@ -154,10 +154,11 @@ def trusted(outcome: Any) -> Outcome:
 
 
 def grade_one(
-    student: str, entry: Path, assignment: Assignment, out: Path, secret: str, limits: Limits, way: str, package: Path,
+    student: str, entry: Path, assignment: str | Assignment, out: Path, secret: str, limits: Limits, way: str, package: Path,
     covered: tuple[Path, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Grade one submission, or read the result of an earlier time. Never raises for what the submission is or does."""
+    assignment = get_assignment(assignment) if isinstance(assignment, str) else assignment
     submission = read(student, entry, assignment.name)
     key = identity(submission, assignment, secret, limits)
     path = out / "results" / f"{key[:24]}.json"

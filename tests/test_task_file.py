@@ -43,11 +43,7 @@ def test_it_trains_resumes_comes_back_and_is_measured(folder, model):
     assert not train(model.recipe, checkpoint=path, on_step=stop, progress=False)[1].finished
     resumed, run = train(model.recipe, checkpoint=path, progress=False)
     again = load_pretrained(save_pretrained(resumed, folder / "m.safetensors"))
-    assert (
-        run.finished
-        and again.recipe == model.recipe
-        and again.card["recipe"]["task"]["kind"] == "my_maze:Maze"
-    )
+    assert run.finished and again.recipe == model.recipe and again.card["recipe"]["task"]["kind"] == "my_maze:Maze"
     ((name, x, y, loops),) = again.recipe.task.test_sets(3, None, torch.Generator())
     right = accuracy_over_loops(again, x, y, loops)
     assert name == "maze 0" and all(torch.equal(right[t], (model(x, t).argmax(-1) == y).all(-1)) for t in loops)
