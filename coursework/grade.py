@@ -338,5 +338,5 @@ def run_grade(
         print("Not protected: a submission could read and change what you can (isolation: limits).")
     unread = sum(bool(result["outcome"]) for result in results)
     print(f"{len(results)} submissions graded, {unread} of them could not be read.")
-    print(f"{out}/grades.csv, {out}/summary.html, a page each in {out}/feedback/")
+    print(f"{Path(out, 'grades.csv')}, {Path(out, 'summary.html')}, a page each in {Path(out, 'feedback')}")
     return 0
