@@ -276,7 +276,8 @@ assert -0.8 < together < -0.5
 # %%
 recipe = Recipe(Maze(), seed=0, **SETTINGS)
 model = recipe.build()
-print(f"{count_parameters(model):,} parameters; again: {recipe.command()}")
+parameters = count_parameters(model)
+print(f"{parameters:,} parameters; again: {recipe.command()}")
 began = time.perf_counter()
 _, run = train(recipe, model=model, on_step=plots.live_training(every=100))
 model.eval().requires_grad_(False)
@@ -500,7 +501,7 @@ assert verdict(gap, 0.0)[3] == "above" and max(shares["none", 5]) < 0.05 and min
 assert all(value > 0 for value in drop) and verdict(drop, 0.0)[3] == "open"
 
 # %% [markdown]
-# **Recall** brings so much that three seeds are plenty: the interval lies far above 0. **Larger mazes** are harder for every one of the three seeds, and still the interval holds 0, if only just: three differences of one sign are what a coin does in one case of four. The sentence for the page is "lower in three of three seeds, by 0.20 on average; with three seeds the 95% interval still holds 0".
+# **Recall** brings so much that three seeds are plenty: the interval lies far above 0. (Its upper end lies above 1, which no difference of shares can reach: Student knows nothing of shares. The lower end is what the sentence needs.) **Larger mazes** are harder for every one of the three seeds, and still the interval holds 0, if only just: three differences of one sign are what a coin does in one case of four. The sentence for the page is "lower in three of three seeds, by 0.20 on average; with three seeds the 95% interval still holds 0".
 #
 # ## 6. What failed
 #
@@ -542,7 +543,7 @@ assert [right[name, 7] for name in tries] == [270, 11, 270]
 # >
 # > **What failed.** Attention over the whole maze: 200 of 300 on 5 by 5, 11 of 300 on 7 by 7 (one seed). Muon turned out not to matter: AdamW alone solves as many. And the rows do not hold accuracy at the loops of training.
 # >
-# > **To what this does not extend.** Perfect mazes only: with several ways the two programs differ in their answers, too. One width, one number of steps. Fits are over mazes that were solved: on 7 by 7 that leaves out a quarter.
+# > **To what this does not extend.** Perfect mazes only: with several ways the two programs differ in their answers, too. One width, one number of steps. Fits are over mazes that were solved: on 7 by 7 that leaves out more than a quarter.
 # >
 # > **Next.** 1,400 steps, ten seeds, "has learned" fixed beforehand as 95% on 5 by 5; and a push on the state in mid-run (lesson 06), to see from which cells the answer is rebuilt.
 # >
@@ -550,7 +551,7 @@ assert [right[name, 7] for name in tries] == [270, 11, 270]
 
 # %%
 # Check the page
-assert round(together, 2) == -0.58 and count_parameters(model) == 15_898
+assert round(together, 2) == -0.58 and parameters == 15_898
 mean_share = {key: sum(values) / 3 for key, values in shares.items()}
 assert round(mean_share["internal", 5], 2) == 0.91 and round(sum(drop) / 3, 2) == 0.20
 assert 0.2 < 1 - mean_share["internal", 7] < 0.3 and max(shares["none", 5]) == 0
