@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Set the course up, with nothing but Python: `make lab` and `make test` call this file, and where there is no make you do.
+"""Set the course up, with nothing but Python: `make lab` and `make test` call this file, and where there is no make you
+do.
 
-    python setup_course.py lab          a virtual environment in .venv, then JupyterLab on the first lesson
-    python setup_course.py lab-check    the same without a browser: the first lesson, from its first cell to its last
-    python setup_course.py test         the tests: style, lessons against notebooks, the package, every notebook in both forms
-    python setup_course.py check        the same without the browser and without running the notebooks
-    python setup_course.py install lab  (or test) only the environment
+    python setup_course.py lab          a virtual environment in .venv, then JupyterLab on the first lesson python
+    setup_course.py lab-check    the same without a browser: the first lesson, from its first cell to its last python
+    setup_course.py test         the tests: style, lessons against notebooks, the package, every notebook in both forms
+    python setup_course.py check        the same without the browser and without running the notebooks python
+    setup_course.py install lab  (or test) only the environment
 
-PyTorch is most of what is fetched, and its usual build for Linux brings gigabytes of CUDA. So where there is no NVIDIA driver
-the small CPU build is taken: from pip's own settings if they offer it, else from PyTorch's own CPU index if that answers,
-else the usual one. Settings, as environment variables: VENV (default .venv), TORCH_BUILD (cpu or usual; default: look),
-CPU_INDEX (another address of such an index), WORKERS (test processes, default 2), CELL_TIMEOUT (seconds, default 400).
+PyTorch is most of what is fetched, and its usual build for Linux brings gigabytes of CUDA. So where there is no NVIDIA
+driver the small CPU build is taken: from pip's own settings if they offer it, else from PyTorch's own CPU index if that
+answers, else the usual one. Settings, as environment variables: VENV (default .venv), TORCH_BUILD (cpu or usual;
+default: look), CPU_INDEX (another address of such an index), WORKERS (test processes, default 2), CELL_TIMEOUT
+(seconds, default 400).
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ CELL_TIMEOUT = os.environ.get("CELL_TIMEOUT", "400")
 EXTRAS = {"lab": "lab,chess", "test": "lab,chess,test"}
 OLDEST, PATIENCE = (3, 10), 6.0  # the oldest Python; seconds that an index has to answer
 
-Attempt = "tuple[str, list[str]]"  # quoted for old Pythons, which get to the sentence about them; a sentence for the learner, and what pip is asked for
+# A sentence for the learner, and what pip is asked for. Quoted for old Pythons, which get to the sentence about them.
+Attempt = "tuple[str, list[str]]"
 
 
 def say(sentence: str) -> None:
@@ -59,7 +62,8 @@ def problem(version: tuple[int, ...], system: str, machine: str) -> str | None:
 
 
 def torch_attempts(pin: str, system: str, build: str, index_answers: Callable[[], bool]) -> Iterator[Attempt]:
-    """What to ask pip for, one after the other until one works. ``build`` is "cpu" or "usual", ``pin`` a version of PyTorch.
+    """What to ask pip for, one after the other until one works. ``build`` is "cpu" or "usual", ``pin`` a version of
+    PyTorch.
 
     Only on Linux does the usual build bring CUDA; on macOS and Windows it is small.
     """
@@ -102,7 +106,7 @@ def has_nvidia() -> bool:
 
 
 def answers(address: str, seconds: float = PATIENCE) -> bool:
-    """Whether a web address answers in time. Looking up its name has no time limit of its own, so all of it is done aside."""
+    """Whether a web address answers in time. Looking up its name has no time limit of its own, so it is done aside."""
     found: list[bool] = []
 
     def ask() -> None:
@@ -163,7 +167,8 @@ def install_torch(pin: str) -> None:
         if pip("install", "-c", "constraints.txt", *words):
             return
     sys.exit(
-        f"PyTorch {pin} could not be installed; the lines above say why. Is there a network? Is Python {platform.python_version()} "
+        f"PyTorch {pin} could not be installed; the lines above say why. Is there a network? Is Python "
+        f"{platform.python_version()} "
         "one that it has builds for (3.10 to 3.13 are tried)? Then run this again."
     )
 
@@ -184,7 +189,8 @@ def install(kind: str) -> None:
     say("Fetching the rest: the course's package, JupyterLab and what they need, at the versions in constraints.txt.")
     if not pip("install", "-qq", "-c", "constraints.txt", "-e", f".[{EXTRAS[kind]}]"):
         sys.exit(
-            "The packages could not be installed; the lines above say why. Run the same command again once that is mended."
+            "The packages could not be installed; the lines above say why. Run the same command again once that is "
+            "mended."
         )
     for done in ("lab", kind):  # what the tests need includes what the lessons need
         (VENV / f".{done}").write_text(wanted)

@@ -1,4 +1,5 @@
-"""The animation at the top of README.md: the shipped 9x9 model on a hard puzzle, loop by loop, until its answer comes to rest.
+"""The animation at the top of README.md: the shipped 9x9 model on a hard puzzle, loop by loop, until its answer comes
+to rest.
 
 python benchmarks/readme_gif.py
 """

@@ -20,7 +20,8 @@ OUT = Path(__file__).resolve().parent.parent / "notebooks" / "images" / "longer_
 NAME = "prefix-sums-internal-post-seed0"
 STRINGS = {32: 64, 64: 64, 128: 32, 256: 16, 512: 16}
 # fmt: off
-LOOPS = [1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128, 160, 192, 256, 288, 320, 384, 448, 512, 640, 768, 1024]
+LOOPS = [1, 2, 4, 6, 8, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96, 128,
+         160, 192, 256, 288, 320, 384, 448, 512, 640, 768, 1024]
 # fmt: on
 
 
@@ -56,7 +57,8 @@ def main():
             right.plot(places, share, color=colour, label=f"{length} bits")
             after = [value for t, value in zip(places, share, strict=True) if t >= length]
             print(
-                f"{length} bits, {count} strings: exact match {min(after):.3f} or better from {length} to {2 * length} loops"
+                f"{length} bits, {count} strings: exact match {min(after):.3f} or better from {length} to {2 * length} "
+                "loops"
             )
             assert min(after) == 1.0  # README.md says so
         right.axvline(model.recipe.task.most_loops, color=plots.INK, linewidth=1, linestyle=(0, (1, 2)))

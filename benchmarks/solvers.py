@@ -1,8 +1,8 @@
 """Does a clever solver reach the fixed point of a trained loop in fewer block evaluations than plain iteration?
 
-Ours (`looped_lite.fixed_points`) and, where it is installed (``pip install torchdeq``), torchdeq's, on the same problems and counted
-the same way: every call of the loop on the batch is one evaluation, a product with the Jacobian two. A solver is done when the
-relative residual of every instance is at most tol.
+Ours (`looped_lite.fixed_points`) and, where it is installed (``pip install torchdeq``), torchdeq's, on the same
+problems and counted the same way: every call of the loop on the batch is one evaluation, a product with the Jacobian
+two. A solver is done when the relative residual of every instance is at most tol.
 
     python benchmarks/solvers.py                  # the table of benchmarks/README.md, a few minutes on one core
     python benchmarks/solvers.py --bits 128 --models prefix-sums-internal-post-seed0
@@ -64,7 +64,7 @@ def solvers() -> Iterator[tuple[str, Callable]]:
 
 @torch.no_grad()
 def problems(name: str, bits: int, instances: int) -> Iterator[tuple[str, fp.Map, Tensor]]:
-    """The same loop from two starts: the embedded input, and the state when the march is over and only the tail is left."""
+    """The same loop from two starts: the embedded input, and the state when only the tail of the march is left."""
     model = load_pretrained(name)
     x, _ = model.task.batch(instances, bits, torch.Generator().manual_seed(1))
     f, h = model.loop(x)

@@ -1,8 +1,8 @@
 """Time the course's sudoku solver against two from PyPI, side by side in one run: pip install exact-cover py-sudoku.
 
 Each finds the solution of a shipped 9x9 puzzle and shows that there is no second one. Times are processor time, medians
-over puzzles with the middle 80%, the solvers taking turns on each puzzle; the last column is the ratio to ours. Then: how
-many minimal puzzles the generator makes in a second.
+over puzzles with the middle 80%, the solvers taking turns on each puzzle; the last column is the ratio to ours. Then:
+how many minimal puzzles the generator makes in a second.
 
 python benchmarks/sudoku_solvers.py [puzzles of each split]
 """
@@ -11,13 +11,18 @@ import random
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 from exact_cover import get_all_solutions
 from sudoku import Sudoku
 
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # for the generator, which is no part of the package
+
+from data.sudoku_generator import generate
 from looped_lite.tasks.sudoku import load_puzzles
-from looped_lite.tasks.sudoku_puzzles import generate, solve
+from looped_lite.tasks.sudoku_puzzles import solve
 
 SIDE, BOX = 9, 3
 
@@ -70,7 +75,7 @@ def summary(times: list[float]) -> str:
 
 
 def main(count: int, budget: float = 60) -> None:
-    """``budget``: seconds after which py-sudoku is no longer asked for a split; the number of puzzles it did is printed."""
+    """``budget``: seconds after which py-sudoku is not asked any more; the number of puzzles it did is printed."""
     solvers = {"looped_lite": ours, "exact-cover": by_exact_cover, "py-sudoku": by_py_sudoku}
     print("| 9x9 split | " + " | ".join(f"{name}, ms" for name in solvers) + " | ratios to looped_lite |")
     print("|---" * (len(solvers) + 2) + "|")

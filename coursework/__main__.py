@@ -1,4 +1,6 @@
-"""``looped-lite grade ASSIGNMENT SUBMISSIONS/ --out DIR``, or ``python -m coursework``: marks, feedback and a class summary."""
+"""``looped-lite grade ASSIGNMENT SUBMISSIONS/ --out DIR``, or ``python -m coursework``: marks, feedback and a class
+summary.
+"""
 
 import argparse
 import sys

@@ -40,7 +40,9 @@ STATES = {
 def page(title: str, body: str) -> bytes:
     head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{POLICY}">'
     head += '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    return f'<!doctype html>\n<html lang="en"><head>{head}<title>{html.escape(title)}</title><style>{STYLE}</style></head>\n<body><main>\n{body}</main></body></html>\n'.encode()
+    head = f"{head}<title>{html.escape(title)}</title><style>{STYLE}</style>"
+    page = f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body><main>\n{body}</main></body></html>\n'
+    return page.encode()
 
 
 def prose(text: str) -> str:
@@ -155,8 +157,8 @@ def write(results: Sequence[dict[str, Any]], assignment: Assignment, out: Path, 
 
 
 def copy_for_nbgrader(result: dict[str, Any], submitted: Path, out: Path, folder: Path) -> None:
-    """Put a student's page where ``nbgrader release_feedback`` looks for it, FOLDER/STUDENT/ASSIGNMENT/ASSIGNMENT.html, with
-    the two notes that it keeps about a submission.
+    """Put a student's page where ``nbgrader release_feedback`` looks for it, FOLDER/STUDENT/ASSIGNMENT/ASSIGNMENT.html,
+    with the two notes that it keeps about a submission.
 
     Nothing is written for a name that is no plain name of a folder.
     """

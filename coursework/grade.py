@@ -154,8 +154,8 @@ def trusted(outcome: Any) -> Outcome:
 
 
 def grade_one(
-    student: str, entry: Path, assignment: str | Assignment, out: Path, secret: str, limits: Limits, way: str, package: Path,
-    covered: tuple[Path, ...] = (),
+    student: str, entry: Path, assignment: str | Assignment, out: Path, secret: str, limits: Limits, way: str,
+    package: Path, covered: tuple[Path, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Grade one submission, or read the result of an earlier time. Never raises for what the submission is or does."""
     assignment = get_assignment(assignment) if isinstance(assignment, str) else assignment

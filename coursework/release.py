@@ -83,7 +83,8 @@ def solution_of(problem: Problem, assignment: Assignment) -> str:
 
 def notebook(assignment: Assignment, solved: bool = False, student: str = "") -> NotebookNode:
     """The notebook that students get, or the one that has full marks. The same assignment gives the same bytes."""
-    opening = f"# {assignment.title}\n\n*Lessons {assignment.lessons}, {assignment.points} points.* {inspect.cleandoc(assignment.opening)}\n{HOW}"
+    opening = f"# {assignment.title}\n\n*Lessons {assignment.lessons}, {assignment.points} points.* "
+    opening += f"{inspect.cleandoc(assignment.opening)}\n{HOW}"
     setup = SETUP.format(personal=source(personal).rstrip(), numbers=dict(assignment.numbers), name=assignment.name)
     code, name = nbformat.v4.new_code_cell, assignment.name
     cells = [

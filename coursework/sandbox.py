@@ -38,11 +38,14 @@ HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parent
 WAYS = ("bubblewrap", "namespaces", "limits")
 PROTECTION = {
-    "bubblewrap": "Submissions ran under bubblewrap: no network, no other process, and of the disk only Python and the package without "
+    "bubblewrap": "Submissions ran under bubblewrap: no network, no other process, and of the disk only Python and the "
+    "package without "
     "its answers.",
-    "namespaces": "Submissions ran in user namespaces: no network, no other process, and of the disk only Python and the package without "
+    "namespaces": "Submissions ran in user namespaces: no network, no other process, and of the disk only Python and "
+    "the package without "
     "its answers.",
-    "limits": "Submissions ran under limits on time, memory, files and system calls only. Not protected: files of the person who graded, "
+    "limits": "Submissions ran under limits on time, memory, files and system calls only. Not protected: files of the "
+    "person who graded, "
     "the course's answers and other submissions among them, could be read and changed.",
 }
 INSIDE = "/course"  # where the package lies in the worker's world

@@ -26,12 +26,16 @@ OUTCOMES = {
     "link": "A symbolic link was handed in, not a file. Hand in the notebook itself.",
     "not a file": "What was handed in is not an ordinary file.",
     "unreadable": "The file could not be read.",
-    "too large": "The notebook is larger than 64 MB. Clear its outputs (Edit, Clear Outputs of All Cells) and hand it in again.",
-    "encoding": "The file is not text in UTF-8, as notebooks are. Save it from Jupyter again, and do not send it through an editor.",
-    "broken": "The file is not a whole notebook: its JSON is broken. Open it in Jupyter, save it, and hand it in again.",
-    "old": "The notebook has a format that Jupyter has not written since 2015. Open it in Jupyter, save it, and hand it in again.",
+    "too large": "The notebook is larger than 64 MB. Clear its outputs (Edit, Clear Outputs of All Cells) and hand it "
+    "in again.",
+    "encoding": "The file is not text in UTF-8, as notebooks are. Save it from Jupyter again, and do not send it "
+    "through an editor.",
+    "broken": "The file is no whole notebook: its JSON is broken. Open it in Jupyter, save it, and hand it in again.",
+    "old": "The notebook has a format that Jupyter has not written since 2015. Open it in Jupyter, save it, and hand "
+    "it in again.",
     "kernel": "The notebook is written for another language than Python.",
-    "too long": "The notebook has more than 500 cells, or more than 200,000 letters of code. Take out what is not yours.",
+    "too long": "The notebook has more than 500 cells, or more than 200,000 letters of code. Take out what is not "
+    "yours.",
     "empty": "The notebook has no code in it.",
 }
 

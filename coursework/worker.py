@@ -51,7 +51,10 @@ def allow_seconds(more: float) -> None:
 # connect), hold memory that no limit counts (shmget msgget semget memfd_create memfd_secret mq_open), or change the
 # world around (io_uring_setup unshare setns mount umount2 pivot_root chroot bpf perf_event_open userfaultfd keyctl
 # add_key request_key).
-NEVER_X86 = "57 58 101 310 311 200 129 297 434 424 41 42 29 68 64 319 447 240 425 272 308 165 166 155 161 321 298 323 250 248 249"
+NEVER_X86 = (
+    "57 58 101 310 311 200 129 297 434 424 41 42 29 68 64 319 447 240 425 272 308 "
+    "165 166 155 161 321 298 323 250 248 249"
+)
 NEVER_ARM = (
     "117 270 271 130 138 240 434 424 198 203 194 186 190 279 447 180 425 97 268 40 39 41 51 280 241 282 219 217 218"
 )

@@ -1,12 +1,13 @@
 """Builds data/chess_mate1.csv.gz to data/chess_mate4.csv.gz: positions in which exactly one move forces mate, fastest.
 
-    python data/build_chess.py [--jobs 2] [--cache build/chess]     # about two hours on one core; needs gcc and Stockfish
-    python data/build_chess.py --verify                             # checks the files with python-chess instead
+    python data/build_chess.py [--jobs 2] [--cache build/chess]     # about two hours on one core; needs gcc and
+    Stockfish python data/build_chess.py --verify                             # checks the files with python-chess
+    instead
 
 Positions come in chunks, each from its own seed (its name), so the result does not depend on the number of processes.
 Finished chunks stay in the cache folder: run the command again after an interruption and it goes on from there; delete
-the folder to start afresh, for example after a change of the generator. ``--partial`` writes the files from the chunks that
-are there. Stockfish plays with one thread and a fixed number of nodes, so it repeats itself.
+the folder to start afresh, for example after a change of the generator. ``--partial`` writes the files from the chunks
+that are there. Stockfish plays with one thread and a fixed number of nodes, so it repeats itself.
 
 - random: games of random legal moves, each until a position with a unique mate in one (or two);
 - engine: Stockfish against itself with random moves in between, and in each position that arises every legal move as a
@@ -15,8 +16,9 @@ are there. Stockfish plays with one thread and a fixed number of nodes, so it re
 Positions carry neither castling rights nor an en passant square, since a model's input does not show them: they are
 taken away first, and the mate is proved without them.
 
-Splits go by whole games, so that no two positions of one game are in different splits. Of positions that equal each other
-up to colours and left-right mirroring one stays: the first, test positions before validation before training ones.
+Splits go by whole games, so that no two positions of one game are in different splits. Of positions that equal each
+other up to colours and left-right mirroring one stays: the first, test positions before validation before training
+ones.
 """
 
 from __future__ import annotations
@@ -101,7 +103,7 @@ def perft(fen: str, depth: int, cache: Path) -> int:
 
 
 def unique_mate(fen: str, most: int, cache: Path, budget: int = PROOF) -> tuple[int, str]:
-    """The depth of the shortest forced mate and its line, if one move alone forces it in at most ``most`` moves; else (0, "")."""
+    """Depth and line of the shortest forced mate, if one move alone forces it in ``most`` moves; else (0, "")."""
     line = ctypes.create_string_buffer(256)
     depth = search_library(cache).unique_mate(fen.encode(), most, budget, line)
     return (depth, line.value.decode()) if depth > 0 else (0, "")
@@ -159,8 +161,8 @@ def bare(board: chess.Board) -> str:
 
 
 def engine_game(engine: Stockfish, most: int, rng: random.Random, cache: Path) -> Iterator[list[str]]:
-    """One game of Stockfish against itself, each side with its own share of random moves: rows of FEN, depth, line, with mates
-    in at most ``most`` moves, 2 or 4."""
+    """One game of Stockfish against itself, each side with its own share of random moves: rows of FEN, depth, line,
+    with mates in at most ``most`` moves, 2 or 4."""
     board, found = chess.Board(), ctypes.create_string_buffer(1 << 17)
     shares = rng.uniform(0.02, 0.25), rng.uniform(0.02, 0.25)
     engine.new_game()
@@ -316,7 +318,7 @@ def mates_after(board: chess.Board, move: chess.Move, depth: int, known: dict[tu
 
 
 def fault(row: dict[str, str], depth: int, unique: bool = True) -> str:
-    """What is wrong with a row of the mate-in-``depth`` file, or "": the move must force mate, and no other may do so as fast."""
+    """What is wrong with a row of the mate-in-``depth`` file, or "": the move, and no other, must force mate."""
     board = chess.Board(row["fen"])
     known: dict[tuple, bool] = {}
     if not board.is_valid() or row["fen"] != bare(board):
@@ -346,7 +348,7 @@ def check_row(job: tuple[dict[str, str], int, bool]) -> tuple[str, str]:
 
 
 def verify(jobs: int, folder: Path, every: dict[int, int], only: list[int]) -> bool:
-    """Checks all rows; uniqueness in every ``every[depth]``-th row, since a proof in Python of a mate in four takes minutes."""
+    """Checks all rows, and the uniqueness of every ``every[depth]``-th: a mate in four takes minutes in Python."""
     good, keys = True, Counter()
     for depth in only:
         with gzip.open(folder / f"chess_mate{depth}.csv.gz", "rt", newline="") as file:

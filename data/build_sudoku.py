@@ -36,6 +36,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without installing the package
 
+from data.sudoku_generator import fingerprint, generate, same_up_to_symmetry, singles_only
 from looped_lite.tasks import sudoku_puzzles as sudoku
 
 CHUNK = 500
@@ -69,9 +70,9 @@ def build_chunk(recipe: Recipe, cache: Path, number: int) -> Path:
     rng = random.Random(f"sudoku {recipe.name} chunk {number}")
     lines = []
     for _ in range(CHUNK):
-        puzzle, solution = sudoku.generate(recipe.box, rng)
+        puzzle, solution = generate(recipe.box, rng)
         guesses = sudoku.rate(puzzle, recipe.box, recipe.hidden)
-        simple = int(sudoku.singles_only(puzzle, recipe.box))
+        simple = int(singles_only(puzzle, recipe.box))
         lines.append(f"{sudoku.show(puzzle)},{sudoku.show(solution)},{guesses:.1f},{simple}\n")
     unfinished = path.with_suffix(".part")
     unfinished.write_text("".join(lines))
@@ -81,11 +82,11 @@ def build_chunk(recipe: Recipe, cache: Path, number: int) -> Path:
 
 def drop_equivalents(rows: list[list[str]], box: tuple[int, int]) -> list[list[str]]:
     """Keeps the first of all puzzles that are symmetric images of each other."""
-    prints = sudoku.fingerprint(np.array([sudoku.parse(row[0], box) for row in rows]), box)
+    prints = fingerprint(np.array([sudoku.parse(row[0], box) for row in rows]), box)
     kept, seen = [], {}
     for row, key in zip(rows, prints.tolist(), strict=True):
         puzzle = sudoku.parse(row[0], box)
-        if not any(sudoku.same_up_to_symmetry(puzzle, other, box) for other in seen.setdefault(key, [])):
+        if not any(same_up_to_symmetry(puzzle, other, box) for other in seen.setdefault(key, [])):
             seen[key].append(puzzle)
             kept.append(row)
     return kept

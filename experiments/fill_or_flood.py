@@ -1,4 +1,6 @@
-"""What lesson 12 asks of mazes: does a trained loop flood from S and E, or does it close dead ends? And does it do so in larger mazes?"""
+"""What lesson 12 asks of mazes: does a trained loop flood from S and E, or does it close dead ends? And does it do so
+in larger mazes?
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ SETTINGS = {"width": 32, "batch": 48, "steps": 700, "lr": 6e-3, "beta2": 0.95, "
 
 
 def needed(model: LoopedTransformer, x: Tensor, y: Tensor, loops: int = LOOPS) -> Tensor:
-    """After how many loops each instance is right and stays so up to ``loops``: (batch,) whole numbers, 0 where it is wrong in the end."""
+    """After how many loops each instance is right and stays so up to ``loops``: (batch,) whole numbers, 0 where it is
+    wrong in the end.
+    """
     right = torch.stack(
         [exact_match(logits, y) for logits in logits_over_loops(model, x, range(1, loops + 1)).values()]
     )
@@ -28,7 +32,9 @@ def needed(model: LoopedTransformer, x: Tensor, y: Tensor, loops: int = LOOPS) -
 
 
 def slopes(loops: Tensor, length: Tensor, rounds: Tensor) -> tuple[float, float]:
-    """Three (n,) -> loops for one step more of the way, and for one round more of filling: least squares, with a constant."""
+    """Three (n,) -> loops for one step more of the way, and for one round more of filling: least squares, with a
+    constant.
+    """
     table = torch.stack([length, rounds, torch.ones_like(length)], 1).double()
     per_step, per_round, _ = torch.linalg.lstsq(table, loops.double()[:, None]).solution[:, 0].tolist()
     return per_step, per_round
@@ -36,7 +42,9 @@ def slopes(loops: Tensor, length: Tensor, rounds: Tensor) -> tuple[float, float]
 
 @torch.no_grad()
 def measure(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each side: exact match after some numbers of loops on fresh mazes, and the two slopes over those that are right in the end."""
+    """A row for each side: exact match after some numbers of loops on fresh mazes, and the two slopes over those that
+    are right in the end.
+    """
     rows = []
     for side in SIDES:
         larger = enlarged(model, side)

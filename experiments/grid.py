@@ -1,4 +1,4 @@
-"""The grid: every recall and a stack without a loop, times every norm, at equal steps, each at the rate that suits it."""
+"""The grid: every recall and a stack without a loop, times every norm, at equal steps, each at its own best rate."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def cell_of(recipe: Recipe) -> tuple[str, str]:
 
 
 def grid_jobs(known: Known, task: Task, unlooped: Task, steps: int, cells: list[tuple[str, str]] = CELLS) -> list[Job]:
-    """Cell after cell: seed 0 at every rate, then the other seeds at the rate with the best ``validation``. ``unlooped`` is the task
-    for a stack of blocks that is run once."""
+    """Cell after cell: seed 0 at every rate, then the other seeds at the rate with the best ``validation``.
+    ``unlooped`` is the task for a stack of blocks that is run once."""
     jobs = []
     for recall, norm in cells:
         stack = {"recall": "none", "blocks": DEPTH} if recall == "fixed" else {"recall": recall}
@@ -47,7 +47,7 @@ def score(found: Row) -> float:
 
 
 def chosen(rows: list[Row]) -> list[Row]:
-    """The rows of a grid's table at each cell's own rate: of two rates the one with the better validation at seed 0, as `grid_jobs` has it."""
+    """Rows of a grid's table at each cell's own rate: of two the one with the better validation at seed 0."""
     best: dict[tuple[str, str], tuple[float, float]] = {}
     for row in rows:
         if row["seed"] == "0":

@@ -1,6 +1,8 @@
-"""Mazes: mark the shortest way from S to E between walls (#) on floor (.). A fourth task in one file, and what lesson 12 asks of it.
+"""Mazes: mark the shortest way from S to E between walls (#) on floor (.). A fourth task in one file, and what lesson
+12 asks of it.
 
-``looped-lite train experiments.mazes:Maze`` trains it; training, evaluation, solving, a board and a widget need nothing else.
+``looped-lite train experiments.mazes:Maze`` trains it; training, evaluation, solving, a board and a widget need nothing
+else.
 """
 
 from __future__ import annotations
@@ -27,9 +29,9 @@ LETTERS = "#.SE"
 def carve(side: int, rng: random.Random) -> list[list[int]]:
     """A perfect maze, ``side`` rows of 0 for wall and 1 for floor: between any two floor cells there is just one way.
 
-    ``side`` is odd; rooms lie on even rows and columns, and the wall between two rooms falls when a tree of passages grows through it.
-    It grows from its newest room or from any of its rooms; how often from which is drawn for each maze, so that there are mazes of long
-    corridors and mazes of many short dead ends.
+    ``side`` is odd; rooms lie on even rows and columns, and the wall between two rooms falls when a tree of passages
+    grows through it. It grows from its newest room or from any of its rooms; how often from which is drawn for each
+    maze, so that there are mazes of long corridors and mazes of many short dead ends.
     """
     grid, rooms, newest = [[WALL] * side for _ in range(side)], [(0, 0)], rng.random()
     grid[0][0] = FLOOR
@@ -51,7 +53,9 @@ def carve(side: int, rng: random.Random) -> list[list[int]]:
 
 
 def beside(marked: Tensor) -> Tensor:
-    """How many of the four cells beside each cell are ``marked`` (batch, side, side) bool: whole numbers of the same shape."""
+    """How many of the four cells beside each cell are ``marked`` (batch, side, side) bool: whole numbers of the same
+    shape.
+    """
     padded = F.pad(marked.long(), (1, 1, 1, 1))
     return padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
 
@@ -72,16 +76,20 @@ def steps_from(start: Tensor, wall: Tensor) -> Tensor:
 
 
 def way(mazes: Tensor) -> Tensor:
-    """The cells that lie on a shortest way from START to END of each maze, (batch, side, side) numbers -> bool; none where there is no way."""
+    """The cells that lie on a shortest way from START to END of each maze, (batch, side, side) numbers -> bool; none
+    where there is no way.
+    """
     there, back = (steps_from(mazes == end, mazes == WALL) for end in (START, END))
     length = there.masked_fill(mazes != END, -1).amax((1, 2), keepdim=True)
     return (there >= 0) & (length >= 0) & (there + back == length)
 
 
 def filling(mazes: Tensor) -> tuple[Tensor, Tensor]:
-    """Close dead ends, all at once and again: what stays open of each maze, (batch, side, side) bool, and in how many rounds, (batch,).
+    """Close dead ends, all at once and again: what stays open of each maze, (batch, side, side) bool, and in how many
+    rounds, (batch,).
 
-    A dead end is an open cell with at most one open cell beside it; S and E are none. In a perfect maze the way stays open.
+    A dead end is an open cell with at most one open cell beside it; S and E are none. In a perfect maze the way stays
+    open.
     """
     kept, is_open, rounds = (mazes == START) | (mazes == END), mazes != WALL, torch.zeros(len(mazes), dtype=torch.long)
     while True:
@@ -97,8 +105,10 @@ def filling(mazes: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Maze(Task):
-    """Perfect mazes of ``side`` by ``side`` cells, an odd number. With ``attention="beside"`` a cell looks at itself and at the four cells
-    beside it, with a learned bias for each of the five; ``"full"``: at the whole maze, by rotary positions."""
+    """Perfect mazes of ``side`` by ``side`` cells, an odd number. With ``attention="beside"`` a cell looks at itself
+    and at the four cells beside it, with a learned bias for each of the five; ``"full"``: at the whole maze, by rotary
+    positions.
+    """
 
     side: int = 5
     attention: str = "beside"

@@ -1,8 +1,9 @@
-"""Prefix sums: every recall and norm, more lengths, the training of lesson 04 from many seeds, and strings with a structure."""
+"""Prefix sums: every recall and norm, more lengths, lesson 04's training from many seeds, structured strings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -40,8 +41,8 @@ def loops_for(model: LoopedTransformer, loops: int) -> int:
 
 @torch.no_grad()
 def measure_accuracy(model: LoopedTransformer, job: Job, counts: dict[int, int] = MANY, seed: int = 1_000) -> Row:
-    """Exact match on random strings of each length with loops = length, from the input, and from noise at 32 and 128 bits with twice
-    that; and `how_it_ends` on 16 strings of 32 bits."""
+    """Exact match on random strings of each length with loops = length, from the input, and from noise at 32 and 128
+    bits with twice that; and `how_it_ends` on 16 strings of 32 bits."""
     generator, row = torch.Generator().manual_seed(seed), {}
     for bits, count in counts.items():
         x, y = strings(count, bits, generator)
@@ -58,7 +59,7 @@ def measure_accuracy(model: LoopedTransformer, job: Job, counts: dict[int, int] 
 
 @torch.no_grad()
 def validation(model: LoopedTransformer) -> float:
-    """What rates are chosen by: exact match on strings like those of training, mean over 4, 8, 16 and 32 bits. Test strings have another seed."""
+    """What rates are chosen by: exact match on strings of 4 to 32 bits, drawn apart from the test's."""
     generator, shares = torch.Generator().manual_seed(3_000), []
     for bits in (4, 8, 16, 32):
         x, y = MIXED.batch(64, bits, generator)
@@ -68,7 +69,7 @@ def validation(model: LoopedTransformer) -> float:
 
 
 def measure_grid(model: LoopedTransformer, job: Job) -> Row:
-    """`measure_accuracy` on fewer strings, whether an answer of 32 bits stays for 256 loops, and `stability`, for what is a loop."""
+    """`measure_accuracy` on fewer strings, whether 32 bits stay right for 256 loops, and `stability` of a loop."""
     generator = torch.Generator().manual_seed(2_000)
     x, y = strings(32, 32, generator)
     row = {"validation": validation(model), **measure_accuracy(model, job, FEW)}
@@ -81,7 +82,7 @@ def measure_grid(model: LoopedTransformer, job: Job) -> Row:
 
 
 def grid(known: Known) -> list[Job]:
-    return grid_jobs(known, MIXED, PrefixSums(most_loops=1, last_loops=None), steps=400)
+    return grid_jobs(known, MIXED, PrefixSums(most_loops=1, last_loops=None), steps=600)
 
 
 # ---- more lengths
@@ -89,7 +90,7 @@ def grid(known: Known) -> list[Job]:
 
 @torch.no_grad()
 def measure_lengths(model: LoopedTransformer, job: Job) -> Row:
-    """Exact match on more strings of each length with loops = length and with twice that, and up to 128 bits with twice that from noise."""
+    """Exact match at each length with that many loops and twice that; up to 128 bits also from noise."""
     generator, row = torch.Generator().manual_seed(2_000 + job.recipe.seed), {}
     for bits, count in {64: 200, 128: 200, 256: 60, 512: 40}.items():
         x, y = strings(count, bits, generator)
@@ -150,9 +151,8 @@ def families(bits: int, seed: int = 5) -> Iterator[tuple[str, Tensor]]:
 
 
 def measure_families(model: LoopedTransformer, job: Job) -> list[Row]:
-    """For each family and length how many strings are right in every bit, after as many loops as bits, and how many bits are wrong.
-    ``part`` may name
-    one length; of more than 1,024 bits there is one string a family."""
+    """For each family and length how many strings are right in every bit, after as many loops as bits, and how many
+    bits are wrong. ``part`` may name one length; of more than 1,024 bits there is one string a family."""
     rows = []
     for bits in (int(job.part),) if job.part else FAMILY_LENGTHS:
         for family, texts in families(bits):
@@ -169,17 +169,23 @@ def measure_families(model: LoopedTransformer, job: Job) -> list[Row]:
 FIRST = [f"prefix-sums-{recall}-post-seed{seed}" for seed in SEEDS for recall in ("internal", "external")]
 
 
-def family_jobs(known: Known) -> list[Job]:
-    """The models of lesson 04's recipe, trained on mixed strings and, to compare, on random ones as the first grid was."""
+def mixed_jobs() -> list[Job]:
+    """The shipped models of lesson 04's recipe, trained on mixed strings: internal and external recall by turns."""
     settings = {"steps": 1200, "settle": 200, "lr": 2e-3, "beta2": 0.95}
-    mixed = [
-        Recipe(MIXED, recall=recall, seed=seed, **settings) for seed in SEEDS for recall in ("internal", "external")
+    jobs = [
+        Job(Recipe(MIXED, recall=recall, seed=seed, **settings))
+        for seed in SEEDS
+        for recall in ("internal", "external")
     ]
-    return [
-        *(Job(recipe, pretrained=default_name(Job(recipe))) for recipe in mixed),
-        *(shipped(name) for name in FIRST[::2]),
-        *(Job(recipe, "4096", pretrained=default_name(Job(recipe))) for recipe in mixed[::2]),
-    ]
+    return [replace(job, pretrained=default_name(job)) for job in jobs]
+
+
+def family_jobs(known: Known) -> list[Job]:
+    """The models of lesson 04's recipe, trained on mixed strings and, to compare, on random ones as the first
+    grid was.
+    """
+    mixed = mixed_jobs()
+    return [*mixed, *(shipped(name) for name in FIRST[::2]), *(replace(job, part="4096") for job in mixed[::2])]
 
 
 def default_name(job: Job) -> str:
@@ -205,30 +211,51 @@ def no_recall(known: Known) -> list[Job]:
 
 
 short = lambda job: {name: getattr(job.recipe, name) for name in ("recall", "norm", "seed")}
+with_strings = lambda job: short(job) | {"trained_on": "random" if job.recipe.task.uniform == 1 else "mixed"}
 
 EXPERIMENTS = [
     Experiment(
-        "prefix_sums_grid", "every recall and norm on random strings, 600 steps at one rate",
-        lambda known: [Job(recipe) for recipe in first_grid()], measure_accuracy, short, ship=name_of,
+        "prefix_sums_grid",
+        "every recall and norm on random strings, 600 steps at one rate",
+        lambda known: [Job(recipe) for recipe in first_grid()],
+        measure_accuracy,
+        short,
+        ship=name_of,
     ),
     Experiment(
-        "prefix_sums_no_recall", "no recall with patience: 2,000 steps at 1e-3", no_recall, measure_accuracy, short,
+        "prefix_sums_no_recall",
+        "no recall with patience: 2,000 steps at 1e-3",
+        no_recall,
+        measure_accuracy,
+        short,
         ship=partial(name_of, label="-long"),
     ),
     Experiment(
-        "prefix_sums_lengths", "recall with outer norm on more strings",
-        lambda known: [shipped(name) for name in FIRST], measure_lengths, short, facts=(),
+        "prefix_sums_lengths",
+        "recall with outer norm on more strings: lesson 04's recipe, and the first grid's",
+        lambda known: [*mixed_jobs(), *(shipped(name) for name in FIRST)],
+        measure_lengths,
+        with_strings,
+        facts=(),
     ),
     Experiment(
-        "prefix_sums_live", "the training of lesson 04 from several seeds", live_jobs, measure_live, live_columns,
+        "prefix_sums_live",
+        "the training of lesson 04 from several seeds",
+        live_jobs,
+        measure_live,
+        live_columns,
         facts=("arrived", "steps"),
     ),
     Experiment(
-        "prefix_sums_families", "strings with a structure, 8 to 4,096 bits", family_jobs, measure_families,
-        lambda job: short(job) | {"trained_on": "random" if job.recipe.task.uniform == 1 else "mixed"}, facts=(),
+        "prefix_sums_families",
+        "strings with a structure, 8 to 4,096 bits",
+        family_jobs,
+        measure_families,
+        with_strings,
+        facts=(),
     ),
     Experiment(
-        "shipped_prefix_sums", "the three axes, on the models of the first grid", all_shipped, measure_grid, variant_columns
+        "shipped_prefix_sums", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns
     ),
     Experiment("grid_prefix_sums", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
-]  # fmt: skip
+]

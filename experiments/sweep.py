@@ -1,7 +1,9 @@
-"""Run many jobs, each once, and keep what they found: one file a job, written whole or not at all, named by the recipe's digest.
+"""Run many jobs, each once, and keep what they found: one file a job, written whole or not at all, named by the
+recipe's digest.
 
-A sweep may be killed and started again, started twice, or spread over processes and machines that share a disk: a job is claimed by a lock
-that dies with its process, its training is resumed where it stood, and the table is put together from the files.
+A sweep may be killed and started again, started twice, or spread over processes and machines that share a disk: a job
+is claimed by a lock that dies with its process, its training is resumed where it stood, and the table is put together
+from the files.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ Known = dict[str, Row]  # what the finished jobs left, by key
 
 @dataclass(frozen=True)
 class Job:
-    """One model to be measured: trained by ``recipe``, or ``pretrained``, the name of a model that was. ``part`` tells apart several jobs
-    on one model: a test set, a length."""
+    """One model to be measured: trained by ``recipe``, or ``pretrained``, the name of a model that was. ``part`` tells
+    apart several jobs on one model: a test set, a length."""
 
     recipe: Recipe
     part: str = ""
@@ -56,11 +58,13 @@ def shipped(name: str, part: str = "") -> Job:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A list of jobs and what is measured on the model of each. ``name`` is that of the folder and of the table in data/results.
+    """A list of jobs and what is measured on the model of each. ``name`` is that of the folder and of the table in
+    data/results.
 
-    ``jobs(known)`` is asked again whenever something became known, so that later jobs can depend on the results of earlier ones.
-    ``measure(model, job)`` gives a row or several. ``columns(job)`` is what the table says of a job besides, and ``facts`` names
-    what it says of its training. ``ship(job)`` is the name under which a trained model is kept in data/checkpoints, if it is.
+    ``jobs(known)`` is asked again whenever something became known, so that later jobs can depend on the results of
+    earlier ones. ``measure(model, job)`` gives a row or several. ``columns(job)`` is what the table says of a job
+    besides, and ``facts`` names what it says of its training. ``ship(job)`` is the name under which a trained model is
+    kept in data/checkpoints, if it is.
     """
 
     name: str
@@ -68,7 +72,7 @@ class Experiment:
     jobs: Callable[[Known], list[Job]]
     measure: Callable[[LoopedTransformer, Job], Row | list[Row]]
     columns: Callable[[Job], Row]
-    facts: tuple[str, ...] = ("steps", "parameters", "level", "minutes", "threads")
+    facts: tuple[str, ...] = ("steps", "parameters", "level", "minutes", "threads", "device")
     ship: Callable[[Job], str] | None = None
 
     def path(self, *parts: str) -> Path:
@@ -129,7 +133,7 @@ def write_rows(path: str | Path, rows: Iterable[Row]) -> None:
 
 
 def collate(experiment: Experiment) -> list[Row]:
-    """Put the table together from the files of the jobs: those of the experiment in its order, then others that lie there, by key."""
+    """The table of the jobs' files: those of the experiment in its order, then others that lie there, by key."""
     with claim(experiment.path(".running", "table")):
         known = known_jobs(experiment)
         jobs = {job.key: job for job in experiment.jobs(known)}
@@ -150,7 +154,7 @@ def collate(experiment: Experiment) -> list[Row]:
 
 @contextmanager
 def claim(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock at ``path``; without ``wait``, gives False if another process holds it. It dies with its process, however that ends."""
+    """Hold the lock at ``path`` until its process ends; without ``wait``, False if another holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
@@ -170,8 +174,8 @@ def claim(path: Path, wait: bool = True) -> Iterator[bool]:
         os.close(lock)
 
 
-def run_job(experiment: Experiment, job: Job) -> bool:
-    """Do one job, unless it is done. False if another process is at it."""
+def run_job(experiment: Experiment, job: Job, device: str = "cpu") -> bool:
+    """Do one job, unless it is done, training on ``device``. False if another process is at it."""
     done = experiment.path(f"{job.key}.json")
     with claim(experiment.path(".running", f"{job.key}.lock"), wait=False) as mine:
         if not mine or done.exists():
@@ -184,18 +188,19 @@ def run_job(experiment: Experiment, job: Job) -> bool:
             facts = {key: model.card[key] for key in ("steps", "level", "minutes") if key in model.card}
         else:
             try:
-                model, run = train(job.recipe, checkpoint=halfway, progress=False)
+                model, run = train(job.recipe, checkpoint=halfway, progress=False, device=device)
                 if not run.finished:
                     raise KeyboardInterrupt
                 facts = {"steps": run.step, "level": run.level, "minutes": run.seconds / 60}
+                facts["device"] = torch.cuda.get_device_name() if device == "cuda" else device
                 facts["arrived"] = arrival(run.history["level"], job.recipe.task.last_level)
             except FloatingPointError as error:
                 model, facts = None, {"failed": str(error), "minutes": (time.perf_counter() - began) / 60}
         if model is not None:
             facts["parameters"] = count_parameters(model)
-            rows = experiment.measure(model.eval(), job)
+            rows = experiment.measure(model.cpu().eval(), job)
         if model is not None and experiment.ship and not job.pretrained:
-            card = {"trained_on": "CPU", **facts, "threads": job.threads, "scores": plain(rows)}
+            card = {"trained_on": facts.get("device", "cpu"), **facts, "threads": job.threads, "scores": plain(rows)}
             save_pretrained(model, experiment.ship(job), card)
         found = write_job(experiment, job, rows, **facts)
         halfway.unlink(missing_ok=True)
@@ -211,10 +216,14 @@ def arrival(levels: list[float], last: float) -> int | str:
     return levels.index(last) + 1 if last in levels else ""
 
 
-def run(experiment: Experiment, processes: int = 1, scheduler: str = "", minutes: float = math.inf) -> list[Row]:
-    """Do all jobs of an experiment that are not done, and return the rows of its table. Begins no job after so many ``minutes``.
+def run(
+    experiment: Experiment, processes: int = 1, scheduler: str = "", minutes: float = math.inf, device: str = "cpu"
+) -> list[Row]:
+    """Do all jobs of an experiment that are not done, and return the rows of its table. Begins no job after so many
+    ``minutes``.
 
-    One process runs them in order; several run them side by side, here or, with the address of a Dask ``scheduler``, on its workers.
+    One process runs them in order; several run them side by side, here or, with the address of a Dask ``scheduler``, on
+    its workers.
     """
     end = time.monotonic() + minutes * 60
     while time.monotonic() < end:
@@ -223,24 +232,28 @@ def run(experiment: Experiment, processes: int = 1, scheduler: str = "", minutes
         if not todo:
             break
         if processes == 1 and not scheduler:
-            mine = any(run_job(experiment, job) for job in todo)  # the first that nobody else is at, then ask again
+            mine = any(
+                run_job(experiment, job, device) for job in todo
+            )  # the first that nobody else is at, then ask again
         else:
-            mine = any(side_by_side(experiment, todo, processes, scheduler, end))
+            mine = any(side_by_side(experiment, todo, processes, scheduler, end, device))
         if not mine:
             time.sleep(1)  # others are at all that is left: wait, in case one of them dies
     return collate(experiment)
 
 
-def side_by_side(experiment: Experiment, jobs: list[Job], processes: int, scheduler: str, end: float) -> list[bool]:
-    """`run_job` for each of ``jobs``, with joblib: in processes of this machine, or on the workers of a Dask cluster."""
+def side_by_side(
+    experiment: Experiment, jobs: list[Job], processes: int, scheduler: str, end: float, device: str
+) -> list[bool]:
+    """`run_job` for each of ``jobs``, with joblib: in processes of this machine or on the workers of a Dask cluster."""
     import joblib
 
     def before_end(job: Job) -> bool:
-        return time.monotonic() >= end or run_job(experiment, job)
+        return time.monotonic() >= end or run_job(experiment, job, device)
 
     if not scheduler:
         return joblib.Parallel(n_jobs=processes)(joblib.delayed(before_end)(job) for job in jobs)
     from dask.distributed import Client
 
     with Client(scheduler), joblib.parallel_config(backend="dask"):
-        return joblib.Parallel()(joblib.delayed(run_job)(experiment, job) for job in jobs)
+        return joblib.Parallel()(joblib.delayed(run_job)(experiment, job, device) for job in jobs)

@@ -6,9 +6,10 @@
     python lessons/build.py --readdress   only the title and set-up cells of what is in notebooks/
     python lessons/build.py --check       fail if notebooks/ is not what the sources build
 
-A source is a jupytext percent file. Its exercise cells hold the solution between BEGIN SOLUTION and END SOLUTION, its hidden
-tests stand between BEGIN HIDDEN TESTS and END HIDDEN TESTS. The learner's form has a stub for each solution, the solution folded
-under it, and no hidden tests; the solved form has both.
+A source is a jupytext percent file. Its exercise cells hold the solution between BEGIN SOLUTION and END SOLUTION, its
+hidden tests stand between BEGIN HIDDEN TESTS and END HIDDEN TESTS. The learner's form has a stub for each solution, the
+solution folded under it, and no hidden tests; the solved form has both. A cell tagged ``claims`` asserts what the text
+says, one tagged ``plumbing`` only helps: both are run, and shown folded.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 SETUP = SOURCES / "setup_cell.py"  # the first code cell of every notebook
 SETUP_LOOK = {"tags": ["setup", "hide-input"], "jupyter": {"source_hidden": True}, "cellView": "form"}  # folded
+FOLDED = ("claims", "plumbing")  # tags of cells that are shown folded, too: what asserts, and what only helps
 COLAB = "https://colab.research.google.com/github/{place}/blob/main/notebooks/{name}.ipynb"
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n(.*?)^[ \t]*### END HIDDEN TESTS\n?", re.DOTALL | re.MULTILINE)
@@ -76,7 +78,7 @@ def learner_cells(cell: NotebookNode) -> list[NotebookNode]:
 
 
 def project_setting(name: str) -> str:
-    """A line ``name = "value"`` of pyproject.toml, "" if there is none: ``version``, or ``Repository`` of [project.urls]."""
+    """A line ``name = "value"`` of pyproject.toml, "" if there is none: ``version``, or ``Repository`` of its URLs."""
     found = re.search(rf'^{name} = "(.*)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
     return found[1] if found else ""
 
@@ -115,6 +117,9 @@ def build(source: Path, solved: bool, repository: str | None = None) -> Notebook
     for place, cell in enumerate(cells):
         cell.id = f"{source.stem[:2]}-{place:03d}"
         cell.source = cell.source.strip("\n")
+        tags = cell.metadata.get("tags", [])
+        if set(FOLDED) & set(tags):
+            cell.metadata.update(SETUP_LOOK | {"tags": [*tags, "hide-input"]})
     notebook.cells = cells
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -125,7 +130,8 @@ def build(source: Path, solved: bool, repository: str | None = None) -> Notebook
 
 
 def readdress(source: Path) -> None:
-    """Write title and set-up cell of a shipped notebook anew, after the repository's address or the version has changed.
+    """Write title and set-up cell of a shipped notebook anew, after the repository's address or the version has
+    changed.
 
     Outputs stay: neither cell changes what the lesson computes.
     """
@@ -154,8 +160,9 @@ def execute(notebook: NotebookNode, timeout: int) -> float:
 def tidy_outputs(cell: NotebookNode) -> None:
     """Join the pieces of each stream, and keep of a progress line what a terminal would show: its last state.
 
-    A progress bar that is a widget goes: on a page without a kernel it would stand at 0% for ever. Of a widget that brings a
-    still picture the picture stays: the widget itself ended with its kernel, and JupyterLab would show an error in its place.
+    A progress bar that is a widget goes: on a page without a kernel it would stand at 0% for ever. Of a widget that
+    brings a still picture the picture stays: the widget itself ended with its kernel, and JupyterLab would show an
+    error in its place.
     """
     if cell.cell_type != "code":
         return
@@ -181,7 +188,7 @@ def tidy_outputs(cell: NotebookNode) -> None:
 
 
 def record(number: str, seconds: float) -> None:
-    """Write into data/lessons.csv how long a lesson took, and how fast this machine is; `looped-lite doctor` scales with it."""
+    """Write into data/lessons.csv how long a lesson took and how fast this machine is, for `looped-lite doctor`."""
     from looped_lite.doctor import lessons, speed
 
     rows = [row for row in lessons() if row["lesson"] != number]

@@ -1,7 +1,7 @@
 """Arguments and answers as plain data: what a case may hold and an answer give, and both as bytes.
 
-Plain data is None, bool, int, float, str, tensors, and lists, tuples and dicts of these, of just these
-types: an object with an ``__eq__`` of its own proves nothing. What is not plain, a map or a model, a case asks for by name (`Named`).
+Plain data is None, bool, int, float, str, tensors, and lists, tuples and dicts of these, of just these types: an object
+with an ``__eq__`` of its own proves nothing. What is not plain, a map or a model, a case asks for by name (`Named`).
 """
 
 from __future__ import annotations

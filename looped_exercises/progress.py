@@ -1,8 +1,9 @@
-"""What a learner has solved, in a small file of their own: ``looped-lite progress`` and the last cell of each lesson read it.
+"""What a learner has solved, in a small file of their own: ``looped-lite progress`` and the last cell of each lesson
+read it.
 
-The file is ``.looped-lite/progress.json`` in the home folder, or where the environment variable LOOPED_LITE_PROGRESS says; where that is
-set to nothing, no progress is kept. No lesson needs the file: one that is missing, damaged, of another version of the course or
-read-only costs a line of text at most.
+The file is ``.looped-lite/progress.json`` in the home folder, or where the environment variable LOOPED_LITE_PROGRESS
+says; where that is set to nothing, no progress is kept. No lesson needs the file: one that is missing, damaged, of
+another version of the course or read-only costs a line of text at most.
 """
 
 from __future__ import annotations

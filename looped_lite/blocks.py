@@ -43,7 +43,7 @@ def rotary_angles(positions: Tensor, head_width: int, base: float = 10_000.0) ->
 
 
 def rotate(x: Tensor, angles: Tensor) -> Tensor:
-    """Turn channel pairs (i, i + head_width/2) of ``x`` (..., cells, head_width) by ``angles`` (cells, head_width/2)."""
+    """Turn channel pairs (i, i + head_width/2) of ``x`` (..., cells, head_width) by ``angles`` (cells, pairs)."""
     first, second = x.chunk(2, dim=-1)
     cos, sin = angles.cos(), angles.sin()
     return torch.cat([first * cos - second * sin, first * sin + second * cos], dim=-1)
@@ -146,12 +146,12 @@ class Recall(nn.Module):
         nn.init.eye_(self.Wh.weight)
 
     def forward(self, z: Tensor, recalled: Tensor) -> Tensor:
-        """``z`` and ``recalled = Wh h``, both (batch, cells, width) -> ``Wz z + Wh h``. ``Wh h`` is the same in every loop: make it once."""
+        """``z`` and ``recalled = Wh h`` (made once), both (batch, cells, width) -> ``Wz z + Wh h``."""
         return self.Wz(z) + recalled
 
 
 class GRUGate(nn.Module):
-    """A gated residual: ``(1 - g) z + g tanh(candidate)``, so each number of the new state lies between two bounded ones."""
+    """A gated residual: ``(1 - g) z + g tanh(candidate)``, so a number of the new state lies between bounded ones."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -208,7 +208,7 @@ class Block(nn.Module):
         return None if self.recall is None else self.recall.Wh(h)
 
     def branch_input(self, z: Tensor, recalled: Tensor | None, branch: int) -> Tensor:
-        """What branch 0 (attention) or 1 (MLP) reads: the state after its first norm, mixed with ``Wh h`` if internal."""
+        """What branch 0 (attention) or 1 (MLP) reads: the state after its first norm, with ``Wh h`` if internal."""
         u = self.norm_in[branch](z)
         return self.recall(u, recalled) if self.recall_at == "internal" else u
 

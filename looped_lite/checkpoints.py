@@ -1,7 +1,8 @@
-"""Files that hold tensors and what must be known about them: written whole or not at all, read without pickle, checked, refused with a reason.
+"""Files that hold tensors and what must be known about them: written whole or not at all, read without pickle, checked,
+refused with a reason.
 
-A file is safetensors. Its header holds ``facts`` (JSON: the card of a model, the state of a training run) and a checksum over facts and
-tensors together, so that no half of it can be damaged or replaced without a word.
+A file is safetensors. Its header holds ``facts`` (JSON: the card of a model, the state of a training run) and a
+checksum over facts and tensors together, so that no half of it can be damaged or replaced without a word.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from torch import Tensor
 def write_atomic(path: str | Path, data: bytes) -> None:
     """Write ``data`` so that a crash, a full disk or a read-only folder leaves the old file as it was.
 
-    All bytes are on the disk under a temporary name before the file gets its own; temporary files that a killed writer left
-    behind are cleared. Raises OSError, naming the file, when it cannot be written.
+    All bytes are on the disk under a temporary name before the file gets its own; temporary files that a killed writer
+    left behind are cleared. Raises OSError, naming the file, when it cannot be written.
     """
     path, temporary = Path(path), None
     try:
@@ -47,7 +48,7 @@ def write_atomic(path: str | Path, data: bytes) -> None:
 
 
 def temporary_file(path: Path, delete: bool) -> Any:
-    """An open file beside ``path`` whose name says for whom it is and who writes it: what a killed writer leaves can be told."""
+    """An open file beside ``path`` whose name says for whom it is and who writes it, should the writer be killed."""
     prefix = f".{path.name}.{os.getpid()}."
     return tempfile.NamedTemporaryFile(dir=path.parent, prefix=prefix, suffix=".tmp", delete=delete)
 
@@ -97,7 +98,7 @@ def checksum(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str:
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
-    """Save named ``tensors``, and ``facts`` (anything JSON can hold) in the header, at ``path``, whole or not at all."""
+    """Save named ``tensors``, and ``facts`` (anything JSON holds) in the header, at ``path``, whole or not at all."""
     tensors = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
     facts = json.loads(json.dumps(facts or {}), parse_constant=lambda name: None)  # JSON has no nan: null
     data = save(tensors, metadata={"facts": json.dumps(facts), "sha256": checksum(tensors, facts)})
@@ -105,7 +106,7 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], facts: dict[str, 
 
 
 def in_order(data: bytes) -> bytes:
-    """The same safetensors file with its header sorted: the library writes the entries as they come, and equal content is to be an equal file."""
+    """The same file with its header sorted: the library's order varies, and equal content is to be an equal file."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":")).encode()
     header += b" " * (-len(header) % 8)  # tensors begin at a multiple of 8
@@ -115,7 +116,8 @@ def in_order(data: bytes) -> bytes:
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read what `save_tensors` wrote: ``(tensors, facts)``.
 
-    Raises FileNotFoundError for a missing file, ValueError for one that is truncated, damaged, changed or of another format.
+    Raises FileNotFoundError for a missing file, ValueError for one that is truncated, damaged, changed or of another
+    format.
     """
     path = Path(path)
     if not os.path.isfile(path):  # False, too, for a name that no file can have
@@ -139,7 +141,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_into(module: Any, tensors: dict[str, Tensor], path: str | Path) -> None:
-    """Copy ``tensors`` into ``module``; ValueError names the first parameter that is missing, unexpected, of another shape, or not finite."""
+    """Copy ``tensors`` into ``module``. ValueError names one that is missing, unexpected, misshapen or not finite."""
     own = module.state_dict()
     for name in sorted(own.keys() | tensors.keys()):
         if name not in tensors:
@@ -148,7 +150,8 @@ def load_into(module: Any, tensors: dict[str, Tensor], path: str | Path) -> None
             raise ValueError(f"{path} is for another model: this one has no {name} {tuple(tensors[name].shape)}")
         if own[name].shape != tensors[name].shape:
             raise ValueError(
-                f"{path} is for another model: {name} is {tuple(tensors[name].shape)} there, {tuple(own[name].shape)} here"
+                f"{path} is for another model: {name} is {tuple(tensors[name].shape)} there, {tuple(own[name].shape)} "
+                "here"
             )
         if not tensors[name].isfinite().all():
             raise ValueError(f"{path}: {name} holds values that are not finite, expected trained weights")

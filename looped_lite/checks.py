@@ -27,7 +27,7 @@ def whole(name: str, value: Any, low: int, high: int = 10**9) -> int:
 
 
 def number(name: str, value: Any, low: float, high: float, kind: str = "a number") -> float:
-    """``value`` if it is a number from ``low`` to ``high`` (numpy's and torch's, of one element, too); ValueError otherwise."""
+    """``value`` if it is a number (numpy's and torch's, too) from ``low`` to ``high``; ValueError otherwise."""
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         value = value.item()
     fits = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high  # nan is not
@@ -37,16 +37,17 @@ def number(name: str, value: Any, low: float, high: float, kind: str = "a number
 
 
 def keep(setting_of: Any, check: Callable[..., Any], low: float, high: float, *names: str) -> None:
-    """Check these settings of a frozen dataclass with `whole` or `number`, and keep them as plain int or float: 3.0 from a file, or a numpy
-    number, is the same setting as 3."""
+    """Check these settings of a frozen dataclass with `whole` or `number`, and keep them as plain int or float: 3.0
+    from a file, or a numpy number, is the same setting as 3."""
     kind = int if check is whole else float
     for name in names:
         object.__setattr__(setting_of, name, kind(check(name, getattr(setting_of, name), low, high)))
 
 
 def plain_text(text: Any) -> str:
-    """``text`` as people mean it: invisible characters are left out (byte-order marks, zero-width spaces and the like), spaces of any kind
-    become plain ones, full-width characters narrow ones. Lines stay lines. ValueError if it is no string."""
+    """``text`` as people mean it: invisible characters are left out (byte-order marks, zero-width spaces and the like),
+    spaces of any kind become plain ones, full-width characters narrow ones. Lines stay lines. ValueError if it is no
+    string."""
     if not isinstance(text, str):
         raise ValueError(f"expected text, got {short(text)}")
     return text if text.isascii() else "".join(map(plain_character, text))
@@ -65,8 +66,8 @@ def plain_character(character: str) -> str:
 
 
 def integers(name: str, values: Any, low: int, high: int, axes: int | None = None) -> Tensor:
-    """``values`` as a long tensor of ``axes`` axes (None: any): a tensor, an array or nested lists of whole numbers from ``low`` to ``high``, be they bool,
-    int or float. ValueError for anything else."""
+    """``values`` as a long tensor of ``axes`` axes (None: any): a tensor, an array or nested lists of whole numbers
+    from ``low`` to ``high``, be they bool, int or float. ValueError for anything else."""
     try:
         tensor = values if isinstance(values, Tensor) else torch.from_numpy(plain_array(values))
         found = tensor.real.long()
@@ -82,7 +83,7 @@ def integers(name: str, values: Any, low: int, high: int, axes: int | None = Non
 
 
 def plain_array(values: Any) -> np.ndarray:
-    """Whole or real numbers as an array that torch can take, whatever their byte order and strides. TypeError for others."""
+    """Whole or real numbers as an array that torch can take, whatever their byte order and strides; or TypeError."""
     array = np.array(values)
     if array.dtype.kind not in "biuf":
         raise TypeError("no numbers")
@@ -98,7 +99,7 @@ def memory() -> int:
 
 
 def batch_size(size: Any, cells: int, features: int, generator: Any) -> int:
-    """``size`` as the number of instances to draw; ValueError if it is none, if they would not fit into memory, or if ``generator`` is none."""
+    """``size`` as a number of instances to draw. ValueError if it is none, too many, or ``generator`` is none."""
     size = whole("size", size, 1, 10**9)
     needed = (
         12 * size * cells * (features + 2)

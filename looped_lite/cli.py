@@ -1,4 +1,4 @@
-"""``looped-lite``: train, evaluate and use the course's models from a terminal. Errors are one line, and exit code 2."""
+"""``looped-lite``: train, evaluate and use the course's models from a terminal. Errors are one line, exit code 2."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     parser = Parser(prog="looped-lite", description="Looped transformers from scratch: train, evaluate, solve.")
     parser.add_argument("--version", action="version", version=f"looped-lite {__version__}")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="train | eval | solve | card | doctor | progress | grade"
+        dest="command", required=True, metavar="train | eval | solve | card | export | doctor | progress | grade"
     )
     made = {name: add(commands) for name, add in COMMANDS.items()}
     for command in made.values():
@@ -154,6 +154,31 @@ def add_card(commands: Any) -> argparse.ArgumentParser:
     return card
 
 
+def add_export(commands: Any) -> argparse.ArgumentParser:
+    export = commands.add_parser("export", help="a model as two ONNX graphs, for onnxruntime and browsers")
+    export.add_argument("model", help="the name of a pretrained model, or a .safetensors file")
+    export.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder for encode.onnx, step.onnx and model.json",
+    )
+    export.set_defaults(run=run_export)
+    return export
+
+
+def run_export(args: argparse.Namespace) -> int:
+    from .export import export
+    from .pretrained import load_pretrained
+
+    folder = export(load_pretrained(args.model), args.out)
+    sizes = ", ".join(f"{path.name} {path.stat().st_size:,} bytes" for path in sorted(folder.glob("*.onnx")))
+    print(f"{folder}: {sizes}")
+    return 0
+
+
 def add_doctor(commands: Any) -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor", help="what this machine has, how long each lesson takes on it, what is wrong"
@@ -168,8 +193,8 @@ def run_doctor(args: argparse.Namespace) -> int:
     return doctor()
 
 
-# Commands that packages above this one bring along. Each is declared there, as an entry point of the group "looped_lite.commands"; here is
-# only what the list of commands says of them.
+# Commands that packages above this one bring along. Each is declared there, as an entry point of the group
+# "looped_lite.commands"; here is only what the list of commands says of them.
 BROUGHT = {
     "progress": "which exercises you have solved, by lesson",
     "grade": "for instructors: marks and feedback for a folder of submissions",
@@ -192,12 +217,19 @@ def run_brought(name: str, words: list[str]) -> int:
         return run(words)
     home = {"progress": "looped_exercises.progress", "grade": "coursework"}[name]
     raise ValueError(
-        f"{name} comes with another part of the course, which is not installed here: in a copy of the course that has it, "
-        f"run make lab again, or python -m {home}"
+        f"{name} comes with another part of the course, which is not installed here: in a copy of the course that has"
+        f" it, run make lab again, or python -m {home}"
     )
 
 
-COMMANDS = {"train": add_train, "eval": add_eval, "solve": add_solve, "card": add_card, "doctor": add_doctor}
+COMMANDS = {
+    "train": add_train,
+    "eval": add_eval,
+    "solve": add_solve,
+    "card": add_card,
+    "export": add_export,
+    "doctor": add_doctor,
+}
 COMMANDS |= {name: add_brought(name) for name in BROUGHT}
 
 
@@ -311,7 +343,7 @@ def numbered(lines: Iterator[tuple[int, str]], numbers: list[int]) -> Iterator[s
 
 
 def read_lines(name: str) -> Iterator[tuple[int, str]]:
-    """Line numbers from 1 and the instances, one a line, without the spaces around them. Blank lines and comments (#) are skipped."""
+    """Line numbers from 1 and instances, one a line, stripped. Blank lines and comments (#) are skipped."""
     if name == "-" and sys.stdin is None:
         raise ValueError("the standard input is closed: expected one instance a line")
     found = False

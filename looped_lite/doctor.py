@@ -1,4 +1,4 @@
-"""``looped-lite doctor``: what this machine has, how long each lesson takes on it, what is wrong and what to do about it."""
+"""``looped-lite doctor``: what this machine has, how long each lesson takes on it, what is wrong, what to do."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def free_memory() -> float | None:
 
 
 def speed(seconds: float = 1.0) -> float:
-    """Loops a second through matrix products of a lesson's size: 64 puzzles of 81 cells, 64 channels, an MLP four times as wide."""
+    """Loops a second in matrix products of a lesson's size: 64 puzzles, 81 cells, 64 channels, an MLP of 256."""
     import torch
 
     state, up, down = torch.randn(64 * 81, 64), torch.randn(64, 256) / 8, torch.randn(256, 64) / 16
@@ -97,7 +97,7 @@ def speed(seconds: float = 1.0) -> float:
 
 
 def lessons() -> list[dict[str, str]]:
-    """The rows of ``data/lessons.csv``: ``lesson``, ``you_minutes``, ``machine_seconds``, ``speed`` of that machine, ``after``."""
+    """Rows of ``data/lessons.csv``: ``lesson``, ``you_minutes``, ``machine_seconds`` and its ``speed``, ``after``."""
     with open(data_path("lessons.csv"), encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
@@ -118,7 +118,7 @@ def problems(
     driver: bool = False,
     data: bool = True,
 ) -> list[Problem]:
-    """What is wrong and what to do about it. ``found`` as from `versions`, ``memory`` in GB, ``driver``: NVIDIA's is there."""
+    """What is wrong, and what to do about it; ``found`` as from `versions`, ``memory`` in GB, ``driver``: NVIDIA's."""
     wrong = []
     if python[:2] < PYTHON:
         old = f"Python {python[0]}.{python[1]} is too old."

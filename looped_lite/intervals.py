@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from .checks import whole
+
 Measured = tuple[float, float, float]  # the number itself, and the two ends of its 95% interval
 
 
@@ -56,6 +58,15 @@ def wilson(successes: Any, n: Any, z: float = 1.96) -> tuple[np.ndarray, np.ndar
     # at 0 and at n one end is the share itself, which rounding must not move
     low, high = np.where(successes == 0, 0.0, middle - half), np.where(successes == n, 1.0, middle + half)
     return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
+
+
+def in_words(right: Any, n: int | None = None, digits: int = 3) -> str:
+    """A share with Wilson's interval, "0.960 (0.924 to 0.979)": of right answers (n,) bool, or of a count ``right`` of
+    ``n``.
+    """
+    right, n = (int(np.sum(_numbers(right))), len(right)) if n is None else (right, n)
+    low, high = wilson(right, n)
+    return f"{right / n:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def band(values: Any, share: float = 0.8, axis: int = -1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,9 +128,7 @@ def bootstrap(
 
 
 def _middle(draw: Callable[[np.random.Generator], float], resamples: int, seed: int) -> tuple[float, float]:
-    for name, count, least in (("resamples", resamples, 100), ("seed", seed, 0)):
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {count!r:.60}")
+    resamples, seed = whole("resamples", resamples, 100), whole("seed", seed, 0, 2**63 - 1)
     rng = np.random.default_rng(seed)
     found = _numbers([draw(rng) for _ in range(resamples)], "the statistics")
     low, high = np.quantile(found, [0.025, 0.975])

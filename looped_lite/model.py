@@ -1,4 +1,4 @@
-"""A looped transformer: embed the input once, apply the same block again and again, read the answer off the last state."""
+"""A looped transformer: embed the input once, apply a block again and again, read the answer off the last state."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ def on_a_line(cells: int) -> Tensor:
 
 
 class Loop:
-    """The map of one batch, ``z <- f(z)``, with everything that stays the same while it runs: ``h``, ``Wh h`` and the angles.
+    """The map of one batch, ``z <- f(z)``, with everything that stays the same while it runs: ``h``, ``Wh h`` and the
+    angles.
 
-    ``loop(z)`` is one application, (batch, cells, width) -> (batch, cells, width). All that repeats a block goes through it, and every
-    function of `looped_lite.fixed_points` takes it as its ``f``.
+    ``loop(z)`` is one application, (batch, cells, width) -> (batch, cells, width). All that repeats a block goes
+    through it, and every function of `looped_lite.fixed_points` takes it as its ``f``.
     """
 
     def __init__(self, model: LoopedTransformer, h: Tensor, recalled: list[Tensor | None] | None = None) -> None:
@@ -84,10 +85,11 @@ def join(loops: Sequence[Loop]) -> Loop:
 class LoopedTransformer(nn.Module):
     """``z[t+1] = f(z[t], h)``: a stack of ``blocks`` blocks (one, usually) that is applied ``loops`` times.
 
-    ``features`` is the number of input channels a cell, ``classes`` the number of logits a cell. ``positions`` says where so many cells
-    lie, cells -> (cells, axes): on a line unless you give another function. ``cells`` adds a learned vector for each of so many cells.
-    With ``across`` the logits are read the other way round, (batch, classes, cells): each class is a question, and the cells are its
-    possible answers. Everything else goes to `Block` and `Attention`: ``heads``, ``window``, ``mask``, ``offsets``.
+    ``features`` is the number of input channels a cell, ``classes`` the number of logits a cell. ``positions`` says
+    where so many cells lie, cells -> (cells, axes): on a line unless you give another function. ``cells`` adds a
+    learned vector for each of so many cells. With ``across`` the logits are read the other way round, (batch, classes,
+    cells): each class is a question, and the cells are its possible answers. Everything else goes to `Block` and
+    `Attention`: ``heads``, ``window``, ``mask``, ``offsets``.
 
     The paper's *fixed* baseline, 15 unshared layers without a loop, is ``blocks=15, recall="none"`` run for one loop.
     """
@@ -122,8 +124,8 @@ class LoopedTransformer(nn.Module):
         return attention.qkv.in_features // attention.heads
 
     def encode(self, x: Tensor) -> Tensor:
-        """Input channels (batch, cells, features) -> embedded input ``h`` (batch, cells, width)."""
-        h = self.embed(x)
+        """Input channels (batch, cells, features) -> embedded input ``h`` (batch, cells, width), on our device."""
+        h = self.embed(x.to(self.embed.weight.device))
         return h if self.cell_embedding is None else h + self.cell_embedding
 
     def loop(self, x: Tensor) -> Loop:

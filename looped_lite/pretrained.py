@@ -1,5 +1,6 @@
-"""Models that were trained before you came. A model is one safetensors file: its weights, and in the header a card that people can read
-(``looped-lite card NAME``): the recipe that rebuilds and retrains it, steps, minutes, threads, and what it scored."""
+"""Models that were trained before you came. A model is one safetensors file: its weights, and in the header a card that
+people can read (``looped-lite card NAME``): the recipe that rebuilds and retrains it, steps, minutes, threads, and what
+it scored."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ def pretrained_names() -> list[str]:
 def load_pretrained(name: str | Path) -> LoopedTransformer:
     """The model called ``name``, ready to use: in evaluation mode, with ``.recipe`` and ``.card``.
 
-    ``name`` is one of `pretrained_names`, or the path of a file that `save_pretrained` wrote. Raises ValueError, with near names
-    or the reason, when there is no such model or its file is damaged or belongs to something else.
+    ``name`` is one of `pretrained_names`, or the path of a file that `save_pretrained` wrote. Raises ValueError, with
+    near names or the reason, when there is no such model or its file is damaged or belongs to something else.
     """
     path = model_path(name)
     if not os.path.isfile(path):  # False, too, for a name that no file can have
@@ -45,9 +46,10 @@ def load_pretrained(name: str | Path) -> LoopedTransformer:
 def save_pretrained(model: LoopedTransformer, name: str | Path, card: dict[str, Any] | None = None) -> Path:
     """Save ``model`` with its ``card`` under ``name`` (or at a path that ends in ``.safetensors``); returns the path.
 
-    The recipe, the number of parameters and the line that trains it again are filled in here; the rest of the card is yours: steps,
-    minutes, threads, scores. The file that was there before stays whole if the disk is full or read-only (OSError), and a model that
-    could not be rebuilt from its recipe, or whose weights are not finite, is refused (ValueError).
+    The recipe, the number of parameters and the line that trains it again are filled in here; the rest of the card is
+    yours: steps, minutes, threads, scores. The file that was there before stays whole if the disk is full or read-only
+    (OSError), and a model that could not be rebuilt from its recipe, or whose weights are not finite, is refused
+    (ValueError).
     """
     if model.recipe is None:
         raise ValueError(

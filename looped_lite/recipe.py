@@ -1,5 +1,5 @@
-"""A recipe: everything that makes a trained model. The card of a model, the identity of an experiment's row, the check at resume, the
-options of ``looped-lite train`` and the line that repeats a run are all derived from it."""
+"""A recipe: everything that makes a trained model. The card of a model, the identity of an experiment's row, the check
+at resume, the options of ``looped-lite train`` and the line that repeats a run are all derived from it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ TASKS = {
 }
 
 VERSION = 1
-# Settings that came after version 1: name -> (the version that brought it, the value that recipes written before it had). A name of a
-# task's setting is written "task.setting".
+# Settings that came after version 1: name -> (the version that brought it, the value that recipes written before it
+# had). A name of a task's setting is written "task.setting".
 ADDED: dict[str, tuple[int, Any]] = {}
 
 
@@ -39,8 +39,9 @@ def option(default: Any, help: str, low: Any = None, high: Any = None, words: tu
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that makes a trained model: a task with its settings, and these. Two models of equal recipes, made on one machine with
-    one number of threads, are equal to the last bit. Raises ValueError for a setting that no model can be trained with."""
+    """Everything that makes a trained model: a task with its settings, and these. Two models of equal recipes, made on
+    one machine with one number of threads, are equal to the last bit. Raises ValueError for a setting that no model can
+    be trained with."""
 
     task: Task
     recall: str = option("internal", "where the input comes back in: none, external or internal", words=RECALLS)
@@ -86,7 +87,8 @@ class Recipe:
         needed = 4 * count_parameters(self._model("meta"))
         if 4 * needed > memory():  # weights, gradients, two moments
             raise ValueError(
-                f"a model of this recipe takes {4 * needed / 1e9:,.0f} GB to train, this machine has {memory() / 1e9:.0f}"
+                f"a model of this recipe takes {4 * needed / 1e9:,.0f} GB to train, this machine has "
+                f"{memory() / 1e9:.0f}"
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -167,7 +169,7 @@ def checked(setting: Field, value: Any) -> Any:
 
 
 def complete(given: dict[str, Any], known: set[str], version: int, prefix: str = "") -> dict[str, Any]:
-    """The settings of a file of an older version, with what came later filled in; ValueError for a missing or unknown one."""
+    """The settings of an older version's file, with what came later filled in; ValueError for an unknown one."""
     later = {name: ADDED[prefix + name] for name in known if prefix + name in ADDED}
     for name in given:
         if name not in known:
@@ -200,7 +202,7 @@ def task_class(kind: str) -> type:
 
 
 def get_task(kind: str, **settings: Any) -> Task:
-    """The task called ``kind`` with these settings, e.g. ``get_task("prefix-sums", window=7)``. ValueError for one that cannot be."""
+    """The task called ``kind``, as in ``get_task("prefix-sums", window=7)``. ValueError for one that cannot be."""
     found = task_class(kind)
     known = [f.name for f in fields(found) if f.init] if is_dataclass(found) else []
     for name in settings:

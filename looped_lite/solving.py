@@ -1,4 +1,4 @@
-"""Run a model on instances: each for as many loops as it needs, many at once, again from noise where the answer is known to be wrong."""
+"""Run a model on instances: each for the loops it needs, many at once, again from noise where known to be wrong."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ LOOK_EVERY = 4  # loops between two looks at the task's certificate
 
 @dataclass(frozen=True)
 class Solution:
-    """What `solve` says about one instance. ``residual`` is relative, at the last loop run; ``loops`` counts those of all tries.
+    """What `solve` says about one instance. ``residual`` is relative, at the last loop run; ``loops`` counts those of
+    all tries.
 
-    ``status`` is *solved*: certified by the task's own rules; *settled*: a loop moves the state by less than ``tol`` of its length;
-    *cycling*: the state came back to where it had been; *ran out* of loops; *diverged*: the state overflowed, and there is no answer;
-    *invalid*: the text is no instance of the task, and ``extra["error"]`` says why.
+    ``status`` is *solved*: certified by the task's own rules; *settled*: a loop moves the state by less than ``tol`` of
+    its length; *cycling*: the state came back to where it had been; *ran out* of loops; *diverged*: the state
+    overflowed, and there is no answer; *invalid*: the text is no instance of the task, and ``extra["error"]`` says why.
     """
 
     input: str
@@ -55,8 +56,9 @@ Run = tuple[Loop, Tensor, Callable[[Tensor], Tensor]]
 
 
 def begin(task: Task, model: LoopedTransformer, x: Tensor, number: int) -> Run:
-    """How try ``number`` of an instance ``x`` (1, cells, features) begins: the first from the input, further ones from noise, on a symmetric
-    image. Returns the loop, its start state and what brings logits back to ``x``. Every instance of one size gets the same noise."""
+    """How try ``number`` of an instance ``x`` (1, cells, features) begins: the first from the input, further ones from
+    noise, on a symmetric image. Returns the loop, its start state and what brings logits back to ``x``. Every instance
+    of one size gets the same noise."""
     if number == 0:
         loop = model.loop(x)
         return loop, loop.start(), lambda logits: logits
@@ -81,7 +83,7 @@ class Job:
 
 
 class Pool:
-    """Running instances of one model and one number of cells, stepped together. Each row of the tensors is one `Job`."""
+    """Running instances of one model and one number of cells, stepped together. A row of the tensors is a `Job`."""
 
     def __init__(
         self, model: LoopedTransformer, task: Task, restart: Callable[[int], int], tol: float, at_once: int
@@ -166,7 +168,7 @@ class Pool:
         return min(self.restart(job.tries - 1), left) if self.certifies else left
 
     def certified(self, ends: list[bool]) -> set[int]:
-        """The rows whose answer the task certifies. It is asked every few loops, and at the end of a try (``ends``, or out of loops)."""
+        """The rows whose answer the task certifies, asked every few loops and when a try ends (``ends``)."""
         due = [
             row
             for row, job in enumerate(self.jobs)
@@ -246,14 +248,16 @@ def solve(
 ) -> Iterator[Solution]:
     """Solve instances written as text (bits, puzzles, FENs): `Solution`s in the order of ``texts``, as they are ready.
 
-    Instances of equal length run together, at most ``at_once`` of them, on as many cores as PyTorch may use. What has settled, or what the
-    task certifies as solved, leaves and makes room for the next one. Where a task certifies answers (sudoku has its rules), an instance without
-    one begins again, from noise and on a symmetric image, after ``restart`` loops (a number, or a function of the number of the try,
-    counted from 0), until its budget of ``loops`` is spent (the task's own, if left out).
+    Instances of equal length run together, at most ``at_once`` of them, on as many cores as PyTorch may use. What has
+    settled, or what the task certifies as solved, leaves and makes room for the next one. Where a task certifies
+    answers (sudoku has its rules), an instance without one begins again, from noise and on a symmetric image, after
+    ``restart`` loops (a number, or a function of the number of the try, counted from 0), until its budget of ``loops``
+    is spent (the task's own, if left out).
 
-    ``texts`` may be a stream that never ends: at most ``ahead`` instances are held at a time. Answers do not depend on which instances run
-    together, nor on their order. ``model`` may be a function that names the model for a text. Raises ValueError, with the reason, for a text
-    that is no instance of the task; with ``strict=False`` its status is *invalid* instead.
+    ``texts`` may be a stream that never ends: at most ``ahead`` instances are held at a time. Answers do not depend on
+    which instances run together, nor on their order. ``model`` may be a function that names the model for a text.
+    Raises ValueError, with the reason, for a text that is no instance of the task; with ``strict=False`` its status is
+    *invalid* instead.
     """
     budget = None if loops is None else whole("loops", loops, 1)
     if not callable(restart) and restart is not None:
@@ -286,7 +290,7 @@ def solve(
 
 @contextmanager
 def one_core_each(workers: int) -> Iterator[Callable[..., Iterable]]:
-    """A ``map`` whose calls run side by side in ``workers`` threads of one core each. PyTorch's own number of threads is put back."""
+    """A ``map`` in ``workers`` threads of one core each, side by side. PyTorch's number of threads is put back."""
     with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as threads:
         try:
             yield threads.map
@@ -301,7 +305,7 @@ def solve_one(model: LoopedTransformer, text: str, loops: int | None = None, **o
 
 @dataclass(frozen=True)
 class Watched:
-    """One instance, loop by loop. ``logits[t]`` (cells, classes) is read off after t loops, ``residuals[t]`` is the relative step of loop t + 1."""
+    """One instance: ``logits[t]`` (cells, classes) after t loops, ``residuals[t]``: the relative step of loop t + 1."""
 
     text: str
     logits: Tensor  # (loops + 1, cells, classes)
@@ -327,8 +331,9 @@ def watch(
 ) -> Watched:
     """Run ``model`` on an instance written as text and keep what it would answer after every loop.
 
-    A try stops ``extra`` loops after the state settled, or after ``loops`` (as many as `solve` gives a try, if left out). With more
-    ``tries`` an answer that is not certified is tried again, as in `solve`. ValueError says what is wrong with the text.
+    A try stops ``extra`` loops after the state settled, or after ``loops`` (as many as `solve` gives a try, if left
+    out). With more ``tries`` an answer that is not certified is tried again, as in `solve`. ValueError says what is
+    wrong with the text.
     """
     task = model.recipe.task
     x = task.encode(text).to(model.embed.weight.device)

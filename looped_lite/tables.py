@@ -1,4 +1,6 @@
-"""Tables of text as people have them: CSV in UTF-8, plain or compressed, columns in any order. What is wrong is said in one line."""
+"""Tables of text as people have them: CSV in UTF-8, plain or compressed, columns in any order. What is wrong is said in
+one line. And tables
+as a lesson shows them."""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -16,8 +18,8 @@ Read = TypeVar("Read")
 
 
 class Zstandard(io.RawIOBase):
-    """The bytes of a file compressed with Zstandard, in one frame or several. EOFError if it ends in the middle of one, which the package's
-    own reader takes for the end of the file, or is damaged."""
+    """The bytes of a file compressed with Zstandard, in one frame or several. EOFError if it ends in the middle of one,
+    which the package's own reader takes for the end of the file, or is damaged."""
 
     def __init__(self, source: IO[bytes], package: Any) -> None:
         self.source, self.package, self.frame = source, package, None
@@ -63,7 +65,7 @@ def open_text(path: Path) -> IO[str]:
 
 
 def find_columns(header: Sequence[str], wanted: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Where the wanted columns stand in a header: each by one of its names, in any capitals. All of them, by their own names, for ``[]``."""
+    """Where wanted columns stand in a header: each by one of its names, in any capitals; for ``[]`` all of them."""
     known = [name.strip().lower() for name in header]
     twice = [name for place, name in enumerate(known) if name in known[:place]]
     wanted = wanted or [[name] for name in map(str.strip, header)]
@@ -80,13 +82,15 @@ def find_columns(header: Sequence[str], wanted: Sequence[Sequence[str]]) -> dict
 def read_table(
     path: str | Path, wanted: Sequence[Sequence[str]] = (), read: Callable[[Row], Read] = lambda row: row
 ) -> Iterator[Read]:
-    """What ``read`` makes of each row of a CSV, a dictionary of strings by column; rows of which it makes None are left out.
+    """What ``read`` makes of each row of a CSV, a dictionary of strings by column; rows of which it makes None are left
+    out.
 
-    ``wanted`` gives the columns that are needed, each as the names that it may have, in any capitals; the first is its key in a row. Without
-    it all columns are there under their own names. Blank lines are skipped. ``path`` may end in ``.gz`` or ``.zst``.
+    ``wanted`` gives the columns that are needed, each as the names that it may have, in any capitals; the first is its
+    key in a row. Without it all columns are there under their own names. Blank lines are skipped. ``path`` may end in
+    ``.gz`` or ``.zst``.
 
-    Raises ValueError, with file and line, for a file that is no whole table in UTF-8 and for a row that ``read`` refuses with a
-    ValueError; OSError for a file that cannot be opened.
+    Raises ValueError, with file and line, for a file that is no whole table in UTF-8 and for a row that ``read``
+    refuses with a ValueError; OSError for a file that cannot be opened.
     """
     path, line, reader = Path(path), "", None
     try:
@@ -123,6 +127,28 @@ def brief(error: Exception) -> str:
     """What an error says, in less than a few lines."""
     text = " ".join(str(error).split())
     return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def in_markdown(header: Sequence[str], rows: Iterable[Sequence[Any]], digits: int = 3) -> str:
+    """Rows as a table in Markdown: numbers that are not whole with so many ``digits`` after the point, all else as it
+    prints.
+    """
+    written = [
+        [f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell).replace("|", "\\|") for cell in row]
+        for row in rows
+    ]
+    uneven = next((row for row in written if len(row) != len(header)), None)
+    if uneven is not None:
+        raise ValueError(f"expected {len(header)} cells in each row, as in the header, got {len(uneven)}: {uneven}")
+    lines = [list(header), ["---"] * len(header), *written]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def show(header: Sequence[str], rows: Iterable[Sequence[Any]], digits: int = 3) -> None:
+    """Display `in_markdown` in a notebook."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(in_markdown(header, rows, digits)))
 
 
 def finite(row: Row, name: str) -> float:

@@ -40,8 +40,9 @@ def sample_loops(most: int, generator: torch.Generator) -> tuple[int, int]:
 def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> Tensor:
     """Run ``n`` loops without gradient, then ``k`` with it, and read out: (batch, cells, classes).
 
-    The start of the second part carries no gradient through the first, but recall still brings ``h`` in with gradient. With
-    n = 0 the start is ``h`` itself, gradient and all: without recall the embedding learns from these batches alone.
+    The start of the second part carries no gradient through the first, but recall still brings ``h`` in with gradient.
+    With n = 0 the start is ``h`` itself, gradient and all: without recall the embedding learns from these batches
+    alone.
     """
     loop = model.loop(x)
     z = loop.start()
@@ -59,10 +60,11 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def half_precision(model: LoopedTransformer, on: bool) -> torch.autocast:
-    """Within it, and if ``on``, matrix products are in bfloat16: about twice as fast where the processor has instructions for it.
+    """Within it, and if ``on``, matrix products are in bfloat16: about twice as fast where the processor has
+    instructions for it.
 
-    Weights, states, norms and the loss stay in float32. No cache: it would keep the copies of weights that the loops without gradient
-    made, and the loops with gradient would learn nothing.
+    Weights, states, norms and the loss stay in float32. No cache: it would keep the copies of weights that the loops
+    without gradient made, and the loops with gradient would learn nothing.
     """
     kind = model.embed.weight.device.type
     return torch.autocast(kind, torch.bfloat16, enabled=on, cache_enabled=False)
@@ -86,7 +88,7 @@ class Run:
 
 
 def end_of_run(run: Run, task: Task, steps: int, settle: int | None) -> int:
-    """The step at which a run ends: ``steps``, or ``settle`` steps after its curriculum came to the last level, if that is earlier."""
+    """The step at which a run ends: ``steps``, or earlier ``settle`` steps after the last level was reached."""
     if settle is None or run.level != task.last_level:
         return steps
     before = [task.first_level, *run.history["level"]]  # the level before each step, from the first
@@ -96,7 +98,8 @@ def end_of_run(run: Run, task: Task, steps: int, settle: int | None) -> int:
 def make_optimizers(model: LoopedTransformer, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW for all parameters; or, with a ``muon`` rate, Muon for the matrices inside the loop and AdamW for the rest.
 
-    ``beta2`` is how much of AdamW's running mean of squared gradients a step keeps: 0.999 remembers about 1,000 steps, 0.95 twenty.
+    ``beta2`` is how much of AdamW's running mean of squared gradients a step keeps: 0.999 remembers about 1,000 steps,
+    0.95 twenty.
 
     Muon (torch >= 2.9) replaces each matrix's update by the nearest orthogonal one, so that every direction of it moves
     equally far. The long sudoku and chess runs use it; the lessons train with AdamW alone.
@@ -146,8 +149,8 @@ def train_step(
 ) -> float:
     """One step of progressive loss on one batch. Returns the loss.
 
-    Batches of full level and nearly full depth update ``run.running``; when it passes ``advance``, the curriculum moves on
-    to the next level. Shallow batches say nothing about readiness: they fail for lack of loops.
+    Batches of full level and nearly full depth update ``run.running``; when it passes ``advance``, the curriculum moves
+    on to the next level. Shallow batches say nothing about readiness: they fail for lack of loops.
     """
     task = recipe.task
     level = task.draw_level(run.level, generator)
@@ -171,8 +174,9 @@ Pool = dict[str, Tensor]
 
 
 def make_pool(recipe: Recipe, generator: torch.Generator, device: torch.device) -> Pool:
-    """Training instances of the last level, each with a state of its own that goes on from step to step: inputs ``x``, targets ``y``,
-    states ``z`` (size, cells, width), the loops run so far ``age``, and whether the last answer was ``right``."""
+    """Training instances of the last level, each with a state of its own that goes on from step to step: inputs ``x``,
+    targets ``y``, states ``z`` (size, cells, width), the loops run so far ``age``, and whether the last answer was
+    ``right``."""
     x, y = recipe.task.batch(recipe.pool, recipe.task.last_level, generator)
     age, right = torch.zeros(recipe.pool, dtype=torch.long), torch.zeros(recipe.pool, dtype=torch.bool)
     pool = {"x": x, "y": y, "z": torch.zeros(*x.shape[:2], recipe.width), "age": age, "right": right}
@@ -188,10 +192,11 @@ def pool_step(
     pool: Pool,
     most: int = 8,
 ) -> float:
-    """One step on a batch of a ``pool``: each instance goes on from its own state for k loops, k in [1, ``most``], all with gradient.
+    """One step on a batch of a ``pool``: each instance goes on from its own state for k loops, k in [1, ``most``], all
+    with gradient.
 
-    So the model meets the states that it really gets into after dozens of loops, stuck ones above all. An instance makes room
-    for a fresh one when it was right twice in a row, or has run for ``horizon`` loops. Returns the loss.
+    So the model meets the states that it really gets into after dozens of loops, stuck ones above all. An instance
+    makes room for a fresh one when it was right twice in a row, or has run for ``horizon`` loops. Returns the loss.
     """
     task, device = recipe.task, pool["z"].device
     rows = torch.randperm(len(pool["age"]), generator=generator)[: recipe.batch].to(device)
@@ -231,17 +236,20 @@ def train(
     progress: bool = True,
     device: str = "cpu",
 ) -> tuple[LoopedTransformer, Run]:
-    """Train the model of a recipe. The same recipe, machine and thread count give the same bits. Returns the model and its run.
+    """Train the model of a recipe. The same recipe, machine and thread count give the same bits. Returns the model and
+    its run.
 
-    ``model`` is trained in place instead of ``recipe.build()``, for one that you built and want to watch. What else stands here changes
-    nothing in the result. The learning rate falls to zero over the last share ``decay`` of the run. With ``settle`` the run waits for its
-    curriculum instead: the rate falls over the ``settle`` steps after the last level was reached, and then the run ends; ``steps`` is
-    the most it may take, and a run that is late falls over its last ``settle`` steps all the same. With ``pool`` there is no
-    curriculum and no loop without gradient (see `pool_step`).
+    ``model`` is trained in place instead of ``recipe.build()``, for one that you built and want to watch. What else
+    stands here changes nothing in the result. The learning rate falls to zero over the last share ``decay`` of the run.
+    With ``settle`` the run waits for its curriculum instead: the rate falls over the ``settle`` steps after the last
+    level was reached, and then the run ends; ``steps`` is the most it may take, and a run that is late falls over its
+    last ``settle`` steps all the same. With ``pool`` there is no curriculum and no loop without gradient (see
+    `pool_step`).
 
-    ``on_step(run)`` is called after every step; training stops early if it returns True. With a ``checkpoint`` path the whole
-    state is saved every ``save_every`` steps, every minute, and at the end, and a second call goes on where the first one stopped, to
-    the same result; a finished run is only loaded. Ctrl-C (the stop button, SIGTERM, SIGHUP) ends the current step, saves, and returns.
+    ``on_step(run)`` is called after every step; training stops early if it returns True. With a ``checkpoint`` path the
+    whole state is saved every ``save_every`` steps, every minute, and at the end, and a second call goes on where the
+    first one stopped, to the same result; a finished run is only loaded. Ctrl-C (the stop button, SIGTERM, SIGHUP) ends
+    the current step, saves, and returns.
 
     Raises ValueError when the checkpoint belongs to another recipe, FloatingPointError when the loss is not finite.
     """
@@ -285,7 +293,7 @@ def train(
 
 
 def start_model(recipe: Recipe, model: LoopedTransformer | None) -> LoopedTransformer:
-    """The model before its first step: ``model`` or a fresh one, with the weights of ``recipe.begin`` if it names some."""
+    """The model before its first step: ``model`` or a fresh one, with the weights that ``recipe.begin`` may name."""
     model = recipe.build() if model is None else model
     model.recipe = recipe
     if recipe.begin:
@@ -303,7 +311,7 @@ def start_model(recipe: Recipe, model: LoopedTransformer | None) -> LoopedTransf
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """While open, the first Ctrl-C, SIGTERM or SIGHUP only raises a flag, so that a step is never cut in half; a second one interrupts."""
+    """While open, the first Ctrl-C, SIGTERM or SIGHUP raises a flag, so no step is cut in half; a second interrupts."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # only the main thread may handle signals
         return
@@ -332,7 +340,7 @@ def save_run(
     generator: torch.Generator,
     pool: Pool,
 ) -> None:
-    """Save all that the next step depends on: weights, the optimizers' moments, the generator, the pool, and where the run stands."""
+    """Save all that the next step depends on: weights, moments, generator, pool, and where the run stands."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"pool.{name}": value for name, value in pool.items()}
     for optimizer in optimizers:
@@ -388,7 +396,8 @@ def same_recipe(path: str | Path, theirs: dict[str, Any], ours: dict[str, Any]) 
     for name in theirs.keys() | ours.keys():
         if theirs.get(name) != ours.get(name):
             raise ValueError(
-                f"{path} was trained with {name.removeprefix('task.')}={theirs.get(name)!r}, this call asks for {ours.get(name)!r}"
+                f"{path} was trained with {name.removeprefix('task.')}={theirs.get(name)!r}, "
+                f"this call asks for {ours.get(name)!r}"
             )
 
 

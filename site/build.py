@@ -1,10 +1,13 @@
-"""The static site: the lessons as they ship, tables of results, and a reference from docstrings. It asks no other server for anything.
+"""The static site: the lessons as they ship, tables of results, a reference from docstrings, and pages that run a model
+in the reader's browser. It asks no other server for anything.
 
     python site/build.py                 into build/site/html; `make site` does the same
     python site/build.py --out FOLDER
 
-What builds it lives in an environment of its own, build/site/env, made once. The notebooks are not run: their outputs are
-those that were checked in. A widget needs a kernel, so its picture as it was when the lesson ran stands in its place.
+What the running pages need of the models is written first, with the Python that you call it with: the course's own
+(`site/pages.py`). What builds the rest lives in an environment of its own, build/site/env, made once. The notebooks are
+not run: their outputs are those that were checked in. A widget needs a kernel, so its picture as it was when the lesson
+ran stands in its place.
 """
 
 from __future__ import annotations
@@ -89,7 +92,7 @@ def last_frame(data: bytes):
 
 
 def link_lessons(text: str, names: dict[str, str], own: str) -> str:
-    """Prose in which "lesson 03" is a link to that lesson, except in code, in links, in headings and on its own page."""
+    """Prose in which "lesson 03" is a link to that lesson, except in code, links, headings and on its own page."""
     kept = re.compile(r"```.*?```|`[^`\n]*`|\[[^\]]*\]\([^)]*\)|^#.*?$|<[^>]+>|\$[^$\n]+\$", re.DOTALL | re.MULTILINE)
 
     def linked(part: str) -> str:
@@ -130,7 +133,8 @@ def table(rows: list[list[str]]) -> str:
     """An HTML table that scrolls sideways; the first row is its head."""
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in rows[0])
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(short(cell))}</td>' for cell in row)}</tr>" for row in rows[1:])
-    return f'<div class="table-scroll" tabindex="0" role="region" aria-label="table"><table class="table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    around = '<div class="table-scroll" tabindex="0" role="region" aria-label="table"><table class="table">'
+    return f"{around}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def short(cell: str) -> str:
@@ -141,14 +145,15 @@ def short(cell: str) -> str:
 def write_results() -> None:
     """One page with every table in data/results, and one for the claims if there is a table of them."""
     parts = [
-        "# Results\n\nEvery table that the lessons draw on, as it lies in `data/results/`. [What the columns mean](data.md)."
+        "# Results\n\nEvery table of the lessons, as it lies in `data/results/`. [What the columns mean](data.md)."
     ]
     for path in sorted((ROOT / "data" / "results").glob("*.csv")):
         with open(path, encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))
         shutil.copy(path, PAGES / "files" / path.name)
         more = f" The first {LONGEST} of {len(rows) - 1} rows:" if len(rows) - 1 > LONGEST else ""
-        part = f'## {path.stem.replace("_", " ")}\n\n<a href="files/{path.name}">{path.name}</a>, {len(rows) - 1} rows.{more}\n\n{table(rows[: LONGEST + 1])}'
+        part = f'## {path.stem.replace("_", " ")}\n\n<a href="files/{path.name}">{path.name}</a>, '
+        part += f"{len(rows) - 1} rows.{more}\n\n{table(rows[: LONGEST + 1])}"
         if path.stem == "claims":
             (PAGES / "claims.md").write_text(f"# Claims\n\n{part.partition(chr(10))[2].strip()}\n", encoding="utf-8")
         else:
@@ -215,9 +220,12 @@ def write_front(lessons: list[Path]) -> None:
     claims = "\n- [Claims](claims.md): what the paper says, and what was seen here" * (PAGES / "claims.md").exists()
     text = f"""# Looped Transformers from Scratch
 
-A course about models that think in loops: one transformer block, applied again and again, until the answer stops changing. You build the
-block, train it while you watch, and take it apart with the tools of fixed points. Here you read it. To run it, to do the exercises and to
-move what moves, a laptop without a GPU is enough, or Google Colab.
+A course about models that think in loops: one transformer block, applied again and again, until the answer stops
+changing. You build the block, train it while you watch, and take it apart with the tools of fixed points. Here you read
+it. To run it, to do the exercises and to move what moves, a laptop without a GPU is enough, or Google Colab.
+
+Before you install anything, let a trained block think in this browser: <a href="try/sudoku.html">a sudoku</a>, <a
+href="try/bits.html">a string of bits</a>, <a href="try/chess.html">a chess position</a>.
 
 | lesson | question |
 |---|---|
@@ -278,6 +286,77 @@ def write_book(lessons: list[Path], reference: list[str]) -> None:
     (PAGES / "_toc.yml").write_text(toc, encoding="utf-8")
 
 
+# ---------------------------------------------------------------- pages that run a model
+
+ORT = ["dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm"]
+
+
+def write_try(out: Path, files: list[Path]) -> None:
+    """The pages in which a model runs: site/try with its templates filled, the models of build/site/try, and ``files``
+    of onnxruntime-web.
+    """
+    for path in (HERE / "try").glob("*.[mc][js]s"):
+        shutil.copy(path, out / path.name)
+    (out / "ort").mkdir()
+    for path in files:
+        shutil.copy(path, out / "ort" / path.name)
+    sys.path.insert(0, str(HERE))
+    from pages import MODELS
+
+    pages = list(MODELS)
+    parts = {name: page_parts((HERE / "try" / f"{name}.html").read_text(encoding="utf-8")) for name in pages}
+    for name in pages:
+        shutil.copytree(BUILD / "try" / name, out / name)
+        links = [
+            f'<a href="{other}.html"{" aria-current=page" if other == name else ""}>{other}</a>' for other in pages
+        ]
+        loads = [
+            "page.mjs",
+            "grid.mjs",
+            "draw.mjs",
+            "loop.mjs",
+            "noise.mjs",
+            "text.mjs",
+            f"{name}.mjs",
+            f"ort/{files[0].name}",
+        ]
+        preload = [f'<link rel="modulepreload" href="{one}">' for one in loads]
+        preload.append(f'<link rel="preload" href="ort/{files[1].name}" as="fetch" crossorigin>')
+        told = json.loads((BUILD / "try" / name / "stills.json").read_text(encoding="utf-8"))
+        stills = [
+            f'<figure><img src="{name}/{one["file"]}" loading="lazy"'
+            f' alt="{html.escape(one["words"])}"><figcaption>{html.escape(one["words"])}</figcaption></figure>'
+            for one in told["pictures"]
+        ]
+        facts = json.loads((out / name / MODELS[name][0] / "model.json").read_text(encoding="utf-8"))
+        more = {
+            "name": name,
+            "parameters": f"{facts['parameters']:,}",
+            "links": " ".join(links),
+            "preload": "\n".join(preload),
+            "stills": "\n".join(stills),
+            "script": f"{name}-page.mjs",
+        }
+        templates = ((HERE / "try" / f"{one}.html").read_text(encoding="utf-8") for one in ("controls", "page"))
+        controls, text = (fill(template, parts[name] | more) for template in templates)
+        text = fill(fill(text, {"controls": controls}), more)  # twice: what a page says may name a number of its model
+        (out / f"{name}.html").write_text(text, encoding="utf-8")
+
+
+def page_parts(text: str) -> dict[str, str]:
+    """What a page's file says: {{name: words}} on lines of their own, then what stands above the model and, below
+    {{rest}}, under it.
+    """
+    parts = dict(re.findall(r"^\{\{(\w+): (.*)\}\}$", text, re.MULTILINE))
+    above, _, below = re.sub(r"^\{\{\w+: .*\}\}\n", "", text, flags=re.MULTILINE).partition("{{rest}}\n")
+    return {"restarts": ""} | parts | {"lede": above.strip(), "words": below.strip()}
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """A template with {{name}} replaced by what ``parts`` has under that name."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts.get(match[1], match[0]), template)
+
+
 # what the theme writes, and what the site has instead: first to take away, then to name for those who hear the page
 TIDY = [
     (r'localStorage.getItem\("(mode|theme)"\) \|\| ""', r'localStorage.getItem("\1") || "light"'),
@@ -296,7 +375,7 @@ TIDY = [
 
 
 def tidy(page: Path) -> None:
-    """Take away what the theme adds and the course does not want: what comes from another server, and scripts that are there twice."""
+    """Take away what the theme adds in vain: what comes from another server, and scripts that are there twice."""
     text = page.read_text(encoding="utf-8")
     for pattern, better in TIDY:
         text = re.sub(pattern, better, text, flags=re.DOTALL)
@@ -327,7 +406,7 @@ def environment() -> Path:
 def build(out: Path) -> int:
     """Write the pages, build the book and copy it to ``out``. Runs in the environment that has Jupyter Book."""
     sys.path.insert(0, str(HERE))
-    from npm import package_file
+    from npm import package_file, package_files
 
     shutil.rmtree(PAGES, ignore_errors=True)
     for folder in ("files", "reference", "_static"):
@@ -367,6 +446,8 @@ def build(out: Path) -> int:
             page.unlink()
         else:
             tidy(page)
+    (out / "try").mkdir()
+    write_try(out / "try", package_files("onnxruntime-web", ORT))
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
     print(f"{len(list(out.rglob('*.html')))} pages, {size:.0f} MB: open {out / 'index.html'}")
     return 0
@@ -377,6 +458,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=BUILD / "html")
     arguments = parser.parse_args()
     python = environment()
+    if Path(sys.prefix).resolve() != python.parent.parent.resolve():
+        made = subprocess.run(
+            [sys.executable, str(HERE / "pages.py"), str(BUILD / "try")], stderr=subprocess.PIPE, text=True
+        )
+        if made.returncode:
+            print(
+                f"{(made.stderr.strip().splitlines() or ['?'])[-1]}\nThe site needs the course and the extra test: make"
+                " site",
+                file=sys.stderr,
+            )
+            return 1
     if Path(sys.prefix).resolve() != python.parent.parent.resolve():
         return subprocess.run([str(python), str(HERE / "build.py"), "--out", str(arguments.out.resolve())]).returncode
     try:

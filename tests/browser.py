@@ -131,7 +131,8 @@ def open_lesson(browser: Any, address: str, number: str, run: bool = True, secon
     page.evaluate("window.jupyterapp.commands.execute('application:toggle-left-area')")
     if run:
         page.evaluate(
-            "window.ran = 0; window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => window.ran = 1); 0"
+            "window.ran = 0; window.jupyterapp.commands.execute('notebook:run-all-cells').finally(() => window.ran = "
+            "1); 0"
         )
         page.wait_for_function("window.ran === 1", timeout=1000 * seconds, polling=200)
         page.get_by_text("| Idle").wait_for()

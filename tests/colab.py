@@ -1,10 +1,12 @@
-"""Google Colab, emulated: the lessons from the notebook alone, with the packages that Colab had on the day in colab_pins.txt.
+"""Google Colab, emulated: the lessons from the notebook alone, with the packages that Colab had on the day in
+colab_pins.txt.
 
     python tests/colab.py                 every lesson in both forms, on Python 3.13 with Colab's PyTorch (5 GB, once)
     python tests/colab.py --cheap 00 03   these, on this Python and its PyTorch; all other packages as on Colab
 
-Each lesson runs in a kernel that starts in an empty folder, in which `google.colab` can be imported. It finds no package there, so its
-set-up cell clones the course, from this repository's own address on this disk: what is not committed is not seen.
+Each lesson runs in a kernel that starts in an empty folder, in which `google.colab` can be imported. It finds no
+package there, so its set-up cell clones the course, from this repository's own address on this disk: what is not
+committed is not seen.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ seconds = time.perf_counter() - began
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of the kernel, which has ended
 streams = [o["text"] for c in notebook.cells for o in c.get("outputs", []) if o.get("name") == "stderr"]
 kinds = sorted({line for text in streams for line in text.splitlines() if "Warning" in line})
-print(json.dumps({"seconds": seconds, "peak": peak, "error": error, "warnings": kinds, "setup": notebook.cells[1].get("outputs", [])}))
+setup = notebook.cells[1].get("outputs", [])
+print(json.dumps({"seconds": seconds, "peak": peak, "error": error, "warnings": kinds, "setup": setup}))
 """
 
 

@@ -1,4 +1,4 @@
-"""A class of made submissions of assignment 1, each with the points that it must get: honest ones, broken ones, and attacks."""
+"""A class of made submissions of assignment 1, with the points each must get: honest, broken, and attacks."""
 
 import copy
 import json
@@ -53,7 +53,7 @@ def stubs() -> dict:
 
 
 def put(book: dict, **answers: str) -> dict:
-    """A copy of a notebook with the source of some problems' cells replaced: a1_1="...", or ``before`` and ``after`` as cells of their own."""
+    """A notebook with some problems' cells replaced, a1_1="...", or ``before`` and ``after`` as cells of their own."""
     book = copy.deepcopy(book)
     for cell in book["cells"]:
         name = cell["metadata"].get("nbgrader", {}).get("grade_id", "").replace("-", "_")
@@ -119,7 +119,7 @@ def look():
 
 
 def members() -> dict:
-    """By student: a notebook, bytes or a function that makes the entry at a path, and the points expected of 10, or those of each problem."""
+    """By student: a notebook, bytes or what makes the entry at a path, and the points of 10 or of each problem."""
     half = put(
         stubs(),
         a1_1=ANSWERS["plain lists"][0],

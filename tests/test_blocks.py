@@ -163,7 +163,7 @@ def test_flops_of_a_windowed_block_are_linear_in_length():
 
 @pytest.mark.parametrize("recall, norm", VARIANTS)
 def test_light_cone(recall, norm):
-    """A loop carries news window // 2 cells far: one changed cell cannot be felt further away, and is felt up to there."""
+    """A loop carries news window // 2 cells far: one changed cell is felt up to there, and no further."""
     window, cells, at = 5, 41, 20
     loop, h = block(recall, norm, window=window).double(), random(1, cells, 16).double()
     moved = h.clone()
@@ -209,7 +209,7 @@ def test_masks_and_offsets():
 
 
 def test_queries_and_keys_are_normalized():
-    """However large the weights of the queries and keys grow, no score is larger than temperature x sqrt(head width)."""
+    """However large the weights of queries and keys grow, no score is larger than temperature x sqrt(head width)."""
     torch.manual_seed(0)
     attention, z = Attention(16, heads=2), random(2, 7, 16)
     before = attention(z, line(7))
@@ -301,7 +301,7 @@ def test_block_gradients_are_right():
 @pytest.mark.parametrize("recall, norm", VARIANTS)
 @torch.no_grad()
 def test_which_states_stay_bounded(recall, norm):
-    """Post and sandwich put every state on one sphere, and gru between old state and +-1, whatever the start and the weights."""
+    """Post and sandwich put every state on one sphere, and gru between old state and +-1, whatever the weights."""
     loop, h = block(recall, norm), random(2, 7, 16)
     for parameter in loop.mlp.parameters():
         parameter *= 5

@@ -1,6 +1,7 @@
 """Every lesson with widgets, opened in JupyterLab as a learner does: it runs, and every widget answers.
 
-Screenshots are left under build/screenshots/. Skipped where there is no Chromium (see tests/browser.py for what to install), but never under CI=true.
+Screenshots are left under build/screenshots/. Skipped where there is no Chromium (see tests/browser.py for what to
+install), but never under CI=true.
 """
 
 import os
@@ -59,7 +60,7 @@ def test_lesson_runs_and_every_widget_moves(lab, number):
 
 
 def wrong_and_right(label, value):
-    """What to type into the field with this label and value: texts that are refused, with words of the refusal, and one to solve."""
+    """What to type into the field of this label and value: refused texts, words of the refusal, a good one."""
     cells = len("".join(value.split()))
     return {
         "your bits": ([("01x1", "'x'"), ("", "empty"), ("01" * 200, "400 bits")], "1100"),

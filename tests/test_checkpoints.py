@@ -1,4 +1,4 @@
-"""Files of tensors, and pretrained models: whole or not there at all, and refused with a reason when something is wrong."""
+"""Files of tensors, and pretrained models: whole or not there at all, and refused with a reason when damaged."""
 
 import errno
 import json
@@ -133,7 +133,8 @@ def test_an_interrupt_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
 def test_what_a_killed_writer_left_is_cleared_at_the_next_save(tmp_path):
     """Its own only: not those of a writer that is alive, nor those of another file."""
     path = tmp_path / "x.safetensors"
-    killed = "import os, sys, looped_lite.checkpoints as c; c.os.replace = lambda *a: os.kill(os.getpid(), 9); c.write_atomic(sys.argv[1], b'1')"
+    killed = "import os, sys, looped_lite.checkpoints as c; c.os.replace = lambda *a: os.kill(os.getpid(), 9)\n"
+    killed += "c.write_atomic(sys.argv[1], b'1')"
     code = subprocess.run([sys.executable, "-c", killed, path], check=False, env=os.environ).returncode
     (left,) = os.listdir(tmp_path)
     assert code == -9 and left != path.name
@@ -191,7 +192,7 @@ def test_foreign_files_are_refused_and_never_unpickled(tmp_path):
 
 
 def rewrite(path, **header):
-    """Write the file again with entries of its header replaced, or left out where they are None; its tensors as they were."""
+    """Write the file again with entries of its header replaced, or left out where they are None."""
     with checkpoints.safe_open(path, framework="pt") as file:
         tensors, metadata = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
     save_file(tensors, path, metadata={k: v for k, v in (metadata | header).items() if v is not None})

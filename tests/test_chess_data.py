@@ -1,4 +1,4 @@
-"""The shipped chess positions and their builder: the search in C against python-chess, mates proved, splits and symmetries."""
+"""The shipped chess positions and their builder: the search in C, proofs of the mates, splits and symmetries."""
 
 import csv
 import gzip

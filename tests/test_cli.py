@@ -315,7 +315,7 @@ def test_train_has_a_default_name(cli, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_train_stops_at_a_signal_and_goes_on(cli, tmp_path, name):
-    """Stopped in a process of its own, as in a terminal, and gone on with here; the weights are those of a run nobody stopped."""
+    """Stopped in a process of its own, gone on with here: the weights are those of a run nobody stopped."""
     program = (
         "import os, signal, sys, looped_lite.training as t, looped_lite.cli as c\n"
         "step = t.train_step\n"

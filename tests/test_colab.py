@@ -1,4 +1,5 @@
-"""The cheap form of `make colab-check`: Colab's own versions of everything but PyTorch and Python, and nothing of them would be replaced.
+"""The cheap form of `make colab-check`: Colab's own versions of everything but PyTorch and Python, and nothing of them
+would be replaced.
 
 It fetches some 100 MB, so it runs under CI=true only; tests/colab.py runs every lesson.
 """

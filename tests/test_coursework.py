@@ -182,7 +182,8 @@ def test_the_worker_sees_no_file_process_network_or_environment_of_ours(way, pac
 
 @needs_isolation
 def test_the_courses_own_answers_are_closed(package):
-    source = "import inspect\nfrom looped_lite import blocks\ndef code(): return inspect.getsource(blocks.rms_norm)\ndef norm(x): return blocks.rms_norm(x)"
+    source = "import inspect\nfrom looped_lite import blocks\ndef code(): return inspect.getsource(blocks.rms_norm)\n"
+    source += "def norm(x): return blocks.rms_norm(x)"
     with Sandbox(WAYS[0], package, LIMITS) as worker:
         worker.ask(do="run", source=source, whole=True, place="cell 1")
         (code,) = worker.ask(do="call", function="code", cases=[Case("")])
@@ -230,10 +231,14 @@ def test_names_of_learning_platforms(name):
 
 @pytest.mark.parametrize(
     ("data", "outcome"),
-    [(b"", "broken"), (b"null", "broken"), (b"[]", "broken"), (b'{"cells": 3}', "broken"), (b'{"cells": []}', "old"), (b"\xff\xfe{\x00}\x00", "encoding"),
-     (b'{"nbformat": 3, "worksheets": []}', "old"), (b'{"nbformat": 4, "cells": [1, null, {"cell_type": "code", "source": 3}]}', "empty"),
-     (json.dumps({"nbformat": 4, "cells": [{}] * 501}).encode(), "too long"), (b'{"a": ' + b"9" * 5000 + b"}", "broken"),
-     (json.dumps({"nbformat": 4, "cells": [{"cell_type": "code", "source": "x" * 200_001}]}).encode(), "too long"), (b"[" * 10**6, "broken")],
+    [(b"", "broken"), (b"null", "broken"), (b"[]", "broken"), (b'{"cells": 3}', "broken"), (b'{"cells": []}', "old"),
+     (b"\xff\xfe{\x00}\x00", "encoding"),
+     (b'{"nbformat": 3, "worksheets": []}', "old"),
+     (b'{"nbformat": 4, "cells": [1, null, {"cell_type": "code", "source": 3}]}', "empty"),
+     (json.dumps({"nbformat": 4, "cells": [{}] * 501}).encode(), "too long"),
+     (b'{"a": ' + b"9" * 5000 + b"}", "broken"),
+     (json.dumps({"nbformat": 4, "cells": [{"cell_type": "code", "source": "x" * 200_001}]}).encode(), "too long"),
+     (b"[" * 10**6, "broken")],
 )  # fmt: skip
 def test_every_file_gets_a_named_outcome(data, outcome, tmp_path):
     (tmp_path / "a1.ipynb").write_bytes(data)
@@ -291,8 +296,10 @@ def test_named_outcomes_and_mistakes(graded):
     _, _, results = graded
     outcomes = {name: result["outcome"] for name, result in results.items() if result["outcome"]}
     assert outcomes == {
-        "empty": "empty", "broken-json": "broken", "deep-json": "broken", "other-kernel": "kernel", "utf-16": "encoding", "latin-1": "encoding",
-        "link": "link", "link-inside": "link", "waiting-pipe": "not a file", "several": "several", "no-notebook": "missing",
+        "empty": "empty", "broken-json": "broken", "deep-json": "broken", "other-kernel": "kernel",
+        "utf-16": "encoding", "latin-1": "encoding",
+        "link": "link", "link-inside": "link", "waiting-pipe": "not a file",
+        "several": "several", "no-notebook": "missing",
     }  # fmt: skip
     for name, (_, sentence) in WRONG.items():
         assert sentence in results["all-wrong"]["problems"][name]["mistake"]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from looped_lite.evaluation import accuracy_over_loops, logits_over_loops
+from looped_lite.fixed_points import iterate
 from looped_lite.intervals import wilson
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe
@@ -71,6 +72,9 @@ def test_what_stands_still_is_taken_out_and_keeps_its_answer(trained, strings):
     assert list(fast) == loops
     for t in loops:
         assert torch.allclose(fast[t], slow[t], atol=5e-2) and torch.equal(fast[t].argmax(-1), slow[t].argmax(-1))
+    loop = trained.loop(x)
+    settled = iterate(loop, loop.start(), 300, tol=1e-4).loops
+    assert abs(sum(sizes) - int(settled.sum())) <= len(x), "a share of its own length, give or take a loop each"
     right = accuracy_over_loops(trained, x, y, loops, still=1e-4, at_once=3)
     assert right[300].all() and not right[1].all()
 

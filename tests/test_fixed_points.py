@@ -90,7 +90,7 @@ def test_trivial_and_bad_input_of_iterate():
     assert torch.equal(nothing.z, z) and nothing.steps.shape == (0, 1) and nothing.states.shape == (1, 1, 1)
     already = fp.iterate(lambda z: z, z, 10, tol=1e-9)
     assert already.loops.item() == 1 and already.settled.item()
-    with pytest.raises(ValueError, match="loops must not be negative, got -1"):
+    with pytest.raises(ValueError, match=r"loops must be a whole number from 0 to .*, got -1"):
         fp.iterate(torch.cos, z, -1)
     for tol in (-1e-3, float("nan")):
         with pytest.raises(ValueError, match="tol must not be negative"):
@@ -179,9 +179,9 @@ def test_anderson_can_wait_until_the_loop_is_nearly_linear():
     assert torch.equal(never.trace, plain.trace)
     waited = fp.anderson(linear(A, b), z, 400, tol=1e-10, begin=1e-1)
     assert waited.settled and waited.evaluations < fp.picard(linear(A, b), z, 4000, tol=1e-10).evaluations
-    with pytest.raises(ValueError, match="memory must be at least 1"):
+    with pytest.raises(ValueError, match="memory must be a whole number from 1 to"):
         fp.anderson(torch.cos, z, 10, memory=0)
-    with pytest.raises(ValueError, match="krylov must be at least 1"):
+    with pytest.raises(ValueError, match="krylov must be a whole number from 1 to"):
         fp.newton_krylov(torch.cos, z, 10, krylov=0)
 
 
@@ -194,7 +194,7 @@ def test_solver_input(solver):
     for tol in (0.0, -1.0, float("nan")):
         with pytest.raises(ValueError, match="tol must be positive"):
             solver(torch.cos, z, 50, tol=tol)
-    with pytest.raises(ValueError, match="evaluations must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="evaluations must be a whole number from 1 to"):
         solver(torch.cos, z, 0)
 
 
@@ -297,11 +297,11 @@ def test_gmres_solves_and_says_when_it_does_not():
 
 def test_bad_input_of_the_jacobian_functions():
     z = torch.zeros(1, 50)
-    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="steps must be a whole number from 1 to"):
         fp.power_iteration(torch.cos, z, 0)
-    with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="steps must be a whole number from 1 to"):
         fp.spectral_norm(torch.cos, z, 0)
-    with pytest.raises(ValueError, match="count must be at least 1"):
+    with pytest.raises(ValueError, match="count must be a whole number from 1 to"):
         fp.leading_eigenvalues(torch.cos, z, count=0)
     with pytest.raises(ValueError, match="count must be less than size, got count 40 and size 40"):
         fp.leading_eigenvalues(torch.cos, z, count=40, size=40, exact=0)
@@ -585,7 +585,7 @@ def test_ends_of_a_batch_and_bad_input():
     ]
     swells = lambda z: -(z + 0.3 * (1 - z.abs()).clamp_min(0) ** 3 * z.sign())  # towards 1 and -1, as 1 / sqrt t
     assert str(fp.classify_end(swells, column(0.3), 1000)[0]) == "cycle of period 2"
-    with pytest.raises(ValueError, match="loops must be at least 30"):
+    with pytest.raises(ValueError, match="loops must be a whole number from 30 to"):
         fp.classify_end(torch.cos, z, 0)
     with pytest.raises(ValueError, match="longest_period"):
         fp.classify_end(torch.cos, z, 60, longest_period=30)
@@ -957,15 +957,25 @@ def test_settings_of_every_kind(name):
     run, counts, numbers = TAKES[name]
     run(torch.cos, Z)
     for setting, least in counts.items():
-        for bad in (float("nan"), 40.0, True, "40", None, [40], np.float64(40), torch.tensor(40.0), torch.tensor(True)):
+        for bad in (
+            float("nan"),
+            40.5,
+            True,
+            "40",
+            None,
+            [40],
+            np.float64(40.5),
+            torch.tensor(40.5),
+            torch.tensor(True),
+        ):
             if (setting, bad) != ("last", None):
-                with pytest.raises(ValueError, match=f"{setting} must be a whole number, got "):
+                with pytest.raises(ValueError, match=f"{setting} must be a whole number from "):
                     run(torch.cos, Z, **{setting: bad})
         for bad in (least - 1, -(10**30)):
-            with pytest.raises(ValueError, match=f"{setting} must (be at least {least}|not be negative), got {bad}$"):
+            with pytest.raises(ValueError, match=f"{setting} must be a whole number from {least} to .*, got {bad}$"):
                 run(torch.cos, Z, **{setting: bad})
     if counts.get("loops", 99) <= 1:
-        run(torch.cos, Z, loops=np.int64(3)), run(torch.cos, Z, loops=torch.tensor(3))
+        run(torch.cos, Z, loops=np.int64(3)), run(torch.cos, Z, loops=torch.tensor(3)), run(torch.cos, Z, loops=3.0)
     for setting in numbers:
         for bad in (float("nan"), 0, -1.0, True, "1e-3", None, [1e-3], torch.ones(2)):
             with pytest.raises(ValueError, match=f"{setting} must be positive, got "):
@@ -1024,21 +1034,21 @@ def test_maps_of_every_kind(name):
 
 
 def test_what_exceeds_memory_is_refused_with_its_size():
-    z = torch.zeros(1, 10**6)
+    z = torch.zeros(10, 10**5)
     runs = [
         lambda: fp.jacobian(torch.cos, z),
-        lambda: fp.leading_eigenvalues(torch.cos, z, size=10**6),
+        lambda: fp.leading_eigenvalues(torch.cos, z, size=10**5),
         lambda: fp.leading_eigenvalues(torch.cos, z, exact=10**7),
-        lambda: fp.leading_eigenvalues(torch.cos, z, size=10**6 - 1),
-        lambda: fp.iterate(torch.cos, z, 10**12),
+        lambda: fp.leading_eigenvalues(torch.cos, z, size=10**5 - 1),
+        lambda: fp.iterate(torch.cos, z, 10**9),
         lambda: fp.iterate(torch.cos, z, 10**6, keep=True),
-        lambda: fp.classify_end(torch.cos, z, 10**12),
+        lambda: fp.classify_end(torch.cos, z, 10**9),
         lambda: fp.basins(torch.cos, z[0], z[0], z[0], resolution=10**7),
     ]
     for run in runs:
         with pytest.raises(ValueError, match=r"would take [0-9,.]+ GiB, and there are [0-9,.]+ GiB of memory"):
             run()
-    assert fp.iterate(lambda z: 0 * z, z[:, :2], 10**12, tol=1e-3).loops.item() == 1  # a bound is no plan
+    assert fp.iterate(lambda z: 0 * z, z[:1, :2], 10**9, tol=1e-3).loops.item() == 1  # a bound is no plan
 
 
 def test_parameters_and_losses_of_every_kind():

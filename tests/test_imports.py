@@ -27,7 +27,7 @@ OUTSIDE = {"looped_exercises", "experiments", "coursework", "lessons", "benchmar
 
 
 def imports(path):
-    """Every module that a file imports, as the words of its full name: ("looped_lite", "model") for ``from .model import Loop``."""
+    """Every module that a file imports, as words: ("looped_lite", "model") for ``from .model import Loop``."""
     here = ("looped_lite", *path.relative_to(PACKAGE).parts[:-1])
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from looped_lite.intervals import auc, band, bootstrap, difference, ranks, spearman, t_interval, t_quantile, wilson
+from looped_lite.intervals import (
+    auc,
+    band,
+    bootstrap,
+    difference,
+    in_words,
+    ranks,
+    spearman,
+    t_interval,
+    t_quantile,
+    wilson,
+)
 
 rng = np.random.default_rng(0)
 
@@ -43,6 +54,10 @@ def test_wilson_takes_numbers_arrays_and_tensors():
     ):
         assert np.array_equal(wilson(successes, n), expected)
     assert float(wilson(torch.tensor([True, False]).sum(), 2)[0]) == pytest.approx(0.0945, abs=1e-4)
+
+
+def test_a_share_in_words():
+    assert in_words(torch.arange(100) < 98, digits=2) == in_words(98, 100, 2) == "0.98 (0.93 to 0.99)"
 
 
 @pytest.mark.parametrize(
@@ -225,8 +240,8 @@ def test_shapes_labels_and_settings_are_refused():
         with pytest.raises(ValueError, match="labels must be 0 or 1, and both"):
             auc([1, 2, 3], labels)
     for setting, least in (("resamples", 100), ("seed", 0)):
-        for bad in (least - 1, 200.0, True, math.nan, "200", None):
-            with pytest.raises(ValueError, match=f"{setting} must be a whole number of at least {least}"):
+        for bad in (least - 1, 200.5, True, math.nan, "200", None):
+            with pytest.raises(ValueError, match=f"{setting} must be a whole number from {least} to"):
                 bootstrap([1, 2, 3], **{setting: bad})
     with pytest.raises(ValueError, match="the statistics must be finite"):
         bootstrap([1, 2, 3], lambda v: math.nan, 100)

@@ -1,4 +1,4 @@
-"""The loop as a whole: the one map of a batch, where it starts, its states, and what a run without gradient keeps in memory."""
+"""The loop as a whole: the one map of a batch, where it starts, its states, and the memory it takes."""
 
 import gc
 import weakref

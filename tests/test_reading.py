@@ -14,13 +14,14 @@ import pytest
 import torch
 import zstandard
 
+from data.sudoku_generator import generate, singles_only
 from looped_lite.checks import integers, plain_text
 from looped_lite.paths import data_path, read_rows
-from looped_lite.tables import finite, read_table
+from looped_lite.tables import finite, in_markdown, read_table
 from looped_lite.tasks.chess import Chess, load_positions, move_probabilities, read_fen, read_lichess
 from looped_lite.tasks.prefix_sums import PrefixSums, one_hot, read_bits
 from looped_lite.tasks.sudoku import Sudoku, box_of, load_puzzles, read_puzzles, read_sudoku_extreme
-from looped_lite.tasks.sudoku_puzzles import generate, is_valid_solution, lay_out, parse, show, singles_only, solve
+from looped_lite.tasks.sudoku_puzzles import is_valid_solution, lay_out, parse, show, solve
 
 PUZZLE = "53..7....6..195....98....6.8...6...34..8.3..17...2...6.6....28....419..5....8..79"
 ANSWER = show(solve(parse(PUZZLE))[0][0])
@@ -28,7 +29,7 @@ ROWS = [PUZZLE[first : first + 9] for first in range(0, 81, 9)]
 
 
 def refused(call, *words, kinds=(ValueError,)):
-    """The one line with which a call refuses its arguments; it holds these words, and is no longer than a few lines of a terminal."""
+    """The one line with which a call refuses its arguments: it holds these words, and is not long."""
     with pytest.raises(kinds) as caught:
         call()
     message = str(caught.value)
@@ -42,6 +43,14 @@ def generator(seed=0):
 
 
 # ---- tables ----
+
+
+def test_a_table_in_markdown():
+    text = in_markdown(["what", "share"], [["a|b", 0.12345], ["n", 7]], digits=2)
+    assert text.splitlines() == ["| what | share |", "| --- | --- |", "| a\\|b | 0.12 |", "| n | 7 |"]
+    with pytest.raises(ValueError, match=r"2 cells in each row.* got 1"):
+        in_markdown(["what", "share"], [["alone"]])
+
 
 PAIRS = [(PUZZLE, ANSWER), (ANSWER, ANSWER)]
 
@@ -459,7 +468,8 @@ import sys
 sys.modules["chess"] = sys.modules["zstandard"] = None
 from looped_lite.tasks.chess import Chess, read_lichess
 from looped_lite.tasks.sudoku import read_puzzles
-for call in (lambda: Chess().encode({MATE!r}), lambda: read_lichess("a.csv"), lambda: read_puzzles({str(tmp_path / "a.csv.zst")!r})):
+for call in (lambda: Chess().encode({MATE!r}), lambda: read_lichess("a.csv"),
+             lambda: read_puzzles({str(tmp_path / "a.csv.zst")!r})):
     try:
         call()
     except ImportError as error:

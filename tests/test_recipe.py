@@ -25,8 +25,10 @@ TASK = PrefixSums()
 TINY = {"width": 8, "heads": 2, "steps": 4, "batch": 4}
 # every setting with a value other than its default
 OTHERS = {
-    "recall": "external", "norm": "gru", "width": 32, "heads": 2, "mlp_ratio": 2, "blocks": 2, "steps": 700, "batch": 9, "lr": 1e-4,
-    "decay": 0.25, "settle": 7, "weight_decay": 0.0, "beta2": 0.95, "muon": 0.02, "clip": 2.5, "advance": 0.5, "pool": 80, "horizon": 5,
+    "recall": "external", "norm": "gru", "width": 32, "heads": 2, "mlp_ratio": 2, "blocks": 2, "steps": 700,
+    "batch": 9, "lr": 1e-4,
+    "decay": 0.25, "settle": 7, "weight_decay": 0.0, "beta2": 0.95, "muon": 0.02, "clip": 2.5, "advance": 0.5,
+    "pool": 80, "horizon": 5,
     "noise": 0.5, "bfloat16": True, "compiled": True, "begin": "some model", "seed": 2**63 - 1,
 }  # fmt: skip
 
@@ -161,7 +163,7 @@ def test_a_recipe_from_a_file_names_what_is_wrong_with_it(facts, message):
 
 
 def test_a_setting_that_came_later_has_the_value_of_its_time(monkeypatch):
-    """A file of version 1 lacks what version 2 brought, and gets what was so then, not today's default; a file of version 2 must have it."""
+    """A file of version 1 gets what was so then for what version 2 brought; a file of version 2 must have it."""
     old = other().to_dict()
     del old["clip"], old["task"]["biased"]
     monkeypatch.setattr(recipes, "VERSION", 2)

@@ -1,4 +1,4 @@
-"""The set-up cell of every notebook, in its three situations: the package is there, on Colab, elsewhere; and `--readdress`."""
+"""The set-up cell of every notebook where the package is there, on Colab, and elsewhere; and `--readdress`."""
 
 import re
 import shutil

@@ -18,12 +18,12 @@ from looped_lite.tasks.prefix_sums import PrefixSums
 from looped_lite.tasks.sudoku import Sudoku, load_puzzles
 from looped_lite.tasks.sudoku_puzzles import show
 
-KINDS = "sdcrnzvf"
+KINDS = "sdcrnzvfe"
 
 
 @dataclasses.dataclass(frozen=True)
 class Toy(Task):
-    """Instances such as "s3": a kind of map, and a number. The answer is the state itself, cell by cell as many as the number's digits."""
+    """Instances such as "s3": a kind of map, and a number; the answer is the state, in as many cells as digits."""
 
     certifies: bool = False
     wanted: float = math.inf  # the certificate: the first number of the state is at least this
@@ -55,7 +55,7 @@ def turn(z, angle):
 
 
 class Block(nn.Module):
-    """The map of each kind: settles, diverges, cycles, runs out, becomes nan, falls to zero, overflows to infinity, stands still."""
+    """One map a kind: settles, diverges, cycles, runs out, is nan, is zero, overflows, rests, gets into a cycle."""
 
     def __init__(self, attention):
         super().__init__()
@@ -75,6 +75,7 @@ class Block(nn.Module):
             z * 0,
             z / 0,
             z.clone(),
+            turn(z / z.norm(dim=-1, keepdim=True), math.pi / 4),  # the start lies off the cycle
         ]
         out = torch.zeros_like(z)
         for kind, after in enumerate(maps):
@@ -98,17 +99,19 @@ def test_each_end_has_its_name():
     found = {kind: solve_one(toy(), f"{kind}1") for kind in KINDS}
     said = {kind: (solution.status, solution.answer is None) for kind, solution in found.items()}
     assert said == {
-        "s": ("settled", False), "d": ("diverged", True), "c": ("cycling", False), "r": ("ran out", False), "n": ("diverged", True),
+        "s": ("settled", False), "d": ("diverged", True), "c": ("cycling", False), "r": ("ran out", False),
+        "n": ("diverged", True),
         "z": ("settled", False), "v": ("diverged", True), "f": ("settled", False),
+        "e": ("cycling", False),
     }  # fmt: skip
     assert found["r"].loops == 40 and found["s"].loops < 20 and found["f"].loops == 1
     assert all(solution.tries == 1 and solution.input == f"{kind}1" for kind, solution in found.items())
     assert found["s"].residual <= 1e-4 and found["f"].residual == 0 and found["z"].residual == 0
-    assert found["c"].loops <= 16, "eight loops a round, and an anchor at loop 4 or 8"
+    assert max(found["c"].loops, found["e"].loops) <= 16, "eight loops a round, and an anchor at loop 4 or 8"
 
 
 def test_a_state_that_overflows_is_never_settled():
-    """Infinity less or equal infinity has fooled it: shipped gru, peri and pre models of prefix sums said "settled, residual 0"."""
+    """Infinity <= infinity has fooled it: shipped gru, peri and pre models of bits said "settled, residual 0"."""
     for text in ("d1", "v1", "n1", "d123"):
         found = solve_one(toy(), text, tol=0.5)
         assert (found.status, found.answer) == ("diverged", None)
@@ -153,7 +156,7 @@ def test_a_certified_answer_ends_the_run():
 
 
 def test_without_a_certificate_it_begins_again_from_noise_on_an_image():
-    """A map that stands still shows where each try began: from the input, then from the noise of its number, brought back from the image."""
+    """A map that stands still shows where each try began: the input, then its number's noise, brought back."""
     starts = []
     for number in range(1, 30):
         generator = torch.Generator().manual_seed(number)
@@ -196,7 +199,7 @@ def shuffled(texts, seed):
 @pytest.mark.parametrize("at_once", [1, 3, 20, None])
 @pytest.mark.parametrize("seed", range(3))
 def test_solutions_are_the_same_in_any_order_and_batch(certifies, at_once, seed):
-    """To the last digit, loops and tries included, where the loop is exact; also with a window of few that are read ahead."""
+    """To the last digit, loops and tries included, where the loop is exact; also with a short window."""
     model = toy(certifies=certifies, wanted=5.0)
     texts = [f"{kind}{number}" for kind in KINDS for number in (1, 2, 7, 30, 44, 512)]
     alone = {text: repr(solve_one(model, text)) for text in texts}
@@ -209,7 +212,7 @@ def test_solutions_are_the_same_in_any_order_and_batch(certifies, at_once, seed)
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_trained_models_answer_the_same_in_any_order_and_batch(threads):
-    """Where sums of floats depend on the batch in their last bit: answers and statuses, and the number of loops to within one."""
+    """Where sums of floats depend on the batch in their last bit: answers, statuses, and loops to within one."""
     rng = random.Random(0)
     bits = ["".join(rng.choice("01") for _ in range(rng.choice([8, 31, 32]))) for _ in range(24)]
     puzzles = [show(puzzle) for puzzle in load_puzzles((2, 3), "hard")[0][:10].tolist()]
@@ -302,7 +305,8 @@ def test_texts_that_are_none():
     found = list(solve(toy(), ["s1", "x", "s2"], strict=False))
     assert [solution.status for solution in found] == ["settled", "invalid", "settled"]
     assert found[1].as_dict() == {
-        "input": "x", "answer": None, "status": "invalid", "loops": 0, "tries": 0, "residual": None, "error": "no toy: x",
+        "input": "x", "answer": None, "status": "invalid", "loops": 0, "tries": 0, "residual": None,
+        "error": "no toy: x",
     }  # fmt: skip
 
 

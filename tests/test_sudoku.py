@@ -286,7 +286,8 @@ def test_extra_givens_have_a_share_of_each_puzzles_own():
         empty = (y != IGNORE).float().sum(-1) / minimal
         assert empty.mean() == pytest.approx(1 - level, abs=0.03)
         spreads[level] = float(empty.std())
-    # drawing each cell by itself alone would spread by sqrt(s (1 - s) / 26): 0.098 and 0.078; a share of [-0.1, 0.1] adds 0.058
+    # drawing each cell by itself alone would spread by sqrt(s (1 - s) / 26): 0.098 and 0.078; a share of [-0.1, 0.1]
+    # adds 0.058
     assert spreads[0.2] > 0.09 and spreads[0.5] > 0.105
     shares = torch.stack(
         [task.batch(400, 0.0, torch.Generator().manual_seed(s))[1].ne(IGNORE).float().sum(-1) for s in (1, 2)]

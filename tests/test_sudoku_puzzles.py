@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.sudoku_generator import fingerprint, generate, same_up_to_symmetry, singles_only
 from looped_lite.tasks import sudoku_puzzles as sudoku
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -123,7 +124,7 @@ def test_known_hard_puzzles(puzzle):
     for hidden in (True, False) if puzzle == HARDEST else (True,):
         solutions, guesses = sudoku.solve(sudoku.parse(puzzle), hidden=hidden)
         assert [sudoku.show(solution) for solution in solutions] == [HARD[puzzle]]
-        assert (guesses == 0) == (hidden and sudoku.singles_only(sudoku.parse(puzzle)))
+        assert (guesses == 0) == (hidden and singles_only(sudoku.parse(puzzle)))
 
 
 def test_ambiguous_puzzle_gives_two_solutions():
@@ -133,14 +134,14 @@ def test_ambiguous_puzzle_gives_two_solutions():
     assert len(solutions) == 2 and solutions[0] != solutions[1]
     assert all(sudoku.is_valid_solution(solution, ambiguous) for solution in solutions)
     assert len(sudoku.solve(ambiguous, limit=1)[0]) == 1
-    assert not sudoku.singles_only(ambiguous)
+    assert not singles_only(ambiguous)
 
 
 def test_impossible_puzzles_have_no_solution():
     clash = [5, 5] + [0] * 79
     no_place = sudoku.parse("12345678." + "." * 17 + "9" + "." * 54)  # the last cell of row 1 cannot be a 9
     for grid in (clash, no_place):
-        assert sudoku.solve(grid)[0] == [] and not sudoku.singles_only(grid)
+        assert sudoku.solve(grid)[0] == [] and not singles_only(grid)
 
 
 def test_all_4x4_grids_are_found():
@@ -151,7 +152,7 @@ def test_all_4x4_grids_are_found():
 @given(seeds, st.sampled_from([(2, 2), (2, 3)]))
 def test_solver_agrees_with_brute_force(seed, box):
     rng = random.Random(seed)
-    puzzle, solution = sudoku.generate(box, rng)
+    puzzle, solution = generate(box, rng)
     for _ in range(2):  # one puzzle with too many givens or too few, one with a changed digit
         grid = [digit if given or rng.random() < 0.3 else 0 for digit, given in zip(solution, puzzle, strict=True)]
         grid[rng.randrange(len(grid))] = rng.randrange(box[0] * box[1] + 1)
@@ -165,18 +166,18 @@ def test_solver_agrees_with_brute_force(seed, box):
 @settings(max_examples=40, deadline=None)
 @given(seeds, boxes)
 def test_generated_puzzles_are_unique_and_minimal(seed, box):
-    puzzle, solution = sudoku.generate(box, random.Random(seed))
+    puzzle, solution = generate(box, random.Random(seed))
     assert sudoku.solve(puzzle, box)[0] == [solution]
     assert sudoku.is_valid_solution(solution, puzzle, box)
     for cell, digit in enumerate(puzzle):
         if digit:
             assert len(sudoku.solve([*puzzle[:cell], 0, *puzzle[cell + 1 :]], box)[0]) == 2
-    assert sudoku.generate(box, random.Random(seed)) == (puzzle, solution)
+    assert generate(box, random.Random(seed)) == (puzzle, solution)
 
 
 def test_generated_puzzles_differ():
     rng = random.Random(0)
-    assert len({sudoku.show(sudoku.generate((2, 3), rng)[1]) for _ in range(50)}) == 50
+    assert len({sudoku.show(generate((2, 3), rng)[1]) for _ in range(50)}) == 50
 
 
 # ---------------------------------------------------------------- symmetries
@@ -190,16 +191,16 @@ def image(grid, symmetry):
 @given(seeds, boxes)
 def test_symmetries_keep_what_matters(seed, box):
     rng = random.Random(seed)
-    puzzle, solution = sudoku.generate(box, rng)
+    puzzle, solution = generate(box, rng)
     symmetry = sudoku.random_symmetry(box, rng)
     moved, answer = image(puzzle, symmetry), image(solution, symmetry)
     assert sudoku.solve(moved, box)[0] == [answer]
     assert sudoku.is_valid_solution(answer, moved, box)
     for hidden in (True, False):
         assert (sudoku.solve(moved, box, hidden=hidden)[1] == 0) == (sudoku.solve(puzzle, box, hidden=hidden)[1] == 0)
-    assert sudoku.singles_only(moved, box) == sudoku.singles_only(puzzle, box) == (sudoku.rate(puzzle, box) == 0)
-    assert sudoku.fingerprint(moved, box) == sudoku.fingerprint(puzzle, box)
-    assert sudoku.same_up_to_symmetry(moved, puzzle, box) and sudoku.same_up_to_symmetry(puzzle, moved, box)
+    assert singles_only(moved, box) == singles_only(puzzle, box) == (sudoku.rate(puzzle, box) == 0)
+    assert fingerprint(moved, box) == fingerprint(puzzle, box)
+    assert same_up_to_symmetry(moved, puzzle, box) and same_up_to_symmetry(puzzle, moved, box)
 
 
 @pytest.mark.parametrize("box", BOXES)
@@ -228,7 +229,7 @@ def test_apply_symmetry_by_hand_and_in_batches():
     assert result.tolist() == expected and result.dtype == np.int8
 
     rng = random.Random(1)
-    grids = np.array([sudoku.generate((2, 3), rng)[0] for _ in range(6)])
+    grids = np.array([generate((2, 3), rng)[0] for _ in range(6)])
     symmetries = [sudoku.random_symmetry((2, 3), rng) for _ in range(6)]
     each = sudoku.apply_symmetry(grids, *map(np.stack, zip(*symmetries, strict=True)))
     one = sudoku.apply_symmetry(grids.reshape(2, 3, 36), *symmetries[0])
@@ -240,38 +241,38 @@ def test_apply_symmetry_by_hand_and_in_batches():
 def test_inequivalent_puzzles_are_told_apart(box):
     rng = random.Random(3)
     for _ in range(10):
-        puzzle, _ = sudoku.generate(box, rng)
+        puzzle, _ = generate(box, rng)
         full = [cell for cell, digit in enumerate(puzzle) if digit]
         more = list(puzzle)
         more[next(cell for cell, digit in enumerate(puzzle) if not digit)] = 1
         other = list(puzzle)  # the same pattern, one digit changed to another that appears
         other[full[0]] = next(puzzle[cell] for cell in full if puzzle[cell] != puzzle[full[0]])
-        assert not sudoku.same_up_to_symmetry(puzzle, more, box)
-        assert sudoku.fingerprint(np.array([puzzle, more]), box).tolist() == [
-            sudoku.fingerprint(grid, box) for grid in (puzzle, more)
+        assert not same_up_to_symmetry(puzzle, more, box)
+        assert fingerprint(np.array([puzzle, more]), box).tolist() == [
+            fingerprint(grid, box) for grid in (puzzle, more)
         ]
-        assert len(set(sudoku.fingerprint(np.array([puzzle, more]), box).tolist())) == 2
+        assert len(set(fingerprint(np.array([puzzle, more]), box).tolist())) == 2
         histogram = lambda grid: sorted(Counter(filter(None, grid)).values())
         if histogram(other) != histogram(puzzle):
-            assert not sudoku.same_up_to_symmetry(puzzle, other, box)
+            assert not same_up_to_symmetry(puzzle, other, box)
 
 
 def test_equivalence_classes_of_4x4_grids():
     """All 288 full grids of 4x4 fall into two classes: a known result."""
     grids = sudoku.solve([0] * 16, (2, 2), limit=1000)[0]
-    same = [sudoku.same_up_to_symmetry(grids[0], grid, (2, 2)) for grid in grids]
+    same = [same_up_to_symmetry(grids[0], grid, (2, 2)) for grid in grids]
     rest = [grid for grid, alike in zip(grids, same, strict=True) if not alike]
     assert sorted([sum(same), len(rest)]) == [96, 192]
-    assert all(sudoku.same_up_to_symmetry(rest[0], grid, (2, 2)) for grid in rest)
+    assert all(same_up_to_symmetry(rest[0], grid, (2, 2)) for grid in rest)
 
 
 def test_transposing_counts_only_where_boxes_are_square():
     transpose = lambda grid, side: np.array(grid).reshape(side, side).T.ravel().tolist()
     puzzle = sudoku.parse(HARDEST)
-    assert sudoku.same_up_to_symmetry(puzzle, transpose(puzzle, 9))
+    assert same_up_to_symmetry(puzzle, transpose(puzzle, 9))
     row = [1, 2, 3, 4, 5] + [0] * 31  # in 6x6 with 2x3 boxes a row of givens cannot become a column
-    assert not sudoku.same_up_to_symmetry(row, transpose(row, 6), (2, 3))
-    assert sudoku.fingerprint(row, (2, 3)) != sudoku.fingerprint(transpose(row, 6), (2, 3))
+    assert not same_up_to_symmetry(row, transpose(row, 6), (2, 3))
+    assert fingerprint(row, (2, 3)) != fingerprint(transpose(row, 6), (2, 3))
 
 
 # ---------------------------------------------------------------- the shipped puzzles
@@ -312,7 +313,7 @@ def test_shipped_rows_are_what_they_say(shipped):
         puzzle, solution = sudoku.parse(row["puzzle"], box), sudoku.parse(row["solution"], box)
         assert sudoku.solve(puzzle, box)[0] == [solution]
         assert sum(map(bool, puzzle)) == int(row["givens"])
-        assert sudoku.singles_only(puzzle, box) == bool(int(row["singles_only"]))
+        assert singles_only(puzzle, box) == bool(int(row["singles_only"]))
     for row in random.Random(1).sample(rows, 40):
         puzzle = sudoku.parse(row["puzzle"], box)
         assert f"{sudoku.rate(puzzle, box, hidden=name == '9x9'):.1f}" == row["guesses"]
@@ -325,8 +326,8 @@ def test_no_two_shipped_puzzles_are_symmetric_images(shipped):
         rows = [row for i, row in enumerate(rows) if row["split"] != "train" or i in set(kept)]
     puzzles = [sudoku.parse(row["puzzle"], box) for row in rows]
     buckets = {}
-    for puzzle, key in zip(puzzles, sudoku.fingerprint(np.array(puzzles), box).tolist(), strict=True):
-        assert not any(sudoku.same_up_to_symmetry(puzzle, other, box) for other in buckets.get(key, []))
+    for puzzle, key in zip(puzzles, fingerprint(np.array(puzzles), box).tolist(), strict=True):
+        assert not any(same_up_to_symmetry(puzzle, other, box) for other in buckets.get(key, []))
         buckets.setdefault(key, []).append(puzzle)
 
 
@@ -339,11 +340,11 @@ def test_qqwing_puzzles_have_one_solution_and_none_is_a_shipped_one():
     with gzip.open(DATA / "sudoku_9x9.csv.gz", "rt", newline="") as file:
         ours = np.array([sudoku.parse(row["puzzle"]) for row in csv.DictReader(file)])
     buckets = {}
-    for puzzle, key in zip(ours.tolist(), sudoku.fingerprint(ours, (3, 3)).tolist(), strict=True):
+    for puzzle, key in zip(ours.tolist(), fingerprint(ours, (3, 3)).tolist(), strict=True):
         buckets.setdefault(key, []).append(puzzle)
-    keys = sudoku.fingerprint(np.array(outside), (3, 3)).tolist()
+    keys = fingerprint(np.array(outside), (3, 3)).tolist()
     for puzzle, key in zip(outside, keys, strict=True):
-        assert not any(sudoku.same_up_to_symmetry(puzzle, other, (3, 3)) for other in buckets.get(key, []))
+        assert not any(same_up_to_symmetry(puzzle, other, (3, 3)) for other in buckets.get(key, []))
 
 
 def test_first_chunk_is_reproduced(tmp_path, monkeypatch, shipped):
@@ -367,7 +368,7 @@ def test_split_thresholds():
     assert build.threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.2) == 9
     assert build.threshold([1, 1, 1, 1, 1, 1, 1, 9, 9, 9], 0.2) == float("inf")  # three of ten cannot be torn apart
     assert build.threshold([1, 1, 1, 1, 1, 1, 1, 9, 9, 10], 0.2) == 10
-    puzzle, _ = sudoku.generate((3, 3), random.Random(0))
+    puzzle, _ = generate((3, 3), random.Random(0))
     moved = image(puzzle, sudoku.random_symmetry((3, 3), random.Random(1)))
     rows = [[sudoku.show(puzzle)], [HARDEST], [sudoku.show(moved)]]
     assert build.drop_equivalents(rows, (3, 3)) == rows[:2]

@@ -1,4 +1,6 @@
-"""A task is one file: the maze of lesson 12, copied to a folder that has never heard of the house, trains, resumes, is measured, solved, drawn and played."""
+"""A task is one file: the maze of lesson 12, copied to a folder that has never heard of the house, trains, resumes, is
+measured, solved, drawn and played.
+"""
 
 import json
 import os

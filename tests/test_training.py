@@ -174,7 +174,7 @@ def test_training_clips_by_the_recipe(whole):
 
 
 def test_optimizers_take_what_is_theirs():
-    """Without Muon all is AdamW's; with it, Muon has the matrices in the loop and nothing else, and rates are those of the recipe."""
+    """Without Muon all is AdamW's; with it Muon has the matrices in the loop alone; rates are the recipe's."""
     model = small(norm="gru")
     (alone,) = training.make_optimizers(model, recipe(beta2=0.9, weight_decay=0.3, lr=0.02))
     assert len(alone.param_groups[0]["params"]) == len(list(model.parameters()))
@@ -236,7 +236,7 @@ def steps_of(monkeypatch, depths, levels, accuracies, level=8, running=0.5, adva
 
 
 def test_only_deep_batches_of_the_full_level_count(monkeypatch):
-    """Of at most 8 loops 6 are too few to count and 7 are enough, however they are cut; and a batch of an easier level says nothing."""
+    """Of at most 8 loops 6 are too few to count and 7 enough, however cut; an easier level's batch says nothing."""
     assert steps_of(monkeypatch, [(3, 3)], [8], []).running == 0.5
     assert steps_of(monkeypatch, [(3, 4)], [8], [1.0]).running == pytest.approx(0.65)
     assert steps_of(monkeypatch, [(0, 7)], [8], [1.0]).running == pytest.approx(0.65)
@@ -466,7 +466,8 @@ def test_another_process_gives_the_same_bits(whole, tmp_path):
     code = (
         "import sys, torch; torch.set_num_threads(int(sys.argv[2]));"
         "from looped_lite.tasks.prefix_sums import PrefixSums; from looped_lite import Recipe, train;"
-        f"train(Recipe(PrefixSums(), width=16, heads=2, seed=1, batch=8, steps={STEPS}), checkpoint=sys.argv[1], progress=False)"
+        f"train(Recipe(PrefixSums(), width=16, heads=2, seed=1, batch=8, steps={STEPS}), checkpoint=sys.argv[1], "
+        "progress=False)"
     )
     path, threads = tmp_path / "run.safetensors", str(torch.get_num_threads())
     subprocess.run([sys.executable, "-c", code, path, threads], check=True, cwd=ROOT)
@@ -553,7 +554,7 @@ def test_training_works_outside_the_main_thread(whole):
     ],
 )
 def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, changes, message):
-    """Settings of the task included: what was resumed under others was another run, with a card that named the wrong ones."""
+    """Settings of the task included: resumed under others it was another run, with a card that named the wrong ones."""
     path = tmp_path / "run.safetensors"
     run(path)
     before = path.read_bytes()
@@ -573,9 +574,12 @@ def edit(path, **changes):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"step": 10**9}, {"step": 11}, {"step": None}, {"step": -1}, {"step": "10"}, {"step": ...}, {"more": 1}, {"history": []},
-        {"level": 10**9}, {"level": None}, {"level": 3}, {"running": 2}, {"running": None}, {"seconds": -1}, {"finished": 1},
-        {"history": {"loss": [], "level": [], "running": []}}, {"history": {"loss": ["x"] * 10, "level": [4] * 10, "running": [0] * 10}},
+        {"step": 10**9}, {"step": 11}, {"step": None}, {"step": -1}, {"step": "10"}, {"step": ...}, {"more": 1},
+        {"history": []},
+        {"level": 10**9}, {"level": None}, {"level": 3}, {"running": 2}, {"running": None}, {"seconds": -1},
+        {"finished": 1},
+        {"history": {"loss": [], "level": [], "running": []}},
+        {"history": {"loss": ["x"] * 10, "level": [4] * 10, "running": [0] * 10}},
         {"step": 0, "finished": True, "history": {"loss": [], "level": [], "running": []}},
     ],
     ids=str,

@@ -79,7 +79,8 @@ PATIENCE = define(
     "patience",
     patience,
     patience_cases,
-    seen="How long a loop needs is a property of the start, too: that is what solving in batches with early stops lives on.",
+    seen="How long a loop needs is a property of the start, too: that is what solving in batches with early stops "
+    "lives on.",
     styles=[patience_with(), patience_each],
     mistakes=[
         Mistake(
@@ -171,7 +172,8 @@ EXTRAPOLATE = define(
     extrapolate_cases,
     tol=1e-6,
     atol=1e-8,
-    seen="On a geometric approach three states tell the end, to the last digit. Anderson's method does the same in many dimensions.",
+    seen="On a geometric approach three states tell the end, to the last digit. Anderson's method does the same in "
+    "many dimensions.",
     styles=[
         extrapolate_by_rate,
         extrapolate_with(lambda a, b, c: a - (b - a) ** 2 / (c - 2 * b + a)),
@@ -557,7 +559,7 @@ ASSIGNMENT = Assignment(
             string have at most, if the last cell is to know the first bit after your number of loops? Return a whole
             number.
             """,
-            "Draw five cells and a window of 3. What does the last one know after one loop of one block? Of two blocks?",
+            "Draw five cells and a window of 3. What does the last one know after a loop of one block? Of two blocks?",
             """
             assert longest(2) > longest(1) > 1
             assert longest(1) == int(longest(1))

@@ -299,12 +299,13 @@ LOOPS_WITH_GRADIENT = define(
     "enough gradient",
     loops_with_gradient,
     loops_with_gradient_cases,
-    seen="Few loops with gradient are enough where the loop forgets quickly. A slow loop needs many, or the implicit gradient.",
+    seen="Few loops with gradient are enough where the loop forgets quickly. A slow loop needs many, or the implicit "
+    "gradient.",
     styles=[by_logarithm(), lambda rates, error: [int(n) for n in by_logarithm()(rates, error)]],
     mistakes=[
         Mistake("what counts is the modulus: a rate of -0.9 forgets as slowly as 0.9", by_logarithm(size=lambda r: r)),
         Mistake(
-            "one loop too few: k loops with gradient leave an error of rate^k, which may be at most so large (round up)",
+            "one loop too few: k loops with gradient leave an error of rate^k, at most so large (round up)",
             by_logarithm(rounded=torch.floor),
             by_logarithm(rounded=torch.round),
             by_logarithm(shift=-1),
@@ -385,7 +386,8 @@ def declare_lengths(mine):
         "your own curriculum",
         lengths,
         cases,
-        seen="The memory keeps one lucky batch from making the task harder; forgetting after a step gives the new length its chance.",
+        seen="The memory keeps one lucky batch from making the task harder; forgetting after a step gives the new "
+        "length its chance.",
         styles=[lengths_of(bar, step, memory), lambda accuracies: torch.tensor(lengths(accuracies))],
         mistakes=[
             Mistake("after a step the running accuracy begins again at 0", lengths_of(bar, step, memory, reset=False)),
@@ -448,10 +450,12 @@ ASSIGNMENT = Assignment(
             logarithms, with `c` free, over the later half: of `n` rows the last `n - n // 2`. Return one `p` for each
             instance.
             """,
-            "The logarithm makes a straight line of it: log norm = log c + p log loops. Centre log loops, and p is a quotient of two sums.",
+            "The logarithm makes a straight line of it: log norm = log c + p log loops. Centre log loops, and p is a "
+            "quotient of two sums.",
             """
             loops = torch.arange(1.0, 21.0)[:, None]
-            assert torch.allclose(torch.as_tensor(growth(torch.cat([7 * loops, 3 * loops**0], 1))), torch.tensor([1.0, 0.0]),
+            both = torch.as_tensor(growth(torch.cat([7 * loops, 3 * loops**0], 1)))
+            assert torch.allclose(both, torch.tensor([1.0, 0.0]),
             atol=1e-4)
             """,
         ),
@@ -464,7 +468,8 @@ ASSIGNMENT = Assignment(
             draws `k` uniformly from 1, ..., N - n and runs `k` more with it. With which probability does a batch run
             1, 2, ..., N loops in all? Return a tensor of N numbers.
             """,
-            "To end at d = n + k loops, n must be less than d. Given n, each d from n + 1 to N has probability 1 / (N - n).",
+            "To end at d = n + k loops, n must be less than d. Given n, each d from n + 1 to N has probability 1 / (N "
+            "- n).",
             """
             assert torch.allclose(torch.as_tensor(depth_probabilities(2)), torch.tensor([0.25, 0.75]))
             """,

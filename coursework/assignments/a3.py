@@ -22,7 +22,7 @@ def draw(generator, *shape):
 
 
 def lost_again(right):
-    """right (loops, batch) of booleans, after 1, 2, ... loops -> the share of instances that were right and end wrong."""
+    """right (loops, batch) of booleans, after 1, 2, ... loops -> the share of instances once right that end wrong."""
     return float((right.any(0) & ~right[-1]).double().mean())
 
 
@@ -153,7 +153,8 @@ ENOUGH_LOOPS = define(
     "enough loops",
     enough_loops,
     enough_loops_cases,
-    seen="Where the answer is None no number of loops is enough: the model overthinks, and a fixed budget will not help.",
+    seen="Where the answer is None no number of loops is enough: the model overthinks, and a fixed budget will not "
+    "help.",
     styles=[enough_backwards],
     mistakes=[
         Mistake("accuracy falls below the bar later on; it must stay above", first_over),
@@ -241,7 +242,7 @@ DIFFERENT_ENDS = define(
     "how many ends",
     different_ends,
     different_ends_cases,
-    seen="1 everywhere is path independence. More than 1 can be a memory, or a mistake that depends on where you began.",
+    seen="1 everywhere is path independence. More than 1 can be a memory, or a mistake, by where you began.",
     styles=[ends_by_lists, ends_with()],
     mistakes=[
         Mistake(
@@ -329,7 +330,8 @@ RESPONSE = define(
     response,
     response_cases,
     tol=1e-5,
-    seen="Where I - A is nearly singular a small change of the input moves the end far: input-dependence, but not smooth.",
+    seen="Where I - A is nearly singular a small change of the input moves the end far: input-dependence, but not "
+    "smooth.",
     styles=[
         lambda A, B: (eye(A) - A).inverse() @ B,
         lambda A, B: torch.stack([torch.linalg.inv(eye(a) - a) @ b for a, b in zip(A, B, strict=True)]),
@@ -341,7 +343,8 @@ RESPONSE = define(
         ),
         Mistake("the sign of the whole is wrong", lambda A, B: -response(A, B)),
         Mistake(
-            "a sum of finitely many loops is not the fixed point; and it grows without end where the loop does not settle",
+            "a sum of finitely many loops is not the fixed point; and it grows without end where the loop does not "
+            "settle",
             response_terms(10),
             response_terms(50),
             response_terms(200),
@@ -444,9 +447,9 @@ ASSIGNMENT = Assignment(
     title="Assignment 3",
     lessons="05 and 06",
     opening="""
-        What does thinking longer do to an answer, how many ends does a loop have, and how do they follow the input? Five
-        problems on lessons 05 and 06; each is a function that you write. The small checks below a problem are only a
-        beginning: your functions are graded on other cases, of other shapes and sizes. Write them for any.
+        What does thinking longer do to an answer, how many ends does a loop have, and how do they follow the input?
+        Five problems on lessons 05 and 06; each is a function that you write. The small checks below a problem are
+        only a beginning: your functions are graded on other cases, of other shapes and sizes. Write them for any.
         """,
     closed=("wilson", "agreement", "basins", "input_sensitivity", "implicit_gradient"),
     numbers=NUMBERS,

@@ -1,4 +1,6 @@
-"""Assignment 4, on lessons 07 or 08 and 09: puzzles and their symmetries, when to stop, when to begin again, whom to trust."""
+"""Assignment 4, on lessons 07 or 08 and 09: puzzles and their symmetries, when to stop, when to begin again, whom to
+trust.
+"""
 
 from functools import partial
 
@@ -86,7 +88,10 @@ CANDIDATES = define(
     "what may stand here",
     may_stand,
     candidates_cases,
-    seen="One round of this is what three masked heads can do in one loop: look along row, column and box, and cross out.",
+    seen=(
+        "One round of this is what three masked heads can do in one loop: look along row, column and box, and cross"
+        " out."
+    ),
     styles=[candidates_by(), candidates_by_hand],
     mistakes=[
         Mistake("boxes are missing: a digit in the same box is taken, too", candidates_by(("row", "column"))),
@@ -132,7 +137,9 @@ CANDIDATES = define(
 
 
 def bring_back(logits, order, digits):
-    """logits (cells, classes) of an image, order (cells,), digits (classes,) -> logits (cells, classes) of the puzzle."""
+    """logits (cells, classes) of an image, order (cells,), digits (classes,) -> logits (cells, classes) of
+    the puzzle.
+    """
     back = torch.empty_like(logits)
     back[order] = logits[:, digits]
     return back
@@ -158,8 +165,13 @@ def bring_back_cases(generator):
     return [
         Case("logits of 36 cells and 6 digits under a random symmetry", draw(36, 6), perm(36), perm(6)),
         Case("logits of 81 cells and 9 digits under a random symmetry", draw(81, 9), perm(81), perm(9)),
-        Case("logits of a 4x4 board that was turned, digits 1, 2, 3 in a circle", draw(16, 4), turn, torch.tensor([1, 2, 0, 3])),
-    ]  # fmt: skip
+        Case(
+            "logits of a 4x4 board that was turned, digits 1, 2, 3 in a circle",
+            draw(16, 4),
+            turn,
+            torch.tensor([1, 2, 0, 3]),
+        ),
+    ]
 
 
 BRING_BACK = define(
@@ -167,7 +179,8 @@ BRING_BACK = define(
     "the way back",
     bring_back,
     bring_back_cases,
-    seen="Now a puzzle that is not solved can be tried again as another one, and its answer read as if nothing had been done.",
+    seen="Now a puzzle that is not solved can be tried again as another one, "
+    "and its answer read as if nothing had been done.",
     styles=[sent(inverse, same), bring_back_by_hand],
     mistakes=[
         Mistake("the cells are sent the same way again; bring them back: `order` is to be inverted", sent(same, same)),
@@ -176,9 +189,7 @@ BRING_BACK = define(
             sent(inverse, inverse),
         ),
         Mistake("both go the wrong way: this would make an image of the image", sent(same, inverse)),
-        Mistake(
-            "the digits still have their new names", sent(inverse, none), sent(same, none)
-        ),
+        Mistake("the digits still have their new names", sent(inverse, none), sent(same, none)),
         Mistake("the cells are still in the image's order", sent(none, same), sent(none, inverse)),
         Mistake("these are the image's logits, unchanged", sent(none, none)),
         Mistake(
@@ -195,7 +206,7 @@ BRING_BACK = define(
             lambda logits, order, digits: logits.sort(-1).values,
         ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 3: still, and still still
 
@@ -259,37 +270,62 @@ STOPS_AT = define(
     "still, and still still",
     stops_at,
     stops_cases,
-    seen="A loop that passes slowly by a wrong answer looks still for a moment. Patience costs its length in loops, for every instance.",
+    seen="A loop that passes slowly by a wrong answer looks still for a moment. "
+    "Patience costs its length in loops, for every instance.",
     styles=[stops_with(), stops_by_windows],
     mistakes=[
-        Mistake("this stops at the first loop that is still; `patience` of them in a row are asked for",
-                stops_with(want=lambda p: 1)),
+        Mistake(
+            "this stops at the first loop that is still; `patience` of them in a row are asked for",
+            stops_with(want=lambda p: 1),
+        ),
         Mistake("still loops count only in a row: a jump sets the count back to 0", stops_with(together=False)),
-        Mistake("this is where it became still; the rule knows only at the end of the row",
-                lambda r, tol, p: torch.where(stops_with(never=lambda n: -1)(r, tol, p) < 0, len(r),
-                                              stops_at(r, tol, p) - p + 1)),
-        Mistake("this is one loop off: row 0 of the residuals is about loop 1",
-                stops_with(shift=-1), stops_with(shift=1), changed(stops_at, lambda n: n - 1), changed(stops_at, lambda n: n + 1)),
-        Mistake("who never stops has run all loops", stops_with(never=lambda loops: 0), stops_with(never=lambda loops: -1),
-                stops_with(never=lambda loops: loops + 1)),
+        Mistake(
+            "this is where it became still; the rule knows only at the end of the row",
+            lambda r, tol, p: torch.where(
+                stops_with(never=lambda n: -1)(r, tol, p) < 0, len(r), stops_at(r, tol, p) - p + 1
+            ),
+        ),
+        Mistake(
+            "this is one loop off: row 0 of the residuals is about loop 1",
+            stops_with(shift=-1),
+            stops_with(shift=1),
+            changed(stops_at, lambda n: n - 1),
+            changed(stops_at, lambda n: n + 1),
+        ),
+        Mistake(
+            "who never stops has run all loops",
+            stops_with(never=lambda loops: 0),
+            stops_with(never=lambda loops: -1),
+            stops_with(never=lambda loops: loops + 1),
+        ),
         Mistake("`at most tol` holds for a residual that is exactly tol", stops_with(still=lambda r, tol: r < tol)),
-        Mistake("nan is not still: `not larger than tol` is true of what is no number", stops_with(still=lambda r, tol: ~(r > tol)),
-                stops_with(still=lambda r, tol: r.nan_to_num(0.0) <= tol)),
+        Mistake(
+            "nan is not still: `not larger than tol` is true of what is no number",
+            stops_with(still=lambda r, tol: ~(r > tol)),
+            stops_with(still=lambda r, tol: r.nan_to_num(0.0) <= tol),
+        ),
         Mistake("this is the last loop at which the rule holds; the run has ended at the first", stops_with(last=True)),
-        Mistake("one number for the whole batch; each instance stops on its own",
-                changed(stops_at, lambda n: int(n.max())), changed(stops_at, lambda n: n.amax().expand(len(n))),
-                changed(stops_at, lambda n: n.double().mean())),
+        Mistake(
+            "one number for the whole batch; each instance stops on its own",
+            changed(stops_at, lambda n: int(n.max())),
+            changed(stops_at, lambda n: n.amax().expand(len(n))),
+            changed(stops_at, lambda n: n.double().mean()),
+        ),
         Mistake("one loop more in a row than asked for", stops_with(want=lambda p: p + 1)),
-        Mistake("rows are loops and columns are instances; this has them the other way round",
-                lambda r, tol, p: stops_at(r.T, tol, p)),
+        Mistake(
+            "rows are loops and columns are instances; this has them the other way round",
+            lambda r, tol, p: stops_at(r.T, tol, p),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 4: what restarts cost
 
 
 def spent(needed, schedule, budget):
-    """needed (tries, batch) whole numbers, a list of lengths, a budget -> (loops (batch,), solved (batch,) of booleans)."""
+    """needed (tries, batch) whole numbers, a list of lengths, a budget -> (loops (batch,), solved (batch,) of
+    booleans).
+    """
     loops, solved = torch.zeros(needed.shape[1], dtype=torch.long), torch.zeros(needed.shape[1], dtype=torch.bool)
     for number, need in enumerate(needed):
         length = torch.clamp(budget - loops, max=schedule[min(number, len(schedule) - 1)])
@@ -350,33 +386,58 @@ SPENT = define(
     "what restarts cost",
     spent,
     spent_cases,
-    seen="With this, measured once, every schedule can be judged at a desk, on validation puzzles, without another loop.",
+    seen="With this, measured once, every schedule can be judged at a desk, on "
+    "validation puzzles, without another loop.",
     styles=[spent_with(), spent_as_lists],
     mistakes=[
-        Mistake("the budget is for all tries together: the try in which it ends is cut short",
-                spent_with(cut=lambda length, left: length if left > 0 else 0)),
-        Mistake("there is no budget here: it ends the last try, whatever the schedule says",
-                lambda needed, schedule, budget: spent(needed, schedule, 10**9)),
-        Mistake("a solved instance stops at once: it does not use its try up", spent_with(cost=lambda need, length: length)),
+        Mistake(
+            "the budget is for all tries together: the try in which it ends is cut short",
+            spent_with(cut=lambda length, left: length if left > 0 else 0),
+        ),
+        Mistake(
+            "there is no budget here: it ends the last try, whatever the schedule says",
+            lambda needed, schedule, budget: spent(needed, schedule, 10**9),
+        ),
+        Mistake(
+            "a solved instance stops at once: it does not use its try up", spent_with(cost=lambda need, length: length)
+        ),
         Mistake("the loops of the failed tries count, too", spent_with(before=lambda loops: 0)),
-        Mistake("where the schedule ends, its last length is used again and again",
-                spent_with(lengths=lambda s, k: s[k] if k < len(s) else 0),
-                spent_with(lengths=lambda s, k: s[k % len(s)])),
-        Mistake("every try has its own length: the first is schedule[0], the next schedule[1]",
-                spent_with(lengths=lambda s, k: s[0]), spent_with(lengths=lambda s, k: s[-1]),
-                spent_with(lengths=lambda s, k: s[min(k + 1, len(s) - 1)])),
-        Mistake("a need that is exactly the length of the try is met", spent_with(enough=lambda need, length, past: need < length)),
-        Mistake("a restart forgets: what a try has run does not help the next",
-                spent_with(enough=lambda need, length, past: need <= past + length, cost=lambda need, length: min(need, length)),
-                lambda needed, schedule, budget: spent(needed[:1].repeat(len(needed), 1), schedule, budget)),
+        Mistake(
+            "where the schedule ends, its last length is used again and again",
+            spent_with(lengths=lambda s, k: s[k] if k < len(s) else 0),
+            spent_with(lengths=lambda s, k: s[k % len(s)]),
+        ),
+        Mistake(
+            "every try has its own length: the first is schedule[0], the next schedule[1]",
+            spent_with(lengths=lambda s, k: s[0]),
+            spent_with(lengths=lambda s, k: s[-1]),
+            spent_with(lengths=lambda s, k: s[min(k + 1, len(s) - 1)]),
+        ),
+        Mistake(
+            "a need that is exactly the length of the try is met",
+            spent_with(enough=lambda need, length, past: need < length),
+        ),
+        Mistake(
+            "a restart forgets: what a try has run does not help the next",
+            spent_with(
+                enough=lambda need, length, past: need <= past + length, cost=lambda need, length: min(need, length)
+            ),
+            lambda needed, schedule, budget: spent(needed[:1].repeat(len(needed), 1), schedule, budget),
+        ),
         Mistake("a restart itself costs no loop", spent_with(failed=lambda length: length + 1)),
-        Mistake("return two things, the loops and who is solved", changed(spent, lambda pair: pair[0]), changed(spent, lambda pair: pair[1])),
+        Mistake(
+            "return two things, the loops and who is solved",
+            changed(spent, lambda pair: pair[0]),
+            changed(spent, lambda pair: pair[1]),
+        ),
         Mistake("the loops come first, then who is solved", changed(spent, lambda pair: pair[::-1])),
-        Mistake("each instance has its own numbers; this adds or averages them",
-                changed(spent, lambda pair: (pair[0].sum(), pair[1].sum())),
-                changed(spent, lambda pair: (pair[0].double().mean(), pair[1].double().mean()))),
+        Mistake(
+            "each instance has its own numbers; this adds or averages them",
+            changed(spent, lambda pair: (pair[0].sum(), pair[1].sum())),
+            changed(spent, lambda pair: (pair[0].double().mean(), pair[1].double().mean())),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 5: your own bar
 
@@ -388,7 +449,9 @@ def declare_own_tol(mine):
     share, least = mine["share"], mine["least"]
 
     def own_tol(residuals, right):
-        """residuals (n,) and right (n,) of booleans, of validation puzzles -> the largest tolerance that fits, or 0.0."""
+        """residuals (n,) and right (n,) of booleans, of validation puzzles -> the largest tolerance that
+        fits, or 0.0.
+        """
         order = residuals.argsort()
         accepted = torch.arange(1, len(order) + 1)
         fits = (right[order].long().cumsum(0) >= share * accepted - 1e-9) & (accepted >= least)
@@ -455,30 +518,48 @@ def declare_own_tol(mine):
         own_tol,
         cases,
         tol=1e-6,
-        seen="The share holds on the puzzles that it was chosen on. On others it will be a little lower: that is what test puzzles are for.",
+        seen="The share holds on the puzzles that it was chosen on. On others it "
+        "will be a little lower: that is what test puzzles are for.",
         styles=[by_hand(), lambda residuals, right: torch.tensor(own_tol(residuals, right), dtype=double)],
         mistakes=[
-            Mistake("this stops where the share first falls below the bar; it may come back: look at all tolerances", until_it_fails),
+            Mistake(
+                "this stops where the share first falls below the bar; it may come back: look at all tolerances",
+                until_it_fails,
+            ),
             Mistake("the largest tolerance is asked for: it accepts the most", by_hand(which=min)),
             Mistake("a share that is exactly the bar is enough", strictly),
-            Mistake("this is the share of all puzzles; those that are accepted are the whole",
-                    by_hand(over=lambda inside, right: len(right))),
-            Mistake("this is how many of the right ones are accepted; how many of the accepted are right is asked for",
-                    by_hand(over=lambda inside, right: int(right.sum()))),
+            Mistake(
+                "this is the share of all puzzles; those that are accepted are the whole",
+                by_hand(over=lambda inside, right: len(right)),
+            ),
+            Mistake(
+                "this is how many of the right ones are accepted; how many of the accepted are right is asked for",
+                by_hand(over=lambda inside, right: int(right.sum())),
+            ),
             Mistake("fewer than `least` accepted puzzles are not evidence enough", by_hand(least=1)),
-            Mistake("this is how many are accepted; the tolerance is asked for",
-                    lambda residuals, right: int((residuals <= own_tol(residuals, right)).sum())),
-            Mistake("this is an index; the residual there is asked for",
-                    lambda residuals, right: int((residuals - own_tol(residuals, right)).abs().argmin())),
-            Mistake("this chooses among the right ones alone; what is accepted is not known to be right",
-                    lambda residuals, right: own_tol(residuals[right], right[right]) if right.any() else 0.0),
-            Mistake("where no tolerance fits the answer is 0.0",
-                    lambda residuals, right: own_tol(residuals, right) or float("nan"),
-                    lambda residuals, right: own_tol(residuals, right) or float(residuals.min()),
-                    lambda residuals, right: own_tol(residuals, right) or -1.0),
-            Mistake("these are another student's numbers: `mine` holds yours", *(by_hand(bar=s, least=k) for s, k in others)),
+            Mistake(
+                "this is how many are accepted; the tolerance is asked for",
+                lambda residuals, right: int((residuals <= own_tol(residuals, right)).sum()),
+            ),
+            Mistake(
+                "this is an index; the residual there is asked for",
+                lambda residuals, right: int((residuals - own_tol(residuals, right)).abs().argmin()),
+            ),
+            Mistake(
+                "this chooses among the right ones alone; what is accepted is not known to be right",
+                lambda residuals, right: own_tol(residuals[right], right[right]) if right.any() else 0.0,
+            ),
+            Mistake(
+                "where no tolerance fits the answer is 0.0",
+                lambda residuals, right: own_tol(residuals, right) or float("nan"),
+                lambda residuals, right: own_tol(residuals, right) or float(residuals.min()),
+                lambda residuals, right: own_tol(residuals, right) or -1.0,
+            ),
+            Mistake(
+                "these are another student's numbers: `mine` holds yours", *(by_hand(bar=s, least=k) for s, k in others)
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 ASSIGNMENT = Assignment(
@@ -503,7 +584,8 @@ ASSIGNMENT = Assignment(
             columns. Which digits may stand in an empty cell, going by its row, its column and its box alone? Return
             booleans of shape (row, column, digit), where digit 1 is entry 0. A filled cell has no candidates.
             """,
-            "Make a set of three for each cell: digits in its row, in its column, in its box. What is in none may stand there.",
+            "Make a set of three for each cell: digits in its row, in its column, in its box. What is in none may stand"
+            " there.",
             """
             grid = torch.tensor([[1, 0, 0, 0], [0, 0, 0, 2], [0, 0, 0, 0], [0, 3, 0, 0]])
             free = torch.as_tensor(may_stand(grid, (2, 2)))
@@ -519,7 +601,8 @@ ASSIGNMENT = Assignment(
             (counted from 0) renamed to `digits[d]`. A model was run on the image and gave `logits` (cells, classes).
             Return the logits for the puzzle itself: its cells in its order, its digits under their own names.
             """,
-            "What does row i of the logits talk about: which cell of the puzzle? And its column digits[d]: which digit?",
+            "What does row i of the logits talk about: which cell of the puzzle? And its column digits[d]: which"
+            " digit?",
             """
             logits = torch.tensor([[5.0, 0.0, 0.0], [0.0, 7.0, 0.0]])
             back = torch.as_tensor(bring_back(logits, torch.tensor([1, 0]), torch.tensor([1, 2, 0])))
@@ -554,7 +637,8 @@ ASSIGNMENT = Assignment(
             once. Return how many loops each instance used, and whether it was solved. There are always enough tries to
             use a budget up.
             """,
-            "Follow one instance with a pencil: how many loops are left, how many this try may use, whether that is enough.",
+            "Follow one instance with a pencil: how many loops are left, how many this try may use, whether that is"
+            " enough.",
             """
             loops, solved = spent(torch.tensor([[9, 9], [3, 9], [1, 9]]), [4, 8], 14)
             assert torch.as_tensor(loops).tolist() == [7, 14] and torch.as_tensor(solved).tolist() == [True, False]
@@ -570,7 +654,8 @@ ASSIGNMENT = Assignment(
             `mine["least"]`, since fewer say little. Given the residuals of validation puzzles and which of them were
             right, return the largest of these residuals that fits as a tolerance; 0.0 if none does.
             """,
-            "Sort by residual. If the first k are accepted, how many of them are right? Look at every k, not only up to the first that fails.",
+            "Sort by residual. If the first k are accepted, how many of them are right? Look at every k, not only up to"
+            " the first that fails.",
             """
             residuals = torch.linspace(0.1, 2.0, 20)
             assert abs(float(own_tol(residuals, residuals < 5)) - 2.0) < 1e-6

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..checks import memory
 
 Map = Callable[[Tensor], Tensor]
 
@@ -46,20 +46,6 @@ def check_state(z: Any, name: str = "z", real: bool = False, finite: bool = Fals
         raise ValueError(f"{name} must have a batch dimension and numbers: expected (batch, ...), got {what}")
 
 
-def check_count(value: Any, name: str, least: int = 0) -> int:
-    """A whole number of at least ``least``, as a Python int. NumPy's and PyTorch's integers will do, floats not."""
-    try:
-        whole = operator.index(value)
-    except TypeError:
-        whole = None
-    if whole is None or isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool:
-        raise ValueError(f"{name} must be a whole number, got {value!r:.60}")
-    if whole < least:
-        wish = "must not be negative" if least == 0 else f"must be at least {least}"
-        raise ValueError(f"{name} {wish}, got {whole}")
-    return whole
-
-
 def check_number(value: Any, name: str, zero: bool = False) -> float:
     """A positive and finite number (with ``zero`` also 0), as a Python float."""
     try:
@@ -75,12 +61,7 @@ def check_number(value: Any, name: str, zero: bool = False) -> float:
 
 def check_memory(numbers: int, like: Tensor, what: str) -> None:
     """ValueError with the size that ``numbers`` numbers of the type of ``like`` take, if the device has less memory."""
-    if like.is_cuda:
-        there = torch.cuda.mem_get_info(like.device)[1]
-    elif hasattr(os, "sysconf"):
-        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    else:
-        there = 2**35
+    there = torch.cuda.mem_get_info(like.device)[1] if like.is_cuda else memory()
     if (size := numbers * like.element_size()) > there:
         raise ValueError(f"{what} would take {size / 2**30:,.1f} GiB, and there are {there / 2**30:,.1f} GiB of memory")
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..checks import whole
 from ._checks import (
     Map,
     apply,
-    check_count,
     check_memory,
     check_number,
     check_state,
@@ -40,7 +40,7 @@ def classify_end(f: Map, z: Tensor, loops: int = 1000, longest_period: int = 16)
     """Run ``loops`` loops from ``z`` and say for each instance how its trajectory ends.
 
     - *fixed point*: the **absolute** step ``|z[t+1] - z[t]|`` has reached the rounding error of the state, or falls
-      faster than 1/t, so that the way still to go is finite.
+      like a power t^-p with p > 1, or faster, so that the way still to go is finite (as far as a finite run can tell).
     - *diverging*: the state overflows, or its length keeps growing. A state that drifts at a constant step belongs
       here, although its *relative* step falls like 1/t and passes every tolerance some day; so does growth like log t.
     - *cycle* of period p: as fixed point, for ``f`` applied p times, p up to ``longest_period``, and no smaller p.
@@ -50,7 +50,7 @@ def classify_end(f: Map, z: Tensor, loops: int = 1000, longest_period: int = 16)
     Decisions compare the three thirds of the run, so a transient should be shorter than two thirds of ``loops``.
     """
     check_state(z)
-    loops, longest_period = check_count(loops, "loops", 30), check_count(longest_period, "longest_period", 1)
+    loops, longest_period = whole("loops", loops, 30), whole("longest_period", longest_period, 1)
     if longest_period >= loops // 3:
         raise ValueError(f"longest_period must lie between 1 and a third of loops, got {longest_period}")
     check_memory(loops * (longest_period + 1) * len(z) + longest_period * z.numel(), z, f"a run of {loops} loops")
@@ -93,7 +93,7 @@ def thirds(numbers: Tensor) -> list[Tensor]:
 
 
 def dies_out(distances: Tensor, floor: float) -> bool:
-    """Do these distances reach ``floor``, or fall faster than 1/t?
+    """Do these distances reach ``floor``, or fall like t^-p with p above 1, or faster?
 
     Their mean logarithms over the thirds of the run decide. From the first third to the second and from there to the
     last, a power law t^-p falls by 1.39 p and 0.52 p, a geometric decay twice by the same amount. Chaos can imitate
@@ -146,8 +146,8 @@ def basins(
     settled.
     """
     tol, same = check_number(tol, "tol"), check_number(same, "same", zero=True)
-    extent, resolution = check_number(extent, "extent"), check_count(resolution, "resolution", 2)
-    loops, chunk = check_count(loops, "loops"), check_count(chunk, "chunk", 1)
+    extent, resolution = check_number(extent, "extent"), whole("resolution", resolution, 2)
+    loops, chunk = whole("loops", loops, 0), whole("chunk", chunk, 1)
     for name, part in (("origin", origin), ("u", u), ("v", v)):
         check_tensor(part, name, finite=True)
     if not origin.shape == u.shape == v.shape:

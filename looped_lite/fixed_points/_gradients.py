@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ._checks import Map, apply, check_count, check_number, check_state, flat
+from ..checks import whole
+from ._checks import Map, apply, check_number, check_state, flat
 from ._jacobian import differentiable, gmres, point_of
 
 Loss = Callable[[Tensor], Tensor]  # last state -> one number
@@ -38,8 +39,8 @@ def unrolled_gradient(
     `implicit_gradient` sums. A parameter that was not used gets zeros.
     """
     check_state(z, real=True, finite=True)
-    loops = check_count(loops, "loops", 1)
-    last = loops if last is None else check_count(last, "last", 1)
+    loops = whole("loops", loops, 1)
+    last = loops if last is None else whole("last", last, 1)
     if last > loops:
         raise ValueError(f"expected 1 <= last <= loops, got last {last} and loops {loops}")
     with torch.no_grad():
@@ -70,7 +71,7 @@ def implicit_gradient(
     ``tol`` is not reached.
     """
     check_state(z, real=True, finite=True)
-    tol, terms = check_number(tol, "tol"), check_count(terms, "terms", 1)
+    tol, terms = check_number(tol, "tol"), whole("terms", terms, 1)
     if method not in ("neumann", "gmres"):
         raise ValueError(f"unknown method {method!r}: expected neumann or gmres")
     with differentiable():
@@ -83,12 +84,12 @@ def implicit_gradient(
         size = min(40, terms)
         u, left = gmres(lambda v: v - back(v), push, size, restarts=max(1, terms // size), tol=tol)
     else:
-        u, whole = push, flat(push).norm(dim=1).clamp_min(1e-30)
+        u, size = push, flat(push).norm(dim=1).clamp_min(1e-30)
         term = push
         for _ in range(terms):
             term = back(term)
             u = u + term
-            left = flat(term).norm(dim=1) / whole
+            left = flat(term).norm(dim=1) / size
             if (left <= tol).all() or not left.isfinite().all():
                 break
     if not (left <= tol).all():

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._checks import Map, apply, check_count, check_number, check_state, check_tensor, lengths
+from ..checks import whole
+from ._checks import Map, apply, check_number, check_state, check_tensor, lengths
 from ._iterate import iterate
 from ._jacobian import gmres, jacobian_product, products
 
@@ -32,7 +33,7 @@ def path_independence(f: Map, starts: Tensor, loops: int, tol: float = 1e-3) -> 
     Two ends agree when their distance is at most ``tol`` times the mean length of all ends. Ends that are not fixed
     points are compared as they stand after ``loops`` loops: agreement then means little, so look at ``settled`` too.
     """
-    loops, tol = check_count(loops, "loops"), check_number(tol, "tol")
+    loops, tol = whole("loops", loops, 0), check_number(tol, "tol")
     check_tensor(starts, "starts")
     if starts.dim() < 2 or len(starts) < 2:
         raise ValueError(f"starts must be (starts, batch, ...) with two starts or more, got {tuple(starts.shape)}")
@@ -80,7 +81,7 @@ def input_sensitivity(f: InputMap, z: Tensor, x: Tensor, dx: Tensor, tol: float 
     ``tol``.
     """
     check_state(z, real=True, finite=True)
-    tol, size = check_number(tol, "tol"), check_count(size, "size", 1)
+    tol, size = check_number(tol, "tol"), whole("size", size, 1)
     at_x = lambda state: f(state, x)
     moved = lengths(apply(at_x, z) - z) / lengths(z).clamp_min(1e-12)
     if not (moved <= 1e-3).all():

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._checks import Map, apply, check_count, check_memory, check_number, check_state, lengths, refuse_nan
+from ..checks import whole
+from ._checks import Map, apply, check_memory, check_number, check_state, lengths, refuse_nan
 
 
 def residual(f: Map, z: Tensor, relative: bool = False) -> Tensor:
@@ -46,7 +47,7 @@ def iterate(f: Map, z: Tensor, loops: int, tol: float = 0.0, keep: bool = False)
     A state whose length overflows is a result, ``diverged``; a NaN out of a finite state is a ValueError.
     """
     check_state(z)
-    loops, tol = check_count(loops, "loops"), check_number(tol, "tol", zero=True)
+    loops, tol = whole("loops", loops, 0), check_number(tol, "tol", zero=True)
     if tol == 0:
         check_memory(loops * (2 * len(z) + bool(keep) * z.numel()), z, f"a run of {loops} loops")
     first = lengths(z)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ._checks import Map, apply, check_count, check_memory, check_number, check_state, check_tensor, flat
+from ..checks import whole
+from ._checks import Map, apply, check_memory, check_number, check_state, check_tensor, flat
 
 Linear = Callable[[Tensor], Tensor]
 
@@ -218,12 +219,12 @@ def leading_eigenvalues(
     value is. Look at ``known``.
     """
     check_state(z, real=True, finite=True)
-    tol, exact, numbers = check_number(tol, "tol"), check_count(exact, "exact"), flat(z).shape[1]
-    count, size = min(check_count(count, "count", 1), numbers), check_count(size, "size", 1)
-    restarts, whole = check_count(restarts, "restarts", 1), numbers <= max(size, exact)
-    if not whole and size <= count:
+    tol, exact, numbers = check_number(tol, "tol"), whole("exact", exact, 0), flat(z).shape[1]
+    count, size = min(whole("count", count, 1), numbers), whole("size", size, 1)
+    restarts, small = whole("restarts", restarts, 1), numbers <= max(size, exact)
+    if not small and size <= count:
         raise ValueError(f"count must be less than size, got count {count} and size {size}")
-    if whole:
+    if small:
         values, errors = whole_spectrum(jacobian(f, z).double().cpu(), torch.finfo(z.dtype).eps)
         values, errors = values[:, :count], errors[:, :count]
     else:
@@ -269,7 +270,7 @@ def power_iteration(f: Map, z: Tensor, steps: int = 100, generator: torch.Genera
     returned. Warns (RuntimeWarning) where J still moves its vector by more than 1% off its line: too few steps, or
     three of equal modulus.
     """
-    steps = check_count(steps, "steps", 1)
+    steps = whole("steps", steps, 1)
     product, numbers = jacobian_product(f, z), flat(z).shape[1]
     generator = torch.Generator().manual_seed(0) if generator is None else generator
     pair = torch.stack([flat(random_like(z, generator)) for _ in range(min(2, numbers))], dim=-1)  # (batch, numbers, 2)
@@ -290,7 +291,7 @@ def spectral_norm(f: Map, z: Tensor, steps: int = 100, generator: torch.Generato
     The result is never too large, and rises with ``steps``.
     """
     check_state(z, real=True, finite=True)
-    steps = check_count(steps, "steps", 1)
+    steps = whole("steps", steps, 1)
     (forward, back), v = products(lambda z: apply(f, z), z), random_like(z, generator)
     for _ in range(steps):
         stretched = flat(forward(v))
@@ -306,9 +307,9 @@ def gmres(product: Linear, b: Tensor, size: int = 40, restarts: int = 10, tol: f
     is left. Returns ``x`` (batch, ...) and the share of ``b`` left unexplained, ``|b - A x| / |b|``, (batch,).
     """
     check_tensor(b, "b", real=True)
-    x, left, whole = torch.zeros_like(b), b, flat(b).norm(dim=1)
-    size, tol = min(check_count(size, "size", 1), flat(b).shape[1]), check_number(tol, "tol")
-    for _ in range(check_count(restarts, "restarts", 1)):
+    x, left, all_of_b = torch.zeros_like(b), b, flat(b).norm(dim=1)
+    size, tol = min(whole("size", size, 1), flat(b).shape[1]), check_number(tol, "tol")
+    for _ in range(whole("restarts", restarts, 1)):
         Q, H = arnoldi(product, left, size)
         target = torch.zeros(len(b), size + 1, 1, dtype=torch.float64)
         target[:, 0, 0] = flat(left).norm(dim=1)
@@ -316,7 +317,7 @@ def gmres(product: Linear, b: Tensor, size: int = 40, restarts: int = 10, tol: f
         weights = torch.linalg.pinv(H.cpu()) @ target
         x = x + torch.einsum("kbn,bk->bn", Q[:size], weights[..., 0].to(Q)).reshape(b.shape)
         left = b - product(x)
-        share = flat(left).norm(dim=1) / whole.clamp_min(1e-30)
+        share = flat(left).norm(dim=1) / all_of_b.clamp_min(1e-30)
         if (share <= tol).all():
             break
     return x, share

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ._checks import Map, apply, check_count, check_number, check_state, flat, lengths, refuse_nan
+from ..checks import whole
+from ._checks import Map, apply, check_number, check_state, flat, lengths, refuse_nan
 from ._jacobian import gmres, products
 
 
@@ -32,7 +33,7 @@ class Ledger:
     def __init__(self, f: Map, z: Tensor, evaluations: int, tol: float):
         check_state(z, real=True)
         self.f, self.tol, self.spent = f, check_number(tol, "tol"), 0
-        self.budget = check_count(evaluations, "evaluations", 1)
+        self.budget = whole("evaluations", evaluations, 1)
         self.best, self.residual = z, torch.full_like(lengths(z), float("inf"))  # inf stays where all overflows
         self.used = torch.zeros(len(z), dtype=torch.long, device=z.device)
         self.trace, self.costs = [], []
@@ -89,7 +90,7 @@ def anderson(
     takes plain steps: far from a fixed point a loop is not close to linear, and mixing its past does harm (see
     benchmarks/README.md).
     """
-    memory, ridge = check_count(memory, "memory", 1), check_number(ridge, "ridge", zero=True)
+    memory, ridge = whole("memory", memory, 1), check_number(ridge, "ridge", zero=True)
     if begin != float("inf"):
         begin = check_number(begin, "begin", zero=True)
     books, shape = Ledger(f, z, evaluations, tol), z.shape
@@ -120,7 +121,7 @@ def newton_krylov(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6, krylov
     A step that does not lower the residual of an instance is replaced by a plain one, so far from a fixed point it
     falls back to iteration. One Newton step costs ``1 + 2 (krylov + 1)`` evaluations.
     """
-    krylov = check_count(krylov, "krylov", 1)
+    krylov = whole("krylov", krylov, 1)
     books = Ledger(f, z, evaluations, tol)
     after, moved = books.look(z)
     while books.goes_on:
@@ -136,3 +137,26 @@ def newton_krylov(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6, krylov
             trial_after, trial_moved = books.look(trial)
         z, after, moved = trial, trial_after, trial_moved
     return books.result()
+
+
+def gauss_newton(gap: Map, z: Tensor, steps: int = 60) -> tuple[Tensor, float]:
+    """Walk downhill on ``|gap(z)|`` from one small state ``z`` (d,), by Gauss-Newton steps with damping, until it goes
+    no further.
+
+    Returns the end and ``|gap|`` there. With ``gap = f(z) - z`` it looks for a fixed point, whether it attracts or not;
+    where there is none, it ends at a gap that is not 0.
+    """
+    r, damping = gap(z), 1e-2
+    for _ in range(steps):
+        J, before = torch.autograd.functional.jacobian(gap, z), r.norm()
+        for _ in range(12):
+            closer = z - torch.linalg.solve(J.T @ J + damping * torch.eye(len(z), dtype=z.dtype), J.T @ r)
+            if gap(closer).norm() < r.norm():
+                break
+            damping *= 4
+        else:
+            break
+        z, r, damping = closer, gap(closer), max(damping / 5, 1e-12)
+        if r.norm() < 1e-12 or r.norm() > 0.9999 * before:
+            break
+    return z, float(r.norm())

@@ -1,8 +1,10 @@
-"""The problems that the course trains on. A task is one file and needs nothing else in the house: derive a frozen dataclass from `Task`.
+"""The problems that the course trains on. A task is one file and needs nothing else in the house: derive a frozen
+dataclass from `Task`.
 
-The fields of the dataclass are the settings of the task. The minimum is ``name``, ``features``, ``classes`` and three methods: ``batch``,
-``encode`` and ``decode``. All the rest has a default. ``level`` is the task's own measure of difficulty (bits of a string, share of
-givens shown): a curriculum raises it, and a task with one difficulty leaves it alone.
+The fields of the dataclass are the settings of the task. The minimum is ``name``, ``features``, ``classes`` and three
+methods: ``batch``, ``encode`` and ``decode``. All the rest has a default. ``level`` is the task's own measure of
+difficulty (bits of a string, share of givens shown): a curriculum raises it, and a task with one difficulty leaves it
+alone.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ class Task(Protocol):
     classes: int  # logits a cell
 
     def batch(self, size: int, level: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Fresh training instances: inputs (size, cells, features), targets (size, cells) of class numbers or IGNORE."""
+        """Fresh training instances: inputs (size, cells, features), targets (size, cells), a class number or IGNORE."""
         raise NotImplementedError(f"a task needs batch(size, level, generator): {type(self).__name__} has none")
 
     def encode(self, text: str) -> Tensor:
@@ -37,7 +39,7 @@ class Task(Protocol):
         raise NotImplementedError(f"to solve instances a task needs encode(text): {type(self).__name__} has none")
 
     def decode(self, text: str, logits: Tensor) -> dict[str, Any]:
-        """What ``logits`` (cells, classes) say about the instance ``text``: ``answer``, and what else the task can tell."""
+        """What ``logits`` (cells, classes) say about the instance ``text``: ``answer``, and what else can be told."""
         raise NotImplementedError(
             f"to solve instances a task needs decode(text, logits): {type(self).__name__} has none"
         )
@@ -67,15 +69,17 @@ class Task(Protocol):
         return torch.arange(cells)[:, None]
 
     def architecture(self, heads: int) -> dict[str, Any]:
-        """What the model of this task needs besides a recipe: ``window``, ``mask``, ``offsets``, ``cells``, ``across``."""
+        """What its model needs besides a recipe: ``window``, ``mask``, ``offsets``, ``cells``, ``across``."""
         return {}
 
     # ---- how it is solved
 
     def certify(self, x: Tensor, logits: Tensor) -> Tensor | None:
-        """Which answers are right by the task's own rules, without knowing the right ones: (batch,) bool; None if it cannot tell.
+        """Which answers are right by the task's own rules, without knowing the right ones: (batch,) bool; None if it
+        cannot tell.
 
-        An answer that is certified ends its run; while there is none, the loop begins again, as long as its budget lasts.
+        An answer that is certified ends its run; while there is none, the loop begins again, as long as its budget
+        lasts.
         """
         return None
 
@@ -92,7 +96,7 @@ class Task(Protocol):
     # ---- how it is tested and shown
 
     def in_words(self, text: str, answer: str, extra: Mapping[str, Any]) -> list[str]:
-        """What a person wants to know of an answer besides the answer, in a few words each. ``extra`` is what ``decode`` told."""
+        """What a person wants to know besides the answer, a few words each. ``extra`` is what ``decode`` told."""
         return [f"{name} {value:.2f}" for name, value in extra.items() if isinstance(value, float)]
 
     def drawn(self, answer: str) -> str:
@@ -114,7 +118,8 @@ class Task(Protocol):
 
 
 def correct_cells(logits: Tensor, targets: Tensor) -> Tensor:
-    """Which scored cells are right: (batch, cells, classes), (batch, cells) -> (batch, cells); unscored cells count as right.
+    """Which scored cells are right: (batch, cells, classes), (batch, cells) -> (batch, cells); unscored cells count as
+    right.
 
     A cell whose logits are not numbers is wrong, whatever class ``argmax`` makes of them.
     """

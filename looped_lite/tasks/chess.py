@@ -1,9 +1,11 @@
-"""Chess as a task: a cell is a square, attention heads look along the lines of the pieces, the answer is a move that forces mate.
+"""Chess as a task: a cell is a square, attention heads look along the lines of the pieces, the answer is a move that
+forces mate.
 
-A position is seen by the side to move: it plays up the board as if it were white, and its king stands on the right half. The
-model answers two questions, from which square and to which, so its logits are (batch, 2, 64); training, scoring and everything
-else take these for two cells of 64 classes. The rules of chess come from the package python-chess (``pip install
-"looped-lite[chess]"``), which only reading a FEN and naming a legal move need; training on the shipped positions does not.
+A position is seen by the side to move: it plays up the board as if it were white, and its king stands on the right
+half. The model answers two questions, from which square and to which, so its logits are (batch, 2, 64); training,
+scoring and everything else take these for two cells of 64 classes. The rules of chess come from the package
+python-chess (``pip install "looped-lite[chess]"``), which only reading a FEN and naming a legal move need; training on
+the shipped positions does not.
 
 Squares are numbered a1 = 0, b1 = 1, ... h8 = 63, as in python-chess.
 """
@@ -72,7 +74,7 @@ class Positions(NamedTuple):
 
 
 def read_boards(fens: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """FENs -> the boards (count, 64) as numbers from 0 to 12, and whether black is to move (count,). ValueError for one that is none."""
+    """FENs -> boards (count, 64) of numbers 0 to 12, and is black to move (count,)? ValueError for what is none."""
     empties = str.maketrans({"/": "", "~": "", **{str(n): "." * n for n in range(1, 9)}})  # Q~ was a pawn once
     code = np.zeros(128, np.uint8)
     code[[ord(piece) for piece in PIECES]] = np.arange(1, 13)
@@ -91,8 +93,8 @@ def read_boards(fens: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 def normalize(boards: np.ndarray, black: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Turn boards (count, 64) so that the side to move plays up the board with its king on files e to h.
 
-    Also returns a number for each board, (count,): a square ``s`` of the board you gave is ``s ^ turn`` on the new one, and
-    the other way round. 56 swaps the ranks, 7 the files.
+    Also returns a number for each board, (count,): a square ``s`` of the board you gave is ``s ^ turn`` on the new one,
+    and the other way round. 56 swaps the ranks, 7 the files.
     """
     swapped = np.array([0, *range(7, 13), *range(1, 7)], np.uint8)
     upright = np.where(black[:, None, None], swapped[boards].reshape(-1, 8, 8)[:, ::-1], boards.reshape(-1, 8, 8))
@@ -102,7 +104,7 @@ def normalize(boards: np.ndarray, black: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def read_squares(moves: Sequence[str]) -> np.ndarray:
-    """Moves in UCI -> their squares (count, 2), from and to. A promotion piece is left out. ValueError for what is no move."""
+    """Moves in UCI -> their squares (count, 2), from and to, without promotion pieces. ValueError for what is none."""
     wrong = next((move for move in moves if not UCI.fullmatch(move)), None)
     if wrong is not None:
         raise ValueError(f"not a move: {short(wrong)}, expected squares from and to, such as e7e8q")
@@ -122,8 +124,8 @@ def make_positions(
 
 @cache
 def load_positions(depth: int, split: str) -> Positions:
-    """The shipped positions with a unique mate in ``depth`` moves: see data/README.md for the splits and sources. ValueError for a
-    damaged file, OSError for a missing one."""
+    """The shipped positions with a unique mate in ``depth`` moves: see data/README.md for the splits and sources.
+    ValueError for a damaged file, OSError for a missing one."""
     if depth not in DEPTHS:
         raise ValueError(f"no shipped positions with mate in {short(depth)}: expected 1, 2, 3 or 4")
     if split not in SPLITS:
@@ -211,7 +213,7 @@ def mates_at_once(board: chess.Board, move: chess.Move) -> bool:
 
 
 def moves_by_squares(board: chess.Board) -> dict[tuple[int, int], chess.Move]:
-    """One legal move for each pair of squares (from, to). Of promotions the one that mates, the queen first; if none does, the queen."""
+    """One legal move for each pair of squares: of promotions the one that mates, the queen first; else the queen."""
     moves: dict[tuple[int, int], Any] = {}
     for move in sorted(board.legal_moves, key=lambda move: -(move.promotion or 0)):  # queens first
         squares = move.from_square, move.to_square
@@ -222,11 +224,11 @@ def moves_by_squares(board: chess.Board) -> dict[tuple[int, int], chess.Move]:
 
 
 def move_probabilities(fen: str, logits: Tensor) -> tuple[dict[str, float], float]:
-    """How likely the model finds each legal move of ``fen``, in UCI, likeliest first; and the probability of all legal moves
-    together before they were brought to a sum of 1 (so: how much the model knows about legality).
+    """How likely the model finds each legal move of ``fen``, in UCI, likeliest first; and the probability of all legal
+    moves together before they were brought to a sum of 1 (so: how much the model knows about legality).
 
-    ``logits`` is (2, 64), from and to, or (64, 2) for a model that was trained on the mask of the move; for the latter, a
-    move's odds are those of its two squares multiplied, and legality is not defined (nan).
+    ``logits`` is (2, 64), from and to, or (64, 2) for a model that was trained on the mask of the move; for the latter,
+    a move's odds are those of its two squares multiplied, and legality is not defined (nan).
     """
     board = read_fen(fen)
     turn = int(normalize(*read_boards([board.fen()]))[1][0])
@@ -244,8 +246,9 @@ def move_probabilities(fen: str, logits: Tensor) -> tuple[dict[str, float], floa
 
 
 def score_moves(positions: Positions, logits: Tensor) -> dict[str, Tensor]:
-    """What ``logits`` (count, 2, 64) are worth, each (count,) bool: ``squares``, the two likeliest squares are those of the move;
-    ``move``, the likeliest legal move is the right one; ``mate``, the likeliest legal move mates at once, right or not."""
+    """What ``logits`` (count, 2, 64) are worth, each (count,) bool: ``squares``, the two likeliest squares are those of
+    the move; ``move``, the likeliest legal move is the right one; ``mate``, the likeliest legal move mates at once,
+    right or not."""
     chess = rules()
     best = [next(iter(move_probabilities(fen, one)[0])) for fen, one in zip(positions.fens, logits, strict=True)]
     mates = [
@@ -263,7 +266,7 @@ def score_moves(positions: Positions, logits: Tensor) -> dict[str, Tensor]:
 
 
 def read_puzzle(fen: str, moves: str) -> tuple[str, str, str]:
-    """A position and moves of a Lichess puzzle -> FEN after the opponent's move, the solver's first move, and the rest of the solution."""
+    """Position and moves of a Lichess puzzle -> FEN after the first, the solver's move, and the rest."""
     board, words = read_fen(fen), moves.split()
     if len(words) < 2:
         raise ValueError(f"Moves is {short(moves)}: expected the opponent's move and the solver's answer")
@@ -283,12 +286,13 @@ def read_puzzle(fen: str, moves: str) -> tuple[str, str, str]:
 def read_lichess(
     path: str | Path, limit: int | None = None, theme: str | None = None
 ) -> dict[str, tuple[Positions, Tensor]]:
-    """Your own copy of the public Lichess puzzle CSV (lichess_db_puzzle.csv, or .csv.zst as it comes), split as in the paper.
+    """Your own copy of the public Lichess puzzle CSV (lichess_db_puzzle.csv, or .csv.zst as it comes), split as in the
+    paper.
 
-    Returns ``{"easy": ..., "hard": ...}``, each positions and their ratings (count,): easy is rated up to 1600, hard from 1601 to
-    2000; harder puzzles are left out. The first move of a row is the opponent's and is played; the target is the solver's
-    first move. ``theme`` keeps only rows with that theme, such as ``mateIn1``; ``limit`` stops after so many kept rows.
-    Raises ValueError, with the line, for a malformed row.
+    Returns ``{"easy": ..., "hard": ...}``, each positions and their ratings (count,): easy is rated up to 1600, hard
+    from 1601 to 2000; harder puzzles are left out. The first move of a row is the opponent's and is played; the target
+    is the solver's first move. ``theme`` keeps only rows with that theme, such as ``mateIn1``; ``limit`` stops after so
+    many kept rows. Raises ValueError, with the line, for a malformed row.
     """
     limit = None if limit is None else whole("limit", limit, 1)
     rules()
@@ -316,17 +320,18 @@ def read_lichess(
 
 @dataclass(frozen=True)
 class Chess(Task):
-    """The task. ``level`` is the longest mate, in moves, among the training positions; a curriculum goes through ``depths``, and
-    without one all depths come from the start. With ``shares="groups"`` the depths up to the level, and the ``sources``, have equal shares of a
-    batch; with ``"positions"`` all positions have, so that a group of few is not seen more often than others.
+    """The task. ``level`` is the longest mate, in moves, among the training positions; a curriculum goes through
+    ``depths``, and without one all depths come from the start. With ``shares="groups"`` the depths up to the level, and
+    the ``sources``, have equal shares of a batch; with ``"positions"`` all positions have, so that a group of few is
+    not seen more often than others.
 
-    ``attention="pieces"`` gives the four heads rook lines, diagonals, knight's and king's steps, and the whole board, with a
-    learned bias for each difference of rank and file and a learned vector for each square; ``"full"`` gives every head the
-    whole board, as in the paper, and leaves the geometry to the 2-D rotary positions. ``target="squares"`` asks for the
-    squares from and to; ``"mask"`` marks both of them on the board, as in the paper.
+    ``attention="pieces"`` gives the four heads rook lines, diagonals, knight's and king's steps, and the whole board,
+    with a learned bias for each difference of rank and file and a learned vector for each square; ``"full"`` gives
+    every head the whole board, as in the paper, and leaves the geometry to the 2-D rotary positions.
+    ``target="squares"`` asks for the squares from and to; ``"mask"`` marks both of them on the board, as in the paper.
 
-    ``mirrored`` is the share of a training batch that is mirrored left to right. No normalized position looks like that, so
-    it is not needed, but mates do not mind either; castling, which would, is in no shipped position.
+    ``mirrored`` is the share of a training batch that is mirrored left to right. No normalized position looks like
+    that, so it is not needed, but mates do not mind either; castling, which would, is in no shipped position.
     """
 
     depths: tuple[int, ...] = (1,)
@@ -375,7 +380,7 @@ class Chess(Task):
         return self.depths[-1]
 
     def tensors(self, boards: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalized boards (batch, 64) and squares (batch, 2) -> inputs (batch, 64, 12) and targets (batch, 2), or (batch, 64) for the mask."""
+        """Boards (batch, 64), squares (batch, 2) -> inputs (batch, 64, 12), targets (batch, 2) or, masks, 64."""
         boards, targets = integers("boards", boards, 0, 12, axes=2), integers("targets", targets, 0, 63, axes=2)
         return planes(boards), targets if self.target == "squares" else move_mask(targets)
 
@@ -424,8 +429,9 @@ class Chess(Task):
         return planes(torch.from_numpy(normalize(*read_boards([board.fen()]))[0]))
 
     def decode(self, text: str, logits: Tensor) -> dict[str, Any]:
-        """The likeliest legal move, in UCI and SAN, how likely it is among the legal ones, whether it mates at once, and the probability
-        that the model gives to all legal moves together. The model names two squares; the piece of a promotion is chosen by trying."""
+        """The likeliest legal move, in UCI and SAN, how likely it is among the legal ones, whether it mates at once,
+        and the probability that the model gives to all legal moves together. The model names two squares; the piece of
+        a promotion is chosen by trying."""
         moves, legal = move_probabilities(text, logits)
         best = next(iter(moves))
         board, move = read_fen(text), rules().Move.from_uci(best)

@@ -31,7 +31,7 @@ def prefix_sums(bits: Tensor) -> Tensor:
 
 
 def read_bits(text: str) -> list[int]:
-    """Bits as people write them: spaces, line breaks, underscores and a leading 0b do not count. ValueError for anything else."""
+    """Bits as people write them, with spaces, line breaks, underscores and a leading 0b; ValueError for others."""
     bits = "".join(plain_text(text).split()).replace("_", "")
     bits = bits[2:] if bits[:2] in ("0b", "0B") else bits
     if not bits:
@@ -43,7 +43,7 @@ def read_bits(text: str) -> list[int]:
 
 
 def random_bits(size: int, length: int, generator: torch.Generator) -> Tensor:
-    """Strings (size, length) in which each bit is 1 with probability a half: nearly all strings that there are look like this."""
+    """Strings (size, length) in which each bit is 1 with probability a half: nearly all strings look like this."""
     return torch.randint(2, (size, length), generator=generator)
 
 
@@ -54,7 +54,7 @@ def biased_bits(size: int, length: int, generator: torch.Generator) -> Tensor:
 
 
 def switching_bits(size: int, length: int, generator: torch.Generator) -> Tensor:
-    """Strings (size, length) that run: each bit differs from the one before with a rate of its string's own, drawn from [0, 1]."""
+    """Strings (size, length) that run: each bit differs from the last one with a rate that its string draws."""
     rate = torch.rand(size, 1, generator=generator)
     switches = (torch.rand(size, length, generator=generator) < rate).long()
     return (torch.randint(2, (size, 1), generator=generator) + switches.cumsum(-1)) % 2
@@ -62,10 +62,11 @@ def switching_bits(size: int, length: int, generator: torch.Generator) -> Tensor
 
 @dataclass(frozen=True)
 class PrefixSums(Task):
-    """The task. ``level`` is the length of the strings in bits; the curriculum goes from ``first_level`` to ``last_level``.
+    """The task. ``level`` is the length of the strings in bits; the curriculum goes from ``first_level`` to
+    ``last_level``.
 
-    Of each training batch a share ``uniform`` is `random_bits`, a share ``biased`` is `biased_bits`, and the rest `switching_bits`:
-    trained on random bits alone, a model may never have seen thirty ones in a row, and fail on them.
+    Of each training batch a share ``uniform`` is `random_bits`, a share ``biased`` is `biased_bits`, and the rest
+    `switching_bits`: trained on random bits alone, a model may never have seen thirty ones in a row, and fail on them.
     """
 
     first_level: int = 4
@@ -139,7 +140,7 @@ class PrefixSums(Task):
         return 2 * x.shape[1] + 100  # short strings settle more slowly than they are solved
 
     def default_model(self, text: str) -> str:
-        return "prefix-sums-internal-post-seed0"
+        return "prefix-sums-seed0"
 
     def test_sets(self, size: int, levels: Iterable[int] | None, generator: torch.Generator) -> Iterator[TestSet]:
         """Random strings, of the usual lengths or of those that you name."""

@@ -1,4 +1,5 @@
-"""Sudoku as a task: a cell is a one-hot digit, attention heads look along rows, columns and boxes, the answer is a digit a cell.
+"""Sudoku as a task: a cell is a one-hot digit, attention heads look along rows, columns and boxes, the answer is a
+digit a cell.
 
 Puzzles, their solver and their symmetries are in `sudoku_puzzles`; here they become tensors.
 """
@@ -41,9 +42,11 @@ MOST_GUESSES = 20_000  # some seconds; the hardest shipped puzzle takes 92
 
 @cache
 def load_puzzles(box: Box, split: str) -> tuple[Tensor, Tensor, Tensor]:
-    """The shipped puzzles of one split: puzzles and solutions (count, cells), digits with 0 for empty, and guesses (count,).
+    """The shipped puzzles of one split: puzzles and solutions (count, cells), digits with 0 for empty, and guesses
+    (count,).
 
-    ``box`` is (2, 3) for 6x6 or (3, 3) for 9x9; see data/README.md for the splits. ValueError for a damaged file, OSError for a missing one.
+    ``box`` is (2, 3) for 6x6 or (3, 3) for 9x9; see data/README.md for the splits. ValueError for a damaged file,
+    OSError for a missing one.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {short(split)}: expected one of {', '.join(SPLITS)}")
@@ -62,7 +65,7 @@ def load_puzzles(box: Box, split: str) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def together(path: Path, rows: Iterable[tuple[bytes, bytes, float]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Rows of puzzle, solution and a number -> tensors (count, cells), (count, cells) and, in double precision, (count,)."""
+    """Rows of puzzle, solution and a number -> tensors (count, cells) twice and (count,), in double precision."""
     rows = list(rows)
     if not rows:
         raise ValueError(f"{path} has no puzzles of this kind below its header")
@@ -72,7 +75,7 @@ def together(path: Path, rows: Iterable[tuple[bytes, bytes, float]]) -> tuple[Te
 
 
 def read_row(row: dict[str, str], box: Box, unique: bool) -> tuple[bytes, bytes, float]:
-    """A row of a CSV of puzzles -> puzzle, solution, and the rating, 0 if there is none. ValueError if they do not belong together."""
+    """A row of a CSV -> puzzle, solution, and rating or 0. ValueError if they do not belong together."""
     puzzle, solution = parse(row["puzzle"], box), parse(row["solution"], box)
     if not is_valid_solution(solution, puzzle, box):
         raise ValueError("the answer does not solve the question")
@@ -84,8 +87,9 @@ def read_row(row: dict[str, str], box: Box, unique: bool) -> tuple[bytes, bytes,
 def read_puzzles(path: str | Path, box: Box = (3, 3), unique: bool = False) -> tuple[Tensor, Tensor]:
     """Your own CSV of puzzles, plain, ``.gz`` or ``.zst``: puzzles and solutions (count, cells).
 
-    The columns may be called puzzle and solution, question and answer, or quizzes and solutions. ``unique`` also looks for a second solution of
-    each puzzle, which takes about a millisecond each. Raises ValueError, with the line, for a malformed row.
+    The columns may be called puzzle and solution, question and answer, or quizzes and solutions. ``unique`` also looks
+    for a second solution of each puzzle, which takes about a millisecond each. Raises ValueError, with the line, for a
+    malformed row.
     """
     return together(Path(path), read_table(path, COLUMNS[:2], lambda row: read_row(row, box, unique)))[:2]
 
@@ -95,9 +99,9 @@ def read_sudoku_extreme(
 ) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     """Your own copy of the public Sudoku-Extreme CSV (columns source, question, answer, rating), split as in the paper.
 
-    Returns ``{"easy": ..., "hard": ...}``, each puzzles and solutions (count, 81) and ratings (count,): easy is rated below the
-    ``quantile`` of all ratings, hard is the rest. Equal ratings are not torn apart: those at the quantile are hard, however many
-    they are, and where all are equal nothing is easy. For the rest as `read_puzzles`.
+    Returns ``{"easy": ..., "hard": ...}``, each puzzles and solutions (count, 81) and ratings (count,): easy is rated
+    below the ``quantile`` of all ratings, hard is the rest. Equal ratings are not torn apart: those at the quantile are
+    hard, however many they are, and where all are equal nothing is easy. For the rest as `read_puzzles`.
     """
     quantile = number("quantile", quantile, 0, 1)
     *both, rated = together(Path(path), read_table(path, COLUMNS, lambda row: read_row(row, (3, 3), unique)))
@@ -130,7 +134,7 @@ def unit_masks(box: Box) -> Tensor:
 
 
 def fill(x: Tensor, logits: Tensor) -> Tensor:
-    """Grids (batch, cells): the givens of inputs ``x`` (batch, cells, 1 + side), elsewhere the likeliest digit of ``logits``."""
+    """Grids (batch, cells): the givens of ``x`` (batch, cells, 1 + side), elsewhere the likeliest digits."""
     givens = x.argmax(-1)
     return torch.where(givens > 0, givens, logits.argmax(-1) + 1)
 
@@ -144,11 +148,11 @@ def keeps_rules(grids: Tensor, box: Box) -> Tensor:
 
 @dataclass(frozen=True)
 class Sudoku(Task):
-    """The task. ``level`` is the share of the empty cells that a training puzzle is shown on top of its givens, give or take
-    a tenth; the curriculum goes down to 0, where half of the puzzles are minimal.
+    """The task. ``level`` is the share of the empty cells that a training puzzle is shown on top of its givens, give or
+    take a tenth; the curriculum goes down to 0, where half of the puzzles are minimal.
 
-    ``attention="units"`` gives the four heads rows, columns, boxes and the whole board; ``"full"`` gives all of them the
-    whole board, as in the paper, and leaves the geometry to the 2-D rotary positions.
+    ``attention="units"`` gives the four heads rows, columns, boxes and the whole board; ``"full"`` gives all of them
+    the whole board, as in the paper, and leaves the geometry to the 2-D rotary positions.
     """
 
     box: Box = (3, 3)
@@ -187,7 +191,7 @@ class Sudoku(Task):
         return self.side
 
     def tensors(self, puzzles: Tensor, solutions: Tensor) -> tuple[Tensor, Tensor]:
-        """Puzzles and solutions (batch, cells) -> inputs (batch, cells, 1 + side), targets (batch, cells) from 0; a given is not scored."""
+        """Puzzles and solutions (batch, cells) -> inputs (batch, cells, 1 + side), targets; givens not scored."""
         puzzles = integers("puzzles", puzzles, 0, self.side, axes=2)
         solutions = integers("solutions", solutions, 1, self.side, axes=2)
         return one_hot(puzzles, self.side), (solutions - 1).masked_fill(puzzles > 0, IGNORE)
@@ -208,8 +212,8 @@ class Sudoku(Task):
         return self.tensors(torch.where(shown, solution, puzzle), solution)
 
     def image(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Puzzles ``x`` (batch, cells, 1 + side), each under a random symmetry of its own, and the function that turns logits
-        (batch, cells, side) for these images into logits for ``x``."""
+        """Puzzles ``x`` (batch, cells, 1 + side), each under a random symmetry of its own, and the function that turns
+        logits (batch, cells, side) for these images into logits for ``x``."""
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         drawn = zip(*(random_symmetry(self.box, rng) for _ in x), strict=True)
         cells, digits = (torch.from_numpy(np.stack(parts)).to(x.device) for parts in drawn)

@@ -1,4 +1,4 @@
-"""Sudoku puzzles: rules, a fast solver, a generator and the symmetries. Pure Python and numpy.
+"""Sudoku puzzles: text, rules, a fast solver and the symmetries. Pure Python and numpy.
 
 Conventions used everywhere:
 
@@ -15,7 +15,6 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from itertools import permutations, product
 from typing import Any
 
 import numpy as np
@@ -41,9 +40,10 @@ def side_of(box: Box) -> int:
 def lay_out(text: str, side: int) -> list[str]:
     """The rows of a grid as people write it, one string a line, without spaces and borders.
 
-    White space, ``| + = : ' , [ ]`` and box-drawing lines are borders. Empty cells are ``. 0 _ *`` and dashes of any length. Lines of nothing
-    but dashes, ``_ * .`` and borders, other than dots alone, are rulers or rows of empty cells: rulers, if the other lines hold a whole
-    grid; else each is a row if it has exactly ``side`` marks (or the grid's, for a grid on one line) and no ``+``, and a ruler if not.
+    White space, ``| + = : ' , [ ]`` and box-drawing lines are borders. Empty cells are ``. 0 _ *`` and dashes of any
+    length. Lines of nothing but dashes, ``_ * .`` and borders, other than dots alone, are rulers or rows of empty
+    cells: rulers, if the other lines hold a whole grid; else each is a row if it has exactly ``side`` marks (or the
+    grid's, for a grid on one line) and no ``+``, and a ruler if not.
     """
     lines = plain_text(text).translate(DASHES).splitlines()
     rows = [BORDERS.sub("", line) for line in lines]
@@ -57,7 +57,7 @@ def lay_out(text: str, side: int) -> list[str]:
 
 
 def parse(text: str, box: Box = (3, 3)) -> list[int]:
-    """Reads a grid such as "53..7....", on one line or several, with borders or without: see `lay_out`. Says what is wrong otherwise."""
+    """A grid such as "53..7....", on one line or several, with or without borders (`lay_out`), or ValueError."""
     side = side_of(box)
     if side > 9:
         raise ValueError(f"a {side}x{side} sudoku cannot be written with one digit a cell: expected at most 9x9")
@@ -78,7 +78,7 @@ def parse(text: str, box: Box = (3, 3)) -> list[int]:
 
 
 def digits_of(grid: Any, box: Box) -> list[int]:
-    """A grid as a list of plain ints, be it a sequence, an array or a tensor. ValueError if it has not ``side * side`` digits."""
+    """A sequence, array or tensor as a list of plain ints; ValueError if it has not ``side * side`` digits."""
     side = side_of(box)
     grid = integers("a grid", grid, 0, side, axes=1).tolist()
     if len(grid) != side * side:
@@ -147,7 +147,7 @@ def is_valid_solution(grid: Sequence[int], givens: Sequence[int], box: Box = (3,
 
 
 @cache
-def _tables(box: Box):
+def tables(box: Box):
     """Constants of the solver: all candidates, what each placement keeps, and the four kinds of constraint.
 
     `keeps[digit * cells + cell]` has a 0 for every candidate that dies when the digit is placed in the cell. A kind of
@@ -181,7 +181,7 @@ def _tables(box: Box):
     return everything, keeps, constraints
 
 
-def _propagate(options: int, placed: int, keeps: list[int], constraints: tuple) -> tuple[int, int]:
+def propagate(options: int, placed: int, keeps: list[int], constraints: tuple) -> tuple[int, int]:
     """Places every single (a constraint with one option left) until there is none; options = 0 if one has no option."""
     while True:
         singles = 0
@@ -204,7 +204,7 @@ def _propagate(options: int, placed: int, keeps: list[int], constraints: tuple) 
             singles ^= lowest
 
 
-def _choose(options: int, constraint: tuple, cells: int) -> list[int]:
+def choose(options: int, constraint: tuple, cells: int) -> list[int]:
     """The options of a cell with the fewest, but more than one (of several such cells, the first)."""
     shifts, leaders, spread = constraint
     once = twice = thrice = 0
@@ -222,7 +222,7 @@ def _choose(options: int, constraint: tuple, cells: int) -> list[int]:
     return [cell + shift for shift in shifts if options >> cell + shift & 1]
 
 
-def _search(
+def search(
     options: int,
     placed: int,
     box: Box,
@@ -232,11 +232,11 @@ def _search(
     most_guesses: int | None = None,
 ):
     """Depth-first search: (up to `limit` solutions as integers of placed options, number of guesses)."""
-    _, keeps, constraints = _tables(box)
+    _, keeps, constraints = tables(box)
     used = constraints if hidden else constraints[:1]
     solutions, guesses, stack = [], 0, [(options, placed)]
     while stack and len(solutions) < limit:
-        options, placed = _propagate(*stack.pop(), keeps, used)
+        options, placed = propagate(*stack.pop(), keeps, used)
         if options and options == placed:
             solutions.append(options)
         elif options:
@@ -245,16 +245,16 @@ def _search(
                 raise ValueError(
                     f"gave up after {most_guesses:,} guesses: a puzzle with exactly one solution takes far fewer"
                 )
-            choice = _choose(options, constraints[0], (box[0] * box[1]) ** 2)
+            choice = choose(options, constraints[0], (box[0] * box[1]) ** 2)
             if rng:
                 rng.shuffle(choice)
             stack += [(options & keeps[option], placed | 1 << option) for option in reversed(choice)]
     return solutions, guesses
 
 
-def _options(placed: Iterable[int], box: Box) -> tuple[int, int]:
+def put(placed: Iterable[int], box: Box) -> tuple[int, int]:
     """The (options, placed) integers after placing these options (digit - 1) * cells + cell."""
-    options, keeps, _ = _tables(box)
+    options, keeps, _ = tables(box)
     marks = 0
     for option in placed:
         options &= keeps[option]
@@ -262,7 +262,7 @@ def _options(placed: Iterable[int], box: Box) -> tuple[int, int]:
     return options, marks
 
 
-def _grid(options: int, box: Box) -> list[int]:
+def grid_of(options: int, box: Box) -> list[int]:
     """The grid of an integer of options with one option per cell."""
     cells = (box[0] * box[1]) ** 2
     grid = [0] * cells
@@ -273,11 +273,11 @@ def _grid(options: int, box: Box) -> list[int]:
     return grid
 
 
-def _start(grid: Sequence[int], box: Box) -> tuple[int, int]:
+def place_givens(grid: Sequence[int], box: Box) -> tuple[int, int]:
     """The (options, placed) integers of the grid's digits."""
     grid = digits_of(grid, box)  # plain ints: numpy's would overflow in shifts
     cells = len(grid)
-    return _options([(digit - 1) * cells + cell for cell, digit in enumerate(grid) if digit], box)
+    return put([(digit - 1) * cells + cell for cell, digit in enumerate(grid) if digit], box)
 
 
 def solve(
@@ -295,15 +295,8 @@ def solve(
     A contradiction that shows late can take minutes to prove. Raises ValueError after `most_guesses`, if given.
     """
     limit = whole("limit", limit, 1, 10**9)
-    solutions, guesses = _search(*_start(grid, box), box, limit, hidden, most_guesses=most_guesses)
-    return [_grid(solution, box) for solution in solutions], guesses
-
-
-def singles_only(grid: Sequence[int], box: Box = (3, 3)) -> bool:
-    """True if naked and hidden singles alone fill the grid."""
-    _, keeps, constraints = _tables(box)
-    options, placed = _propagate(*_start(grid, box), keeps, constraints)
-    return bool(options) and options == placed
+    solutions, guesses = search(*place_givens(grid, box), box, limit, hidden, most_guesses=most_guesses)
+    return [grid_of(solution, box) for solution in solutions], guesses
 
 
 def rate(puzzle: Sequence[int], box: Box = (3, 3), hidden: bool = True, copies: int = 10) -> float:
@@ -315,31 +308,6 @@ def rate(puzzle: Sequence[int], box: Box = (3, 3), hidden: bool = True, copies: 
     rng, grid = random.Random(copies), np.asarray(puzzle)
     images = [apply_symmetry(grid, *random_symmetry(box, rng)).tolist() for _ in range(copies)]
     return sum(solve(image, box, hidden=hidden)[1] for image in images) / copies
-
-
-# ---------------------------------------------------------------- generator
-
-
-def generate(box: Box, rng: random.Random) -> tuple[list[int], list[int]]:
-    """A minimal puzzle and its only solution: a random full grid loses givens, in random order, while it stays unique.
-
-    Removing a given keeps the puzzle unique exactly if no solution has another digit there, so that is what is
-    searched. Each given is tried once: one that could not go then cannot go later, when fewer givens are left.
-    """
-    (full,), _ = _search(_tables(box)[0], 0, box, limit=1, rng=rng)
-    solution = _grid(full, box)
-    cells = len(solution)
-    givens = [(digit - 1) * cells + cell for cell, digit in enumerate(solution)]
-    order = list(givens)
-    rng.shuffle(order)
-    for given in order:
-        fewer = [other for other in givens if other != given]
-        options, placed = _options(fewer, box)
-        others, _ = _search(options & ~(1 << given), placed, box, limit=1)
-        if not others:
-            givens = fewer
-    kept = {given % cells for given in givens}
-    return [digit if cell in kept else 0 for cell, digit in enumerate(solution)], solution
 
 
 # ---------------------------------------------------------------- symmetries
@@ -379,72 +347,3 @@ def apply_symmetry(grids: np.ndarray, cells: np.ndarray, digits: np.ndarray) -> 
         return digits[grids[..., cells]].astype(grids.dtype)
     moved = np.take_along_axis(grids, cells, axis=-1)
     return np.take_along_axis(digits, moved, axis=-1).astype(grids.dtype)
-
-
-def _mix(numbers: np.ndarray) -> np.ndarray:
-    """A fixed scrambling of 64-bit integers (the finalizer of splitmix64)."""
-    numbers = (numbers ^ numbers >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ numbers >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
-    return numbers ^ numbers >> np.uint64(31)
-
-
-def fingerprint(puzzles: np.ndarray, box: Box = (3, 3), rounds: int = 4) -> np.ndarray:
-    """A 64-bit number per puzzle (..., side * side) -> (...), the same for all symmetric images of a puzzle.
-
-    Each cell starts with a colour, given or empty; in each round its new colour is a hash of its old one and of the
-    sums of colours over its row, its column, its box and the cells with the same digit. The fingerprint is the sum of
-    all colours. Nothing in it depends on the order of rows, columns, or digits, so equivalent puzzles must agree;
-    others differ, but for rare accidents that `same_up_to_symmetry` settles.
-    """
-    side, puzzles = box[0] * box[1], np.asarray(puzzles)
-    cell = np.arange(side * side)
-    row, column = cell // side, cell % side
-    group_of = {"row": row, "column": column, "box": row // box[0] * side + column // box[1]}
-    members = {name: (group[:, None] == group[None, :]).astype(np.uint64) for name, group in group_of.items()}
-    salts = {"row": 1, "column": 1 if box[0] == box[1] else 2, "box": 3}  # a transpose swaps rows with columns
-    colours = (puzzles > 0).astype(np.uint64)
-    for _ in range(rounds):
-        hashed = _mix(colours + np.uint64(5))
-        colours = hashed * np.uint64(3)
-        for name, member in members.items():
-            colours = colours + _mix(hashed @ member + np.uint64(salts[name]))
-        for digit in range(1, side + 1):
-            alike = puzzles == digit
-            total = (hashed * alike).sum(-1, keepdims=True, dtype=np.uint64)
-            colours = colours + alike * _mix(total + np.uint64(4))
-    return _mix(colours).sum(-1, dtype=np.uint64)
-
-
-@cache
-def _line_orders(side: int, size: int) -> np.ndarray:
-    """All orders of rows (or columns) that keep groups of `size` together: (1296, 9) for side 9 and size 3."""
-    groups = [range(first, first + size) for first in range(0, side, size)]
-    orders = [
-        [line for group in chosen for line in group]
-        for order in permutations(groups)
-        for chosen in product(*(permutations(group) for group in order))
-    ]
-    return np.array(orders)
-
-
-def same_up_to_symmetry(a: Sequence[int], b: Sequence[int], box: Box = (3, 3)) -> bool:
-    """Exact test: True if some symmetry turns puzzle a into puzzle b.
-
-    Tries every order of columns that gives b's count of givens per column, with every order of rows that then gives
-    b's pattern of givens, and looks whether the digits translate one to one.
-    """
-    side = box[0] * box[1]
-    target = np.asarray(b).reshape(side, side)
-    weights = 1 << np.arange(side)
-    wanted_counts, wanted_patterns = (target > 0).sum(0), (target > 0) @ weights
-    row_orders, column_orders = _line_orders(side, box[0]), _line_orders(side, box[1])
-    grid = np.asarray(a).reshape(side, side)
-    for source in (grid, grid.T) if box[0] == box[1] else (grid,):
-        counts = (source > 0).sum(0)
-        for columns in column_orders[(counts[column_orders] == wanted_counts).all(1)]:
-            patterns = (source > 0)[:, columns] @ weights
-            for rows in row_orders[(patterns[row_orders] == wanted_patterns).all(1)]:
-                pairs = set(zip(source[rows][:, columns].ravel().tolist(), target.ravel().tolist(), strict=True))
-                if len(pairs) == len({old for old, _ in pairs}) == len({new for _, new in pairs}):
-                    return True
-    return False
