@@ -94,7 +94,7 @@ def gentle(known: Known) -> list[Job]:
 
 
 WAY = {"post": 3e-3, "pre": 1e-3}  # norm: the rate that suits it, as the grid found
-MOMENTS = (1, 25, 50, 100, 200, 400)
+MOMENTS = (1, 50, 150, 400)
 
 
 def on_the_way(known: Known) -> list[Job]:
