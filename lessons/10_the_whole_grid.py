@@ -249,7 +249,7 @@ assert tuple(numbers["prefix sums: external, post less pre"]) == (1, 1, 1)
 low, high = numbers["sudoku: post, internal less external"][1:]
 assert -0.17 < low < 0 < high < 0.11
 effect, low, high = numbers["the same, five older seeds"]
-assert 0.008 < effect < 0.01 and -0.018 < low and high < 0.036
+assert 0.008 < effect < 0.01 and low > -0.018 and high < 0.036
 assert 4.3 < t_quantile(2) < 4.31
 
 # %% [markdown]
@@ -610,7 +610,7 @@ assert gated.count("inf") == 2
 # (11) is a correlation, and deserves a second look. The **rank correlation** (Spearman's) is the correlation of places: give the smallest value 1, the next 2, and so on, and correlate these numbers. It is 1 if both always rise together, whatever the curve.
 
 # %% [markdown]
-# ### Exercise 10.5 · over all and within
+# ### Exercise 10.4 · over all and within
 #
 # Difficulty 3 of 5 · about 12 minutes
 #
@@ -712,7 +712,7 @@ assert len(wrong_left) >= 3 and len(right_beyond) == 1 and {r["recall"] for r in
 # A sweep is a list of **jobs**. Each is a recipe, and a recipe has a digest that names it. What a job finds becomes one small file, written whole or not at all. Then killing a sweep, starting it twice or adding a row to it are all the same question: which jobs have no file yet?
 
 # %% [markdown]
-# ### Exercise 10.4 · what is left to run
+# ### Exercise 10.5 · what is left to run
 #
 # Difficulty 2 of 5 · about 8 minutes
 #

@@ -265,82 +265,7 @@ verdict = Exercise(
     ],
 )  # fmt: skip
 
-# ---------------------------------------------------------------- 10.4 what is left to run
-
-
-def sweep_cases(generator):
-    def job(recall, norm, seed, steps=200):
-        return {"recall": recall, "norm": norm, "seed": seed, "steps": steps}
-
-    def row(job, **more):
-        return {"recipe": dict(job), "right": uniform(generator, 1)[0], **more}
-
-    grid = [
-        job(recall, norm, seed) for recall, norm in (("internal", "post"), ("external", "pre")) for seed in range(3)
-    ]
-    kept = int(torch.randint(1, 5, (), generator=generator))
-    done = [row(one) for one in grid]
-    longer = [job("internal", "post", seed, 400) for seed in range(3)]
-    return [
-        Case("a sweep that was killed", grid, shuffled(generator, [*done[:kept], *done[kept + 1 :][:1]])),
-        Case("a cell more in the list", [*grid, job("none", "post", 0), job("none", "post", 1)],
-             shuffled(generator, done)),
-        Case("the same cell with twice the steps", [*grid[:3], *longer], shuffled(generator, done[:3]),
-             hint="A row is another row if any setting is another"),
-        Case("a training that failed", grid, [*done[1:4], {"recipe": dict(grid[0]), "failed": "the loss is nan"}],
-             hint="A failure is a result: run again it would fail again"),
-        Case("a file that was torn", grid, [done[0], None, *done[2:4]],
-             hint="None stands for a file that cannot be read"),
-        Case("a job that stands twice in the list", [grid[0], grid[4], *grid], done[1:3]),
-        Case("nothing left", grid[:4], done),
-    ]  # fmt: skip
-
-
-def left(jobs, rows, known=lambda row: row is not None, same=lambda job: tuple(sorted(job.items())), once=True,
-         order=lambda jobs: jobs):  # fmt: skip
-    """What is left, in the order of the list, each once; each option is a place for a mistake."""
-    done = {same(row["recipe"]) for row in rows if known(row)}
-    found = []
-    for job in order(jobs):
-        if same(job) not in done:
-            found.append(dict(job))
-            done |= {same(job)} if once else set()
-    return found
-
-
-def by_lists(jobs, rows):
-    """Right, with lists alone."""
-    recipes = [row["recipe"] for row in rows if row]
-    return [job for place, job in enumerate(jobs) if job not in recipes and job not in jobs[:place]]
-
-
-leaves = lambda **options: partial(left, **options)
-some = lambda *names: lambda job: tuple(job[name] for name in names)
-to_do = Exercise(
-    "10.4", "what is left to run", left, sweep_cases,
-    seen="A sweep is a list of jobs and a folder of answers; the rest is asking what is missing.",
-    styles=[by_lists],
-    mistakes=[
-        Mistake("a training that failed has a row: run again it would fail again",
-                leaves(known=lambda row: row is not None and "failed" not in row)),
-        Mistake("None is a file that could not be read: its job is not known to be done, and others still are",
-                lambda jobs, rows: left(jobs, rows[: rows.index(None)] if None in rows else rows),
-                lambda jobs, rows: [job for job in jobs if job not in [row["recipe"] for row in rows]]),
-        Mistake("every setting counts, the number of steps too", leaves(same=some("recall", "norm", "seed"))),
-        Mistake("every setting counts, the seed too", leaves(same=some("recall", "norm", "steps"))),
-        Mistake("rows lie in any order: counting them does not tell which jobs are done",
-                lambda jobs, rows: jobs[len(rows):], lambda jobs, rows: jobs[sum(row is not None for row in rows):]),
-        Mistake("a job that stands twice in the list is run once", leaves(once=False)),
-        Mistake("keep the order of the list", leaves(order=lambda jobs: jobs[::-1]),
-                after(left, lambda found: found[::-1])),
-        Mistake("these are the jobs that are done", lambda jobs, rows: [
-            job for job in jobs if job in [row["recipe"] for row in rows if row]]),
-        Mistake("these are all jobs: leave out what has a row", lambda jobs, rows: jobs, lambda jobs, rows: list(jobs)),
-        Mistake("return the jobs themselves, not how many there are", after(left, len)),
-    ],
-)  # fmt: skip
-
-# ---------------------------------------------------------------- 10.5 a correlation, and within groups
+# ---------------------------------------------------------------- 10.4 a correlation, and within groups
 
 
 def correlation_cases(generator):
@@ -429,7 +354,7 @@ def first_group(x, y, groups):
 
 ways = lambda **options: partial(both_ways, **options)
 two_correlations = Exercise(
-    "10.5", "over all and within", both_ways, correlation_cases, tol=1e-3,
+    "10.4", "over all and within", both_ways, correlation_cases, tol=1e-3,
     seen="Two numbers from the same points, and they need not even have the same sign.",
     styles=[by_torch, after(both_ways, list)],
     mistakes=[
@@ -450,5 +375,80 @@ two_correlations = Exercise(
         Mistake("both numbers are over all: the second is within groups",
                 ways(within=lambda x, y, groups: rank_correlation(x, y))),
         Mistake("return both numbers", ways(put=lambda over, within: over), ways(put=lambda over, within: within)),
+    ],
+)  # fmt: skip
+
+# ---------------------------------------------------------------- 10.5 what is left to run
+
+
+def sweep_cases(generator):
+    def job(recall, norm, seed, steps=200):
+        return {"recall": recall, "norm": norm, "seed": seed, "steps": steps}
+
+    def row(job, **more):
+        return {"recipe": dict(job), "right": uniform(generator, 1)[0], **more}
+
+    grid = [
+        job(recall, norm, seed) for recall, norm in (("internal", "post"), ("external", "pre")) for seed in range(3)
+    ]
+    kept = int(torch.randint(1, 5, (), generator=generator))
+    done = [row(one) for one in grid]
+    longer = [job("internal", "post", seed, 400) for seed in range(3)]
+    return [
+        Case("a sweep that was killed", grid, shuffled(generator, [*done[:kept], *done[kept + 1 :][:1]])),
+        Case("a cell more in the list", [*grid, job("none", "post", 0), job("none", "post", 1)],
+             shuffled(generator, done)),
+        Case("the same cell with twice the steps", [*grid[:3], *longer], shuffled(generator, done[:3]),
+             hint="A row is another row if any setting is another"),
+        Case("a training that failed", grid, [*done[1:4], {"recipe": dict(grid[0]), "failed": "the loss is nan"}],
+             hint="A failure is a result: run again it would fail again"),
+        Case("a file that was torn", grid, [done[0], None, *done[2:4]],
+             hint="None stands for a file that cannot be read"),
+        Case("a job that stands twice in the list", [grid[0], grid[4], *grid], done[1:3]),
+        Case("nothing left", grid[:4], done),
+    ]  # fmt: skip
+
+
+def left(jobs, rows, known=lambda row: row is not None, same=lambda job: tuple(sorted(job.items())), once=True,
+         order=lambda jobs: jobs):  # fmt: skip
+    """What is left, in the order of the list, each once; each option is a place for a mistake."""
+    done = {same(row["recipe"]) for row in rows if known(row)}
+    found = []
+    for job in order(jobs):
+        if same(job) not in done:
+            found.append(dict(job))
+            done |= {same(job)} if once else set()
+    return found
+
+
+def by_lists(jobs, rows):
+    """Right, with lists alone."""
+    recipes = [row["recipe"] for row in rows if row]
+    return [job for place, job in enumerate(jobs) if job not in recipes and job not in jobs[:place]]
+
+
+leaves = lambda **options: partial(left, **options)
+some = lambda *names: lambda job: tuple(job[name] for name in names)
+to_do = Exercise(
+    "10.5", "what is left to run", left, sweep_cases,
+    seen="A sweep is a list of jobs and a folder of answers; the rest is asking what is missing.",
+    styles=[by_lists],
+    mistakes=[
+        Mistake("a training that failed has a row: run again it would fail again",
+                leaves(known=lambda row: row is not None and "failed" not in row)),
+        Mistake("None is a file that could not be read: its job is not known to be done, and others still are",
+                lambda jobs, rows: left(jobs, rows[: rows.index(None)] if None in rows else rows),
+                lambda jobs, rows: [job for job in jobs if job not in [row["recipe"] for row in rows]]),
+        Mistake("every setting counts, the number of steps too", leaves(same=some("recall", "norm", "seed"))),
+        Mistake("every setting counts, the seed too", leaves(same=some("recall", "norm", "steps"))),
+        Mistake("rows lie in any order: counting them does not tell which jobs are done",
+                lambda jobs, rows: jobs[len(rows):], lambda jobs, rows: jobs[sum(row is not None for row in rows):]),
+        Mistake("a job that stands twice in the list is run once", leaves(once=False)),
+        Mistake("keep the order of the list", leaves(order=lambda jobs: jobs[::-1]),
+                after(left, lambda found: found[::-1])),
+        Mistake("these are the jobs that are done", lambda jobs, rows: [
+            job for job in jobs if job in [row["recipe"] for row in rows if row]]),
+        Mistake("these are all jobs: leave out what has a row", lambda jobs, rows: jobs, lambda jobs, rows: list(jobs)),
+        Mistake("return the jobs themselves, not how many there are", after(left, len)),
     ],
 )  # fmt: skip
