@@ -9,12 +9,12 @@ import time
 
 import torch
 
-from . import chess, claims, prefix_sums, sudoku
+from . import chess, claims, fill_or_flood, judges, prefix_sums, restarts, stopping, sudoku
 from .sweep import Experiment, collate, known_jobs, run
 
 EXPERIMENTS = {
     experiment.name.replace("_", "-"): experiment
-    for part in (prefix_sums, sudoku, chess)
+    for part in (prefix_sums, sudoku, chess, stopping, restarts, judges, fill_or_flood)
     for experiment in part.EXPERIMENTS
 }
 

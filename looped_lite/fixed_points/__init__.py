@@ -31,7 +31,7 @@ from ._jacobian import (
     spectral_norm,
     spectral_radius,
 )
-from ._solvers import Solved, anderson, newton_krylov, picard
+from ._solvers import Solved, anderson, gauss_newton, newton_krylov, picard
 
 __all__ = [
     "ENDS",
@@ -48,6 +48,7 @@ __all__ = [
     "arnoldi",
     "basins",
     "classify_end",
+    "gauss_newton",
     "gmres",
     "gradient_error",
     "implicit_gradient",
