@@ -13,13 +13,13 @@ from .sweep import Row
 PUBLISHED = [
     ("HRM", "27M", "", "Sudoku-Extreme", "0.55", "no"),
     ("TRM", "5M to 7M", "", "Sudoku-Extreme", "0.87", "no"),
-    ("one looped block (universal transformer)", "", "", "Sudoku-Extreme", "0.574", "no"),
+    ("one looped block (universal transformer)", "", "", "Sudoku-Extreme", "0.574", ""),
     ("chenglou/sudoku-solver, four pre-norm layers looped", "0.8M", "1024", "Sudoku-Extreme", "0.989", "no"),
     ("PTRM", "", "", "Sudoku-Extreme", "0.988", ""),
     ("EqR", "", "", "Sudoku-Extreme", "above 0.99", ""),
     ("FRM", "", "", "Sudoku-Extreme, not trained on it", "0.961", ""),
     ("SE-RRM", "2M", "", "Sudoku-Extreme", "0.955", ""),
-    ("recurrent relational net (CoursIA)", "353,000", "", "hard 9x9 grids of its own", "0.83", "no"),
+    ("recurrent relational net (CoursIA)", "353,000", "", "hard 9x9 grids of its own", "0.83", ""),
 ]
 
 
