@@ -59,6 +59,7 @@ plots.use_style()
 torch.set_num_threads(1)  # these tensors are small: a second thread would only wait for the first
 TASKS = {"prefix sums": "grid_prefix_sums", "sudoku 6x6": "grid_sudoku_6x6", "chess": "grid_chess"}
 HARD = {"prefix sums": "exact_512", "sudoku 6x6": "hard_256", "chess": "mate3_64"}
+WORDS = {"prefix sums": "512 bits", "sudoku 6x6": "hard puzzles, 256 loops", "chess": "mates in three, 64 loops"}
 
 
 def rows_of(name):
@@ -141,10 +142,10 @@ for ax, task in zip(axes, TASKS, strict=True):
     ax.set_xticks(range(5), NORMS)
     ax.set_yticks(range(4), recalls)
     ax.grid(False)
-    ax.set_title(f"{task}: {HARD[task].replace('_', ', ')}")
+    ax.set_title(f"{task}: {WORDS[task]}", fontsize=10)
 plots.show(
     fig,
-    alt="Three heat maps of recall against norm. With internal or external recall, post and sandwich are bright on prefix sums and sudoku; pre and peri are dark on prefix sums; on sudoku internal recall with pre and peri is bright too, external dark. Without recall all is dark on prefix sums. The unshared stack is dark on prefix sums and middling on sudoku. Chess is dim everywhere, brightest with recall and an outer norm.",
+    alt="Three heat maps of recall against norm. With internal or external recall, post and sandwich are bright on prefix sums and sudoku; pre and peri are dark on prefix sums; on sudoku internal recall with pre and peri is bright too, external dark. Without recall all is dark on prefix sums. The unshared stack is dark on prefix sums and middling on sudoku. Chess is dim everywhere, at most 0.35, and a little less dim with recall.",
     caption="Mean exact match on the hard test over three seeds; below it the lowest and the highest seed. What to see: two bright columns, post and sandwich, wherever there is recall. And one hole in them: internal + post on prefix sums.",
 )
 
@@ -158,6 +159,8 @@ for recall in ("internal", "external"):
         assert max(of_cell("prefix sums", "exact_512", recall, norm).values()) == 0
 assert max(max(of_cell("prefix sums", "exact_512", "none", norm).values()) for norm in NORMS) == 0
 assert max(max(of_cell("prefix sums", "exact_512", "fixed", norm).values()) for norm in NORMS) == 0
+chess_cells = [of_cell("chess", "mate3_64", recall, norm) for recall in recalls for norm in NORMS]
+assert max(np.mean(list(found.values())) for found in chess_cells if len(found) == 3) < 0.36
 assert sorted(of_cell("prefix sums", "exact_512", "internal", "post").values()) == [0, 1, 1]
 lost = of_cell("prefix sums", "level", "internal", "post")
 assert lost["1"] == 18 and lost["0"] == lost["2"] == 32
@@ -449,7 +452,7 @@ display(Markdown("\n".join(lines)))
 # Check the claims
 assert restless["0"][1] == 1 and restless["0"][3] < 1
 assert restless["1"][1] < 0.2 and restless["1"][2] > 0.05 and restless["1"][0] > 0.95
-assert max(restless.values())[0] == restless["1"][0], "the most restless but one is the best"
+assert restless["1"][0] == max(found[0] for found in restless.values())
 assert restless["2"][1] == 0 and restless["2"][3] > 1.3 and restless["2"][0] > 0.85
 ends = of_cell("sudoku 6x6", "paths", "internal", "post")
 assert max(ends.values()) < 0.7
@@ -463,7 +466,7 @@ for row in claims:
         assert float(row["low"]) > 1.9, row["measurement"]
 
 # %% [markdown]
-# **Right, and never at rest.** Two of three seeds do not settle: every loop moves the state by 7 to 10% of its length, for ever, with a spectral radius above 1. And they are right all the same; the most accurate of the three is one of them. The read-out takes two numbers of interest from 64 channels: what keeps moving is not what is read. An answer can be still in a state that is not. The outer norm makes a fixed point *possible*; training, which asks for right answers only, need not choose it.
+# **Right, and never at rest.** Two of three seeds do not settle: every loop moves the state by 7 to 10% of its length, for ever, with a spectral radius above 1. And they are right all the same; the most accurate of the three is one of them. What the read-out reads can stand still in a state that does not. The outer norm makes a fixed point *possible*; training, which asks for right answers only, need not choose it.
 #
 # **Several ends.** With internal recall and `post` on sudoku at most two thirds of all pairs of starts meet, and from noise 0.15 and more are lost. A puzzle that is not solved has many places to get stuck in. Path independence is about the puzzles that are solved.
 #
@@ -531,7 +534,7 @@ ax.set(xlabel="effect, a difference of shares", xlim=(-1.1, 1.1))
 for answer, (mark, colour) in marks.items():
     words = {"yes": "as claimed", "open": "cannot tell", "no": "the opposite"}[answer]
     ax.plot([], [], marker=mark, color=colour, linestyle="", label=words)
-ax.legend(loc="lower left")
+ax.legend(loc="upper left")
 ax.set_title("6x6 sudoku: effects with their 95% intervals")
 plots.show(
     fig,
@@ -559,7 +562,6 @@ def part(number, *words):
     return next(row for row in claims if row["number"] == str(number) and all(w in row["measurement"] for w in words))
 
 
-patience = part(16, "patience", "internal+post")
 assert [row["seen"] for row in claims if row["number"] == "16" and "patience" in row["measurement"]] == ["open", "open"]
 best = [float(row["hard_256"]) for row in rows_of("sudoku_6x6_no_recall")]
 assert len(best) == 5 and min(best) > 0.96
@@ -567,7 +569,6 @@ falls = [
     (of_cell("chess", "mate1_16", "none", "post")[s], of_cell("chess", "mate1_256", "none", "post")[s]) for s in "012"
 ]
 assert all(early > 0.4 and late < 0.02 for early, late in falls)
-assert float(part(19, "with pre")["high"]) < 0 or part(19, "with pre")["task"] == "prefix sums"
 nineteen = [
     row for row in claims if (row["number"], row["task"]) == ("19", "sudoku 6x6") and "pre" in row["measurement"]
 ]
@@ -580,6 +581,7 @@ twenty = [row for row in claims if row["number"] == "20"]
 assert all(float(row["high"]) < 0 for row in twenty if row["table"] in ("grid_prefix_sums", "prefix_sums_grid"))
 assert float(part(15, "internal+post less internal+peri", "hard")["low"]) < 0
 assert [row["seen"] for row in claims if row["number"] == "22" and row["task"] == "chess"] == ["open"] * 4
+assert min(of_cell("sudoku 6x6", "hard_256", "internal", "pre").values()) > 0.5
 stack = [float(row["effect"]) for row in claims if (row["number"], row["task"]) == ("21", "sudoku 6x6")]
 assert min(stack) > 0.4
 gated = [row["norm_400"] for row in grid["prefix sums"] if (row["recall"], row["norm"]) == ("external", "gru")]
@@ -600,8 +602,8 @@ assert gated.count("inf") == 2
 # ### What is not seen
 #
 # - **Internal against external** (17, 18, 19). The paper finds internal recall substantially better on sudoku, once the outer norm is there. Here the two cannot be told apart: the five older seeds allow at most 0.035 in favour of internal. And it is not internal recall that needs the outer norm more (19): it is *external*. With `pre` and `peri` its $W_z$ ends with a spectral radius above 1.5 on sudoku, multiplies the state in every loop, and the state overflows in all its runs. Internal recall
-#   with `pre` grows only in a straight line, and solves half of the hard puzzles. Their models are larger and their puzzles harder; why it comes out differently we do not know.
-# - **External recall on prefix sums: pre above post** (20). The opposite, in both grids. The authors' repository has runs at three rates, 0.0001 to 0.001, and at the highest, which is the lowest of ours, some of their `pre` runs explode, too. So the rate may be the whole difference.
+#   with `pre` grows only in a straight line, and solves more than half of the hard puzzles. Their models are larger and their puzzles harder; why it comes out differently we do not know.
+# - **External recall on prefix sums: pre above post** (20). The opposite, in both grids. The authors' repository has runs at three rates, 0.0001 to 0.001. At the highest, which is the lowest of ours, one of their four `pre` runs explodes, too; at the lower ones none does. So the rate may be the whole difference.
 # - **Memory tokens** (23). On our puzzles one block without them is far above 0.574. But that figure is about Sudoku-Extreme, harder 9x9 puzzles. It says that tokens are not needed *for 6x6*, no more.
 
 # %% [markdown]
