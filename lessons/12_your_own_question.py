@@ -459,7 +459,7 @@ for side in (5, 7):
         rows.append(f"| {side} by {side} | {name} | {mean:.2f} | {low:.2f} to {high:.2f} | {zero} | {one} |")
 display(Markdown("\n".join(rows)))
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 a5, b5 = over_seeds("per_step", 5), over_seeds("per_round", 5)
 assert [round(value, 2) for value in a5] == [0.68, 0.49, 2.21] and [round(value, 2) for value in b5] == [
@@ -510,7 +510,7 @@ for name, values in (("from 5 to 7 cells a side, the share falls by", drop), ("r
     mean, low, high, word = verdict(values, 0.0)
     print(f"{name} {mean:.2f} ({low:.2f} to {high:.2f}): {word} 0")
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert verdict(gap, 0.0)[3] == "above" and max(shares["none", 5]) < 0.05 and min(gap) > 0.7
 assert all(value > 0 for value in drop) and verdict(drop, 0.0)[3] == "open"
@@ -564,7 +564,7 @@ assert [right[name, 7] for name in tries] == [270, 11, 270]
 # >
 # > **Again.** `python -m experiments mazes`; rows in `data/results/mazes.csv`.
 
-# %%
+# %% tags=["claims"]
 # Check the page
 assert round(together, 2) == -0.58 and parameters == 15_898
 mean_share = {key: sum(values) / 3 for key, values in shares.items()}
