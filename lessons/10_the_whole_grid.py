@@ -529,8 +529,8 @@ for ax, column, words in zip(axes, ("rho_Wz", "rho_loop"), ("$W_z$", "the loop")
 axes[0].legend(loc="upper left", title="recall, with post")
 plots.show(
     fig,
-    alt="Two panels against training steps 1, 50, 150, 400. Left: the spectral radius of Wz begins at 1 and rises to between 1.3 and 2 for both recalls. Right: that of the loop lies below 1 for most seeds, at the beginning and at the end.",
-    caption="What to see: the matrix grows beyond 1, the loop does not. Thick lines are means, thin lines are seeds.",
+    alt="Two panels against training steps 1, 50, 150, 400. Left: the spectral radius of Wz begins at 1 and rises to between 1.4 and 1.7 for both recalls. Right: that of the loop lies below 1 for most seeds, at the beginning and at the end.",
+    caption="What to see: the matrix grows beyond 1, the loop mostly does not. Thick lines are means, thin lines are seeds.",
 )
 
 # %%
@@ -538,11 +538,17 @@ plots.show(
 for recall in ("internal", "external"):
     assert radius["rho_Wz", recall].shape == (4, 3)
     assert np.allclose(radius["rho_Wz", recall][0], 1, atol=0.02)
-    assert 1.3 < radius["rho_Wz", recall][3].min() and radius["rho_Wz", recall][3].max() < 2.2
-assert radius["rho_loop", "external"][0].max() < 0.9
+    assert radius["rho_Wz", recall][3].min() > 1.39 and radius["rho_Wz", recall][3].max() < 1.71
+for moment in (0, 3):
+    assert sum(int((radius["rho_loop", recall][moment] < 1).sum()) for recall in ("internal", "external")) == 5
+beyond = next(r for r in way if r["steps_allowed"] == "400" and float(r["rho_loop"]) > 1)
+assert abs(float(beyond["rho_loop"]) - 1.11) < 0.01 and abs(float(beyond["exact_16"]) - 0.95) < 0.01
+balance = next(r for r in claims if r["number"] == "14")
+assert 0.18 < float(balance["effect"]) < 0.21
 
 # %% [markdown]
-# TEXT13
+# $W_z$ leaves 1 and ends between 1.4 and 1.7, whichever the recall: a matrix that alone would blow the state up. The loop does not: what else is in it, the norm above all, takes it back. So a radius of $W_z$ above 1 says little about a loop with an outer norm. And training does not *bring* the loop below 1: in five of six models it is
+# there after the first step. It is at the end in five of six, too; the sixth ends at 1.11 and has 0.95 of its strings right. By the rule: not seen here.
 #
 # (14) is about the scalar model of lesson 01, with its two numbers $x$ and $y$. Ten thousand random pairs are moved to the nearest place where the model is stable. With external recall the smaller of the two is then on average about 0.4 of the larger, with internal recall about 0.2: the internal region lies along the axes, and half of the pairs are pushed onto one.
 # For (12) external recall without an outer norm has too few different outcomes on sudoku and chess to order.
@@ -598,7 +604,7 @@ EXPECTED = {
 for number, said in EXPECTED.items():
     assert tuple(judged[number, task] for task in TASKS) == said, (number, [judged[number, task] for task in TASKS])
 assert judged[18, "sudoku 6x6"] == judged[23, "sudoku 6x6"] == judged[20, "prefix sums"] == N
-assert judged[14, "scalar model"] == H
+assert judged[14, "scalar model"] == H and judged[13, "prefix sums"] == N
 counts = {word: list(judged.values()).count(word) for word in (H, E, N, X)}
 print(counts)
 
