@@ -305,6 +305,17 @@ def test_a_run_without_recall_forgets_beside_one_that_does_not(served):
         assert "16 of 16 bits right" in first and "16 of 16 bits right" not in second
 
 
+def test_a_model_that_saw_random_bits_alone_settles_on_a_wrong_answer(served):
+    with tried(served, "bits") as page:
+        page.check("#beside")
+        page.select_option("#model-1", "prefix-sums-internal-post-seed0")
+        page.fill("#text", "1" * 64)
+        page.locator("#loop").fill("64")
+        page.click("#ten")
+        first, second = result(page), result(page, lane=1)
+    assert first.startswith("10" * 32) and not second.startswith("10" * 32) and "settled after" in second
+
+
 def test_stills_stand_where_nothing_runs(served):
     browser, address = served
     for way in ({"java_script_enabled": False}, {}):
