@@ -109,6 +109,7 @@ def test_gradient_flows_through_the_last_loops_only():
     assert silent.embed.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.filterwarnings("error")
 def test_half_precision_loses_digits_but_no_gradient():
     """Copies of weights that loops without gradient made must not serve the loops with gradient."""
     x, y = TASK.batch(16, 6, generator())
