@@ -319,9 +319,9 @@ def test_train_stops_at_a_signal_and_goes_on(cli, tmp_path, name):
     program = (
         "import os, signal, sys, looped_lite.training as t, looped_lite.cli as c\n"
         "step = t.train_step\n"
-        "def train_step(model, recipe, optimizers, run, *rest):\n"
-        f"    if run.step == 5: os.kill(os.getpid(), signal.{name})\n"
-        "    return step(model, recipe, optimizers, run, *rest)\n"
+        "def train_step(state):\n"
+        f"    if state.run.step == 5: os.kill(os.getpid(), signal.{name})\n"
+        "    return step(state)\n"
         "t.train_step = train_step\n"
         "sys.exit(c.main())\n"
     )

@@ -1,10 +1,8 @@
 """The course's pictures: one visual language, and one function for each kind of figure. Figures of numbers only: no
 task is known here.
-
-Every function takes arrays or tensors and returns a matplotlib ``Figure``; nothing is drawn on screen and nothing is
+ Every function takes arrays or tensors and returns a matplotlib ``Figure``; nothing is drawn on screen and nothing is
 left behind in pyplot. `show` puts a figure into the notebook with alt text and a caption.
-
-`style` holds colours and lines and the ways into a notebook; `curves`, `states`, `maps` and `diagrams` draw. How the
+ `style` holds colours and lines and the ways into a notebook; `curves`, `states`, `maps` and `diagrams` draw. How the
 instances of a task look is in `looped_lite.boards`.
 """
 
@@ -40,3 +38,42 @@ from .style import (
     show,
     use_style,
 )
+
+__all__ = [
+    "INK",
+    "NORM_COLOURS",
+    "NORM_LINES",
+    "NORM_MARKERS",
+    "PALETTE",
+    "RECALL_COLOURS",
+    "RIGHT",
+    "STYLE",
+    "WRONG",
+    "Plane",
+    "accuracy_curves",
+    "answers_over_loops",
+    "basin_map",
+    "block_diagram",
+    "cells_over_loops",
+    "cobweb",
+    "eigenvalues",
+    "gif",
+    "line_basins",
+    "line_style",
+    "live_training",
+    "loops_needed",
+    "pca_plane",
+    "picture_html",
+    "png",
+    "project",
+    "residual_curves",
+    "seed_dots",
+    "shades",
+    "show",
+    "stability_regions",
+    "state_norms",
+    "training_curves",
+    "trajectories",
+    "trajectory_gif",
+    "use_style",
+]
