@@ -97,6 +97,15 @@ def plain_array(values: Any) -> np.ndarray:
     return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
+def check_device(name: str) -> None:
+    """ValueError if PyTorch has no device of this name, such as cpu or cuda, that can be computed on."""
+    try:
+        torch.zeros((), device=name).item()
+    except Exception as error:  # PyTorch has a class for each kind of device that it lacks
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise ValueError(f"no device {short(name)}: expected cpu, or cuda where there is one ({reason})") from error
+
+
 def memory() -> int:
     """The bytes of memory of this machine; much, where the system does not say."""
     try:

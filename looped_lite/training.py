@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .checkpoints import check_writable, checksum, load_into, load_tensors, save_tensors
-from .checks import number, short, whole
+from .checks import check_device, number, short, whole
 from .model import LoopedTransformer
 from .paths import model_path
 from .recipe import Recipe
@@ -255,6 +255,7 @@ def train(
     Raises ValueError when the checkpoint belongs to another recipe, FloatingPointError when the loss is not finite.
     """
     whole("save_every", save_every, 1)
+    check_device(device)
     model = start_model(recipe, model).to(device).train()
     generator = torch.Generator().manual_seed(recipe.seed)
     optimizers = make_optimizers(model, recipe)
