@@ -3,9 +3,11 @@
 # make check   the same without the browser and without running the notebooks: a minute or two
 # make lab-check    set up, then run the first lesson without a browser
 # make build        every notebook again, executed, from its source
-# make site         the lessons as static pages, into build/site/html (needs npm)
+# make site         the lessons as static pages, and pages in which a model runs, into build/site/html (needs npm)
+# make bench        ratios measured side by side: benchmarks/bench.md, .csv and .png, in some minutes of one core
 # make colab-check  every lesson in an emulation of Google Colab (needs Python 3.13, and fetches 5 GB, once)
-# make publish REPO=https://github.com/you/course    write the address into pyproject.toml, README and notebooks
+# make publish REPO=https://github.com/you/course    write the address into pyproject.toml, README and notebooks;
+#                   with SITE=https://you.github.io/course, that of the static pages, too
 #
 # setup_course.py does the work, and does the same where there is no make: python setup_course.py lab
 
@@ -15,7 +17,7 @@ export WORKERS ?= 2
 export CELL_TIMEOUT ?= 400
 BIN := $(VENV)/bin
 
-.PHONY: lab lab-check test check lint build site colab-check publish clean
+.PHONY: lab lab-check test check lint build site bench colab-check publish clean
 
 lab lab-check test check lint: python
 	@$(PYTHON) setup_course.py $@
@@ -25,7 +27,12 @@ build: python
 	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python lessons/build.py
 
 site: python
-	@$(PYTHON) site/build.py
+	@$(PYTHON) setup_course.py install test
+	@OMP_NUM_THREADS=1 $(BIN)/python site/build.py
+
+bench: python
+	@$(PYTHON) setup_course.py install test
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
 
 colab-check: python
 	@$(PYTHON) setup_course.py install test
@@ -33,7 +40,7 @@ colab-check: python
 
 publish: python
 	@$(PYTHON) setup_course.py install test
-	@$(BIN)/python lessons/publish.py $(REPO)
+	@$(BIN)/python lessons/publish.py $(REPO) $(SITE)
 
 clean:
 	rm -rf build *.egg-info

@@ -1,11 +1,19 @@
-"""``python -m coursework ASSIGNMENT SUBMISSIONS/ --out DIR``: marks, feedback and a class summary."""
+"""``looped-lite grade ASSIGNMENT SUBMISSIONS/ --out DIR``, or ``python -m coursework``: marks, feedback and a class
+summary.
+"""
 
 import argparse
 import sys
 
 from .grade import add_arguments, run_grade
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m coursework", description="Grade a class in one command.")
+
+def main(words: list[str] | None = None) -> int:
+    """What pyproject.toml declares as the command ``grade`` of ``looped-lite``."""
+    parser = argparse.ArgumentParser(prog="looped-lite grade", description="Grade a class in one command.")
     add_arguments(parser)
-    sys.exit(run_grade(**vars(parser.parse_args())))
+    return run_grade(**vars(parser.parse_args(words)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

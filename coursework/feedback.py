@@ -18,7 +18,7 @@ from looped_lite.checkpoints import write_atomic
 
 from .problems import Assignment, personal
 from .sandbox import PROTECTION
-from .submissions import OUTCOMES
+from .submissions import OUTCOMES, contents
 
 STYLE = """
 body { font: 1.05rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b;
@@ -154,3 +154,20 @@ def write(results: Sequence[dict[str, Any]], assignment: Assignment, out: Path, 
     )
     write_atomic(out / "grades-moodle.csv", table(["username", assignment.title], [[row[0], row[2]] for row in rows]))
     write_atomic(out / "summary.html", summary_page(results, assignment, way))
+
+
+def copy_for_nbgrader(result: dict[str, Any], submitted: Path, out: Path, folder: Path) -> None:
+    """Put a student's page where ``nbgrader release_feedback`` looks for it, FOLDER/STUDENT/ASSIGNMENT/ASSIGNMENT.html,
+    with the two notes that it keeps about a submission.
+
+    Nothing is written for a name that is no plain name of a folder.
+    """
+    student, assignment = result["student"], result["assignment"]
+    if Path(student).name != student or student in ("", ".", ".."):
+        return
+    target = folder / student / assignment
+    write_atomic(target / f"{assignment}.html", (out / "feedback" / f"{file_name(student)}.html").read_bytes())
+    for name in ("timestamp.txt", "submission_secret.txt"):
+        note, problem = contents(submitted / student / assignment / name)
+        if not problem and re.fullmatch(rb"[ -~]{1,200}\s*", note):
+            write_atomic(target / name, note)

@@ -307,6 +307,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=1, help="submissions at a time (default: %(default)s)")
     parser.add_argument("--dask", default="", metavar="ADDRESS", help="of a Dask scheduler: grade on its cluster")
     parser.add_argument("--isolation", default="auto", help=f"auto, {', '.join(sandbox.WAYS)} (default: %(default)s)")
+    parser.add_argument("--nbgrader", default="", metavar="DIR", help="its feedback folder: put each page there, too")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
 
 
@@ -319,6 +320,7 @@ def run_grade(
     dask: str = "",
     isolation: str = "auto",
     quiet: bool = False,
+    nbgrader: str = "",
 ) -> int:
     """`grade` for the command line: says where everything is; 0, or 2 and one line for bad input."""
     if workers < 1:
@@ -326,6 +328,8 @@ def run_grade(
         return 2
     try:
         results = grade(assignment, Path(submissions), Path(out), secret, workers, dask, isolation, progress=not quiet)
+        for result in results if nbgrader else ():
+            feedback.copy_for_nbgrader(result, Path(submissions), Path(out), Path(nbgrader))
     except (ValueError, OSError, RuntimeError) as error:
         print(f"looped-lite: {str(error).splitlines()[0]}", file=sys.stderr)
         return 2

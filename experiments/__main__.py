@@ -9,12 +9,12 @@ import time
 
 import torch
 
-from . import chess, claims, prefix_sums, sudoku
+from . import chess, claims, fill_or_flood, judges, prefix_sums, restarts, stopping, sudoku
 from .sweep import Experiment, collate, known_jobs, run
 
 EXPERIMENTS = {
     experiment.name.replace("_", "-"): experiment
-    for part in (prefix_sums, sudoku, chess)
+    for part in (prefix_sums, sudoku, chess, stopping, restarts, judges, fill_or_flood)
     for experiment in part.EXPERIMENTS
 }
 
@@ -35,6 +35,7 @@ def main(words: list[str] | None = None) -> int:
         "--scheduler", default="", metavar="ADDRESS", help="on the workers of this Dask cluster instead"
     )
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no job after so many minutes")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="on which models are trained")
     parser.add_argument("--collate", action="store_true", help="only put the tables together")
     asked = parser.parse_args(words)
     if asked.processes < 1:
@@ -54,7 +55,8 @@ def main(words: list[str] | None = None) -> int:
             elif asked.collate:
                 collate(EXPERIMENTS[name])
             else:
-                run(EXPERIMENTS[name], asked.processes, asked.scheduler, (end - time.monotonic()) / 60)
+                left = (end - time.monotonic()) / 60
+                run(EXPERIMENTS[name], asked.processes, asked.scheduler, left, asked.device)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

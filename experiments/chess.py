@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from looped_lite.evaluation import accuracy_over_loops, logits_over_loops
+from looped_lite.fixed_points import lengths
 from looped_lite.model import LoopedTransformer
 from looped_lite.recipe import Recipe
-from looped_lite.tasks.chess import Chess, Positions, load_positions, score_moves, select
+from looped_lite.tasks import exact_match
+from looped_lite.tasks.chess import (
+    Chess,
+    Positions,
+    load_positions,
+    mates_at_once,
+    move_probabilities,
+    read_fen,
+    rules,
+    score_moves,
+    select,
+)
 
 from .grid import grid_jobs, variant_columns
 from .measures import how_it_ends, rho_Wz, stability
@@ -15,6 +29,7 @@ from .sweep import Experiment, Job, Known, Row, shipped
 
 SETS = ((1, "random"), (1, "engine"), (2, "random"), (2, "engine"), (3, "engine"), (4, "engine"))
 LOOPS = (1, 2, 4, 8, 16, 32, 64, 128)
+STILL = 1e-6  # a position whose state a loop moves by less than this share of its length keeps its answer
 BOTH = Chess(depths=(1, 2), mirrored=0.5, curriculum=False)
 TASKS = {  # by label: what is trained on
     "": BOTH,
@@ -48,7 +63,7 @@ def measure_grid(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
 
     def share(depth: int, split: str, loops: list[int], start: str = "input") -> dict[int, float]:
         parts = [task.split(depth, split, source, count) for source in ("random", "engine") if (depth, source) in SETS]
-        found = [accuracy_over_loops(model, x, y, loops, start, generator, at_once=50) for x, y in parts]
+        found = [accuracy_over_loops(model, x, y, loops, start, generator, 50, STILL) for x, y in parts]
         return {t: sum(float(one[t].float().mean()) for one in found) / len(found) for t in loops}
 
     first = 16 if looped else 1
@@ -75,12 +90,14 @@ def name_of(job: Job) -> str:
 
 
 def first_grid(known: Known) -> list[Job]:
-    """Four variants, three seeds each; internal recall with outer norm also on mates in one, and with short runs."""
+    """Four variants with three seeds each; internal recall with outer norm also on mates in one alone, and with short
+    runs.
+    """
     of = lambda label, recall, norm, seed: Job(
         Recipe(TASKS[label], recall=recall, norm=norm, muon=0.02, compiled=True, seed=seed)
     )
     jobs = [of("", *variant, seed) for seed in range(3) for variant in VARIANTS]
-    return [*jobs, *(of("mate1", "internal", "post", seed) for seed in range(3)), of("short", "internal", "post", 0)]
+    return [*jobs, *(of(label, "internal", "post", seed) for label in ("mate1", "short") for seed in range(3))]
 
 
 def labelled(job: Job) -> Row:
@@ -94,7 +111,54 @@ def all_shipped(known: Known) -> list[Job]:
 
 def grid(known: Known) -> list[Job]:
     unlooped = Chess(depths=(1, 2), mirrored=0.5, curriculum=False, most_loops=1)
-    return grid_jobs(known, BOTH, unlooped, steps=300)
+    return grid_jobs(known, BOTH, unlooped, steps=600)
+
+
+# ---- few loops in training: is what has come to rest right?
+
+LOOPS_BEYOND = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+LESSON = Recipe(Chess(depths=(1,), sources=("random",), mirrored=0.5, most_loops=4), steps=900, decay=0.5, beta2=0.95)
+
+
+def few_loops(known: Known) -> list[Job]:
+    """The training run of lesson 08, section 5, three seeds; the same with Muon; and the shipped models of 600 steps
+    with N = 4 and N = 16.
+    """
+    own = [Job(replace(LESSON, seed=seed, **change), label) for label, change in FEW_LOOPS.items() for seed in range(3)]
+    names = [f"chess-internal-post{label}-seed{seed}" for label in ("-short", "") for seed in range(3)]
+    return [*own, *(shipped(name, "shipped") for name in names)]
+
+
+FEW_LOOPS = {"section-5": {}, "section-5-muon": {"muon": 0.02}}
+
+
+@torch.no_grad()
+def measure_beyond(model: LoopedTransformer, job: Job, count: int = 300, still: float = 1e-4) -> list[Row]:
+    """On mates in one of random play, a row for each number of loops: ``right``; ``settled``, a loop moves the state by
+    less than 1e-4 of its length; ``settled_wrong``; of those that were right after 4 loops, ``kept`` and ``left``:
+    settled on a wrong move; and the relative step.
+    """
+    x, y = model.recipe.task.split(1, "test", "random", count)
+    states, rows = model.states(x, LOOPS_BEYOND[-1]), []
+    before, at_four = model.encode(x), torch.zeros(len(x), dtype=torch.bool)
+    for t, z in enumerate(states, 1):
+        if t in LOOPS_BEYOND:
+            step = lengths(z - before) / lengths(z)
+            right, rest = exact_match(model.read_out(z), y), step < still
+            at_four = right if t == 4 else at_four
+            wrong = rest & ~right
+            found = {"right": right, "settled": rest, "settled_wrong": wrong, "right_at_4": at_four}
+            found |= {"kept": at_four & right, "left": at_four & wrong}
+            low, middle, high = step.quantile(torch.tensor([0.1, 0.5, 0.9])).tolist()
+            counts = {name: int(values.sum()) for name, values in found.items()}
+            rows.append({"loops": t, "count": len(x), **counts, "step_low": low, "step": middle, "step_high": high})
+        before = z
+    return rows
+
+
+def trained_how(job: Job) -> Row:
+    label = job.part.replace("shipped", f"shipped-{job.recipe.task.most_loops}")
+    return {"model": label, "most_loops": job.recipe.task.most_loops, "seed": job.recipe.seed}
 
 
 # ---- the long-trained models
@@ -121,6 +185,60 @@ def measure_best(model: LoopedTransformer, job: Job, count: int = 1000) -> list[
     return rows
 
 
+@torch.no_grad()
+def best_moves(model: LoopedTransformer, fens: list[str], loops: int = 16) -> list[str]:
+    """The likeliest legal move of each position after so many loops."""
+    x = torch.cat([model.recipe.task.encode(fen) for fen in fens])
+    logits = torch.cat([model(part, loops) for part in x.split(50)])
+    return [next(iter(move_probabilities(fen, one)[0])) for fen, one in zip(fens, logits, strict=True)]
+
+
+def measure_played(model: LoopedTransformer, job: Job, count: int = 200) -> Row:
+    """Mates in two played to their end: in how many of ``count`` positions the ``first`` move is right, and after it
+    every defence is answered with mate (``every``); and how many ``defences`` there were in all, and how many of them
+    were ``mated``.
+    """
+    chess, found = rules(), {"count": count, "first": 0, "every": 0, "defences": 0, "mated": 0}
+    positions = select(load_positions(2, "test"), job.part)
+    for fen, right, move in zip(
+        positions.fens, positions.moves, best_moves(model, positions.fens[:count]), strict=False
+    ):
+        if move != right:
+            continue
+        board = chess.Board(fen)
+        board.push_uci(move)
+        after = [board.copy() for _ in board.legal_moves]
+        for one, defence in zip(after, board.legal_moves, strict=True):
+            one.push(defence)
+        answers = best_moves(model, [one.fen() for one in after])
+        mated = [mates_at_once(one, one.parse_uci(answer)) for one, answer in zip(after, answers, strict=True)]
+        counts = {"first": 1, "every": all(mated), "defences": len(mated), "mated": sum(mated)}
+        found = {name: number + counts.get(name, 0) for name, number in found.items()}
+    return found
+
+
+def measure_each(model: LoopedTransformer, job: Job, count: int = 600) -> list[Row]:
+    """A row for each of the first ``count`` game-like test positions: does the right move give ``check``, and from
+    which loop of the first 16 on are both of its squares the likeliest (empty: not at the end).
+    """
+    positions, rows = select(load_positions(int(job.part), "test"), "engine"), []
+    x, y = model.recipe.task.tensors(positions.boards[:count], positions.targets[:count])
+    found = torch.stack(list(accuracy_over_loops(model, x, y, range(1, 17), at_once=50).values()))
+    for i, (fen, move) in enumerate(zip(positions.fens[:count], positions.moves[:count], strict=True)):
+        stays = [t for t in range(1, 17) if found[t - 1 :, i].all()]
+        check = int(read_fen(fen).gives_check(rules().Move.from_uci(move)))
+        rows.append({"index": i, "check": check, "right_at": min(stays, default="")})
+    return rows
+
+
+def each(known: Known) -> list[Job]:
+    return [shipped("chess", str(depth)) for depth in (1, 2, 3, 4)]
+
+
+def played(known: Known) -> list[Job]:
+    return [shipped("chess", source) for source in ("random", "engine")]
+
+
 def asked(job: Job) -> Row:
     depth, source = job.part.split("-")
     return {"model": job.pretrained, "depth": int(depth), "source": source}
@@ -128,10 +246,41 @@ def asked(job: Job) -> Row:
 
 EXPERIMENTS = [
     Experiment(
-        "chess", "recall x norm on mates in one and two, 600 steps", first_grid, measure_loops, labelled,
-        facts=("steps",), ship=name_of,
+        "chess",
+        "recall x norm on mates in one and two, 600 steps",
+        first_grid,
+        measure_loops,
+        labelled,
+        facts=("steps",),
+        ship=name_of,
+    ),
+    Experiment(
+        "chess_few_loops",
+        "few loops in training, many afterwards",
+        few_loops,
+        measure_beyond,
+        trained_how,
+        facts=("steps",),
     ),
     Experiment("chess_best", "the long-trained models, with the rules", best, measure_best, asked, facts=()),
-    Experiment("shipped_chess", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns),
+    Experiment(
+        "chess_played",
+        "mates in two, played against every defence",
+        played,
+        measure_played,
+        lambda job: {"source": job.part},
+        facts=(),
+    ),
+    Experiment(
+        "chess_each",
+        "the long-trained model, position by position",
+        each,
+        measure_each,
+        lambda job: {"depth": job.part},
+        facts=(),
+    ),
+    Experiment(
+        "shipped_chess", "the three axes, on the models of the first grid", all_shipped, measure_grid, variant_columns
+    ),
     Experiment("grid_chess", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
-]  # fmt: skip
+]

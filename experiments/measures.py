@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -50,14 +51,12 @@ def stability(model: LoopedTransformer, x: Tensor, y: Tensor, seed: int = 7) -> 
     """The three axes, on a few instances ``x`` (batch, cells, features) with targets ``y``:
 
     - ``settled``: share of instances whose state a loop moves by less than 1e-3 of its length after 256 loops from the
-      input;
-      ``growth``: how much longer the state becomes in a loop there; ``rho_loop``: spectral radius of the Jacobian
-      there, ``rho_known``: the share of instances for which it is known to 1%;
+      input; ``growth``: how much longer the state becomes in a loop there; ``rho_loop``: spectral radius of the
+      Jacobian there, ``rho_known``: the share of instances for which it is known to 1%;
     - ``paths``: share of pairs of starts (input, zeros, two of noise) that end within 1e-3 of each other;
       ``same_answer``: that are read alike;
     - ``apart``: how far from each other two instances end from the same noise, relative to their length (0: the input
-      is lost);
-      ``gain``: how far the end moves, for a small move of the embedded input from there;
+      is lost); ``gain``: how far the end moves, for a small move of the embedded input from there;
     - ``gradient``: by what factor a loop lengthens the gradient on its way back, over 32 loops after 16 from the input.
     """
     loop, generator = model.loop(x), torch.Generator().manual_seed(seed)
@@ -79,7 +78,7 @@ def stability(model: LoopedTransformer, x: Tensor, y: Tensor, seed: int = 7) -> 
         row |= depends_on_input(model, loop, generator)
     finite = ends[0].flatten(1).isfinite().all(1).nonzero()[:EIGENVALUES_OF, 0]
     row |= {"rho_loop": math.nan, "rho_known": 0.0}
-    if len(finite):
+    with suppress(ValueError):  # a state so long that the derivative overflows has no eigenvalues to tell of
         found = leading_eigenvalues(loop[finite], ends[0][finite], count=2, restarts=3, tol=1e-2)
         row |= {"rho_loop": float(found.radius.mean()), "rho_known": float(found.known.float().mean())}
     return row | {"gradient": gradient_growth(loop, y)}

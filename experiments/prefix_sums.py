@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -81,7 +82,7 @@ def measure_grid(model: LoopedTransformer, job: Job) -> Row:
 
 
 def grid(known: Known) -> list[Job]:
-    return grid_jobs(known, MIXED, PrefixSums(most_loops=1, last_loops=None), steps=400)
+    return grid_jobs(known, MIXED, PrefixSums(most_loops=1, last_loops=None), steps=600)
 
 
 # ---- more lengths
@@ -168,17 +169,23 @@ def measure_families(model: LoopedTransformer, job: Job) -> list[Row]:
 FIRST = [f"prefix-sums-{recall}-post-seed{seed}" for seed in SEEDS for recall in ("internal", "external")]
 
 
-def family_jobs(known: Known) -> list[Job]:
-    """The models of lesson 04's recipe, trained on mixed strings and, to compare, on random ones as the grid was."""
+def mixed_jobs() -> list[Job]:
+    """The shipped models of lesson 04's recipe, trained on mixed strings: internal and external recall by turns."""
     settings = {"steps": 1200, "settle": 200, "lr": 2e-3, "beta2": 0.95}
-    mixed = [
-        Recipe(MIXED, recall=recall, seed=seed, **settings) for seed in SEEDS for recall in ("internal", "external")
+    jobs = [
+        Job(Recipe(MIXED, recall=recall, seed=seed, **settings))
+        for seed in SEEDS
+        for recall in ("internal", "external")
     ]
-    return [
-        *(Job(recipe, pretrained=default_name(Job(recipe))) for recipe in mixed),
-        *(shipped(name) for name in FIRST[::2]),
-        *(Job(recipe, "4096", pretrained=default_name(Job(recipe))) for recipe in mixed[::2]),
-    ]
+    return [replace(job, pretrained=default_name(job)) for job in jobs]
+
+
+def family_jobs(known: Known) -> list[Job]:
+    """The models of lesson 04's recipe, trained on mixed strings and, to compare, on random ones as the first
+    grid was.
+    """
+    mixed = mixed_jobs()
+    return [*mixed, *(shipped(name) for name in FIRST[::2]), *(replace(job, part="4096") for job in mixed[::2])]
 
 
 def default_name(job: Job) -> str:
@@ -204,30 +211,51 @@ def no_recall(known: Known) -> list[Job]:
 
 
 short = lambda job: {name: getattr(job.recipe, name) for name in ("recall", "norm", "seed")}
+with_strings = lambda job: short(job) | {"trained_on": "random" if job.recipe.task.uniform == 1 else "mixed"}
 
 EXPERIMENTS = [
     Experiment(
-        "prefix_sums_grid", "every recall and norm on random strings, 600 steps at one rate",
-        lambda known: [Job(recipe) for recipe in first_grid()], measure_accuracy, short, ship=name_of,
+        "prefix_sums_grid",
+        "every recall and norm on random strings, 600 steps at one rate",
+        lambda known: [Job(recipe) for recipe in first_grid()],
+        measure_accuracy,
+        short,
+        ship=name_of,
     ),
     Experiment(
-        "prefix_sums_no_recall", "no recall with patience: 2,000 steps at 1e-3", no_recall, measure_accuracy, short,
+        "prefix_sums_no_recall",
+        "no recall with patience: 2,000 steps at 1e-3",
+        no_recall,
+        measure_accuracy,
+        short,
         ship=partial(name_of, label="-long"),
     ),
     Experiment(
-        "prefix_sums_lengths", "recall with outer norm on more strings",
-        lambda known: [shipped(name) for name in FIRST], measure_lengths, short, facts=(),
+        "prefix_sums_lengths",
+        "recall with outer norm on more strings: lesson 04's recipe, and the first grid's",
+        lambda known: [*mixed_jobs(), *(shipped(name) for name in FIRST)],
+        measure_lengths,
+        with_strings,
+        facts=(),
     ),
     Experiment(
-        "prefix_sums_live", "the training of lesson 04 from several seeds", live_jobs, measure_live, live_columns,
+        "prefix_sums_live",
+        "the training of lesson 04 from several seeds",
+        live_jobs,
+        measure_live,
+        live_columns,
         facts=("arrived", "steps"),
     ),
     Experiment(
-        "prefix_sums_families", "strings with a structure, 8 to 4,096 bits", family_jobs, measure_families,
-        lambda job: short(job) | {"trained_on": "random" if job.recipe.task.uniform == 1 else "mixed"}, facts=(),
+        "prefix_sums_families",
+        "strings with a structure, 8 to 4,096 bits",
+        family_jobs,
+        measure_families,
+        with_strings,
+        facts=(),
     ),
     Experiment(
         "shipped_prefix_sums", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns
     ),
     Experiment("grid_prefix_sums", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
-]  # fmt: skip
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -19,8 +19,10 @@ from looped_lite.tasks.sudoku_puzzles import parse, show
 from .grid import grid_jobs, variant_columns
 from .measures import how_it_ends, rho_Wz, stability
 from .sweep import Experiment, Job, Known, Row, shipped
+from .techniques import needed
 
 SIX = Sudoku((2, 3))
+STILL = 1e-6  # a puzzle whose state a loop moves by less than this share of its length keeps its answer
 
 
 # ---- 6x6
@@ -49,7 +51,7 @@ def measure_grid(model: LoopedTransformer, job: Job, count: int = 100) -> Row:
     looped = task.most_loops > 1
     share = lambda split, loops, start="input": {
         t: float(v.float().mean())
-        for t, v in accuracy_over_loops(model, *task.split(split, count), loops, start, generator, at_once=50).items()
+        for t, v in accuracy_over_loops(model, *task.split(split, count), loops, start, generator, 50, STILL).items()
     }
     first = 16 if looped else 1
     row["validation"] = sum(share(split, [first])[first] for split in ("validation", "hard_validation")) / 2
@@ -160,21 +162,78 @@ def nine(known: Known) -> list[Job]:
     return [shipped("sudoku-9x9", part) for part in (*(f"qqwing-{word}" for word in QQWING), *SETS)]
 
 
+# ---- what a person would need
+
+TECHNIQUES = ("naked singles", "hidden singles", "pointing", "X-wing", "more")
+UNSEEN = ("test", "validation", "hard", "hard_validation", "extreme")
+
+
+@cache
+def by_technique(most: int = 200) -> dict[str, list[tuple[list[int], list[int]]]]:
+    """Up to ``most`` puzzles, and their solutions, of which none was trained on, by the technique that they
+    `needed`.
+    """
+    found: dict[str, list] = {name: [] for name in TECHNIQUES}
+    for split in UNSEEN:
+        puzzles, solutions, _ = load_puzzles((3, 3), split)
+        for puzzle, solution in zip(puzzles.tolist(), solutions.tolist(), strict=True):
+            some = found.get(needed(puzzle), [])
+            some += [(puzzle, solution)] * (len(some) < most)
+    return found
+
+
+def measure_technique(model: LoopedTransformer, job: Job) -> list[Row]:
+    """How many of the puzzles that need a technique are right after each number of loops, in one run from the puzzle;
+    and one such puzzle.
+    """
+    some = by_technique()[job.part.replace("-singles", " singles")]
+    x, y = model.recipe.task.tensors(*(torch.tensor(part) for part in zip(*some, strict=True)))
+    loops = sorted({1, 2, 4, 6, 8, 12, 16, 24, 32, 48, *LOOPS[1:5]})
+    found = accuracy_over_loops(model, x, y, loops, at_once=20)
+    return [{"loops": t, "count": len(x), "right": int(found[t].sum()), "example": show(some[0][0])} for t in loops]
+
+
+def techniques(known: Known) -> list[Job]:
+    return [shipped("sudoku-9x9", name.replace(" ", "-")) for name in TECHNIQUES]
+
+
 short = lambda job: {name: getattr(job.recipe, name) for name in ("recall", "norm", "seed")}
 of_set = lambda job: {"split": job.part}
 
 EXPERIMENTS = [
     Experiment(
-        "sudoku_6x6_grid", "recall x norm on 6x6, 600 steps at one rate", first_grid, measure_accuracy, short,
-        ship=name_of
+        "sudoku_6x6_grid",
+        "recall x norm on 6x6, 600 steps at one rate",
+        first_grid,
+        measure_accuracy,
+        short,
+        ship=name_of,
     ),
     Experiment(
-        "sudoku_6x6_no_recall", "no recall with patience: 1,500 steps at 1e-3", no_recall, measure_accuracy, short,
+        "sudoku_6x6_no_recall",
+        "no recall with patience: 1,500 steps at 1e-3",
+        no_recall,
+        measure_accuracy,
+        short,
         ship=partial(name_of, label="-long"),
     ),
     Experiment("sudoku_9x9", "the shipped 9x9 model, by loops", nine, measure_loops, of_set, facts=()),
     Experiment("sudoku_9x9_each", "the same, puzzle by puzzle", nine, measure_each, of_set, facts=()),
     Experiment("sudoku_9x9_tries", "the same, by tries", nine, measure_tries, of_set, facts=()),
-    Experiment("shipped_sudoku_6x6", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns),
+    Experiment(
+        "sudoku_techniques",
+        "the same, by the technique that a person needs",
+        techniques,
+        measure_technique,
+        lambda job: {"technique": job.part},
+        facts=(),
+    ),
+    Experiment(
+        "shipped_sudoku_6x6",
+        "the three axes, on the models of the 6x6 grid",
+        all_shipped,
+        measure_grid,
+        variant_columns,
+    ),
     Experiment("grid_sudoku_6x6", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
-]  # fmt: skip
+]

@@ -72,7 +72,7 @@ class Experiment:
     jobs: Callable[[Known], list[Job]]
     measure: Callable[[LoopedTransformer, Job], Row | list[Row]]
     columns: Callable[[Job], Row]
-    facts: tuple[str, ...] = ("steps", "parameters", "level", "minutes", "threads")
+    facts: tuple[str, ...] = ("steps", "parameters", "level", "minutes", "threads", "device")
     ship: Callable[[Job], str] | None = None
 
     def path(self, *parts: str) -> Path:
@@ -174,8 +174,8 @@ def claim(path: Path, wait: bool = True) -> Iterator[bool]:
         os.close(lock)
 
 
-def run_job(experiment: Experiment, job: Job) -> bool:
-    """Do one job, unless it is done. False if another process is at it."""
+def run_job(experiment: Experiment, job: Job, device: str = "cpu") -> bool:
+    """Do one job, unless it is done, training on ``device``. False if another process is at it."""
     done = experiment.path(f"{job.key}.json")
     with claim(experiment.path(".running", f"{job.key}.lock"), wait=False) as mine:
         if not mine or done.exists():
@@ -188,18 +188,19 @@ def run_job(experiment: Experiment, job: Job) -> bool:
             facts = {key: model.card[key] for key in ("steps", "level", "minutes") if key in model.card}
         else:
             try:
-                model, run = train(job.recipe, checkpoint=halfway, progress=False)
+                model, run = train(job.recipe, checkpoint=halfway, progress=False, device=device)
                 if not run.finished:
                     raise KeyboardInterrupt
                 facts = {"steps": run.step, "level": run.level, "minutes": run.seconds / 60}
+                facts["device"] = torch.cuda.get_device_name() if device == "cuda" else device
                 facts["arrived"] = arrival(run.history["level"], job.recipe.task.last_level)
             except FloatingPointError as error:
                 model, facts = None, {"failed": str(error), "minutes": (time.perf_counter() - began) / 60}
         if model is not None:
             facts["parameters"] = count_parameters(model)
-            rows = experiment.measure(model.eval(), job)
+            rows = experiment.measure(model.cpu().eval(), job)
         if model is not None and experiment.ship and not job.pretrained:
-            card = {"trained_on": "CPU", **facts, "threads": job.threads, "scores": plain(rows)}
+            card = {"trained_on": facts.get("device", "cpu"), **facts, "threads": job.threads, "scores": plain(rows)}
             save_pretrained(model, experiment.ship(job), card)
         found = write_job(experiment, job, rows, **facts)
         halfway.unlink(missing_ok=True)
@@ -215,7 +216,9 @@ def arrival(levels: list[float], last: float) -> int | str:
     return levels.index(last) + 1 if last in levels else ""
 
 
-def run(experiment: Experiment, processes: int = 1, scheduler: str = "", minutes: float = math.inf) -> list[Row]:
+def run(
+    experiment: Experiment, processes: int = 1, scheduler: str = "", minutes: float = math.inf, device: str = "cpu"
+) -> list[Row]:
     """Do all jobs of an experiment that are not done, and return the rows of its table. Begins no job after so many
     ``minutes``.
 
@@ -229,24 +232,28 @@ def run(experiment: Experiment, processes: int = 1, scheduler: str = "", minutes
         if not todo:
             break
         if processes == 1 and not scheduler:
-            mine = any(run_job(experiment, job) for job in todo)  # the first that nobody else is at, then ask again
+            mine = any(
+                run_job(experiment, job, device) for job in todo
+            )  # the first that nobody else is at, then ask again
         else:
-            mine = any(side_by_side(experiment, todo, processes, scheduler, end))
+            mine = any(side_by_side(experiment, todo, processes, scheduler, end, device))
         if not mine:
             time.sleep(1)  # others are at all that is left: wait, in case one of them dies
     return collate(experiment)
 
 
-def side_by_side(experiment: Experiment, jobs: list[Job], processes: int, scheduler: str, end: float) -> list[bool]:
+def side_by_side(
+    experiment: Experiment, jobs: list[Job], processes: int, scheduler: str, end: float, device: str
+) -> list[bool]:
     """`run_job` for each of ``jobs``, with joblib: in processes of this machine or on the workers of a Dask cluster."""
     import joblib
 
     def before_end(job: Job) -> bool:
-        return time.monotonic() >= end or run_job(experiment, job)
+        return time.monotonic() >= end or run_job(experiment, job, device)
 
     if not scheduler:
         return joblib.Parallel(n_jobs=processes)(joblib.delayed(before_end)(job) for job in jobs)
     from dask.distributed import Client
 
     with Client(scheduler), joblib.parallel_config(backend="dask"):
-        return joblib.Parallel()(joblib.delayed(run_job)(experiment, job) for job in jobs)
+        return joblib.Parallel()(joblib.delayed(run_job)(experiment, job, device) for job in jobs)

@@ -32,19 +32,15 @@
 # %%
 from itertools import product
 
-import matplotlib.pyplot as plt
 import torch
 
 from looped_exercises import lesson_03 as ex
 from looped_exercises import report
-from looped_lite import plots
+from looped_lite import PrefixSums, Recipe, plots, tables
 from looped_lite.blocks import NORMS, RECALLS, Block, rotary_angles
-from looped_lite.fixed_points import iterate, spectral_radius
-from looped_lite.recipe import Recipe
-from looped_lite.tasks.prefix_sums import PrefixSums
+from looped_lite.fixed_points import gauss_newton, iterate, spectral_radius
 
-plots.use_style()
-task = PrefixSums(uniform=1, biased=0, last_loops=None)  # strings of random bits
+task = PrefixSums(uniform=1, biased=0)  # strings of random bits
 
 
 def random(*shape, seed=0):
@@ -278,12 +274,15 @@ def step(z, h, angles, w):
     return z
 
 
-z, h, angles = random(2, 9, 16), random(2, 9, 16, seed=1), rotary_angles(torch.arange(9)[:, None], 8)
-for recall, norm in product(RECALLS, NORMS):
+def agrees_with_the_package(recall, norm):
+    z, h, angles = random(2, 9, 16), random(2, 9, 16, seed=1), rotary_angles(torch.arange(9)[:, None], 8)
     w = Block(16, recall, norm, heads=2, window=5).requires_grad_(False)
     for seed, weight in enumerate(w.parameters()):
         weight.add_(0.3 * random(*weight.shape, seed=seed))
-    assert torch.allclose(step(z, h, angles, w), w(z, w.recalled(h), angles), atol=1e-4), (recall, norm)
+    return torch.allclose(step(z, h, angles, w), w(z, w.recalled(h), angles), atol=1e-4)
+
+
+assert all(agrees_with_the_package(*variant) for variant in product(RECALLS, NORMS))
 print("all 15 variants agree with the package's Block")
 
 # %% [markdown]
@@ -354,16 +353,19 @@ assert not stays_bounded(torch.arange(8.0))
 assert ex.stays_bounded.state == "solved"
 ### END HIDDEN TESTS
 
+
 # %%
-runs, measured = {}, {}
-print("recall    norm      length after 10, 100, 1,000 loops      bounded")
-for recall, norm in product(RECALLS, NORMS):
-    f = untrained(recall, norm).loop(x)
-    h = f.h
-    run = iterate(f, h, loops=1000)  # run.norms and run.steps: (loops, batch)
-    runs[recall, norm], measured[recall, norm] = run, stays_bounded(run.norms.max(1).values)
-    after = "".join(f"{float(run.norms[t - 1].mean()):11,.1f}" for t in (10, 100, 1000))
-    print(f"{recall:9} {norm:9}{after}      {measured[recall, norm]}")
+def run_of(recall, norm, loops=1000, seed=0):
+    """run.norms and run.steps: length of the state and of its last step after each loop, (loops, batch)."""
+    loop = untrained(recall, norm, seed).loop(x)
+    return iterate(loop, loop.start(), loops)
+
+
+runs = {variant: run_of(*variant) for variant in product(RECALLS, NORMS)}
+measured = {variant: stays_bounded(run.norms.max(1).values) for variant, run in runs.items()}
+after = {variant: [float(run.norms[t - 1].mean()) for t in (10, 100, 1000)] for variant, run in runs.items()}
+columns = ["recall", "norm", "length after 10 loops", "100", "1,000", "bounded"]
+tables.show(columns, [[*variant, *after[variant], measured[variant]] for variant in runs], digits=1)
 
 bets = {variant: bet for variant, bet in my_prediction.items() if bet is not None}
 hits = sum(measured[variant] == bet for variant, bet in bets.items())
@@ -374,43 +376,31 @@ print(
 )
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(9.4, 3.3), sharey=True)
-for ax, recall in zip(axes, RECALLS, strict=True):
-    for norm in NORMS:
-        style = {**plots.line_style(recall, norm, by="norm"), "label": norm}
-        loops = torch.arange(1, 1001)
-        shown = [t - 1 for t in (1, 3, 10, 30, 100, 300, 1000)]
-        ax.plot(loops, runs[recall, norm].norms.mean(1), markevery=shown, **style)
-    ax.set(xscale="log", yscale="log", title=f"recall {recall}", xlabel="loop")
-axes[0].set_ylabel("length of the state |z[t]|")
-axes[2].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+by_norm = {norm: plots.line_style("none", norm, by="norm") | {"label": norm} for norm in NORMS}
+over_loops = lambda values: (range(1, len(values) + 1), values)
+per_recall = [{norm: over_loops(runs[recall, norm].norms.mean(1)) for norm in NORMS} for recall in RECALLS]
+titles = [f"recall {recall}" for recall in RECALLS]
 plots.show(
-    fig,
+    plots.lines(per_recall, "loop", "length of the state |z[t]|", titles, log="xy", styles=by_norm, share_y=True),
     alt="Three panels, one for each recall: length of the state against loops, both logarithmic. In each, pre and peri rise along straight lines to tens of thousands; post, sandwich and gru stay flat.",
-    caption="What to see: at initialization the recall hardly matters for the length, the norm decides. Pre and peri grow without end; post and sandwich lie on one flat line; gru stays short.",
+    caption="What to see: at initialization the recall hardly matters for the length, the norm decides. Pre and peri grow and grow; post and sandwich lie on one flat line; gru stays short.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: bounded are exactly post, sandwich and gru, whatever the recall; on two more seeds as well (for 100 loops)
 bounded_norms = ("post", "sandwich", "gru")
 assert all(measured[recall, norm] == (norm in bounded_norms) for recall, norm in measured)
 for seed, recall, norm in product((1, 2), RECALLS, NORMS):
-    f = untrained(recall, norm, seed).loop(x)
-    h = f.h
-    assert stays_bounded(iterate(f, h, loops=100).norms.max(1).values) == (norm in bounded_norms), (seed, recall, norm)
+    bounded = stays_bounded(run_of(recall, norm, 100, seed).norms.max(1).values)
+    assert bounded == (norm in bounded_norms), (seed, recall, norm)
+for recall in RECALLS:
+    assert all(5e3 < after[recall, norm][2] < 9e4 for norm in ("pre", "peri")) and after[recall, "gru"][2] < 33
 # post and sandwich: every cell has the length sqrt(width), so 17 cells of 64 channels have sqrt(17 * 64) = 33.0
 for recall, norm in product(RECALLS, ("post", "sandwich")):
     assert (runs[recall, norm].norms - (17 * 64) ** 0.5).abs().max() < 0.01
 # gru without external recall: every number stays between -1 and 1, or within where it started
 for recall in ("none", "internal"):
-    f = untrained(recall, "gru").loop(x)
-    h = f.h
-    assert runs[recall, "gru"].z.abs().max() <= h.abs().clamp_min(1).max()
-print(
-    "bounded at initialization, 3 of 3 seeds:",
-    ", ".join(bounded_norms),
-    "with every recall; not bounded: pre and peri with every recall",
-)
+    assert runs[recall, "gru"].z.abs().max() <= untrained(recall, "gru").encode(x).abs().clamp_min(1).max()
 
 # %% [markdown]
 # Three of the five norms put a lid on the state, each by its build:
@@ -418,7 +408,29 @@ print(
 # - **post** and **sandwich** end with a norm. Every cell leaves the loop with length $\sqrt{\text{width}}$ (times the gains), whatever came in.
 # - **gru** takes, for each channel, a mean of the old number and one between -1 and 1. Such a mean cannot leave the interval. (With external recall this is no proof: there $W_z z + W_h h$ comes before the gate and could stretch the state faster than the gate shrinks it. In our runs
 #   it does not.)
-# - **pre** and **peri** only ever add to the stream. Nothing stands there that could make it shorter, and it grows.
+# - **pre** and **peri** add to the stream, and nothing on it takes away. With these random weights it grows, in every run. That is no law: a branch may point *against* the state and make it shorter.
+#
+# Here is such a branch, the plainest there is, $F(u) = -u$, on a state that is 100 long. Whether training finds branches of that kind is a question for lesson 05.
+
+
+# %%
+def shortened(norm, loops=15):
+    """A cell that begins 100 long, loop by loop, with the branch F(u) = -u."""
+    unit = lambda u: torch.nn.functional.rms_norm(u, (64,))
+    states = [torch.full((1, 1, 64), 100 / 8)]
+    for _ in range(loops):
+        states.append(place_norm(states[-1], lambda u: -u, unit, unit, norm))
+    return states
+
+
+for norm in ("pre", "peri"):
+    print(norm, "with F(u) = -u, length after each loop:", [round(float(z.norm())) for z in shortened(norm)])
+
+# %% tags=["claims"]
+# Check the claims: with pre and with peri a branch can shorten the state
+for norm in ("pre", "peri"):
+    lengths = [float(z.norm()) for z in shortened(norm)]
+    assert abs(lengths[0] - 100) < 1e-3 and lengths[-1] < 8.001 and sorted(lengths[:12], reverse=True) == lengths[:12]
 
 # %% [markdown]
 # ## A residual that falls is not a loop that settles
@@ -428,24 +440,18 @@ print(
 # > **Predict.** For internal + pre, whose length grows along a straight line, what do the two do over 1,000 loops?
 
 # %%
-fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.2))
-for norm in ("pre", "peri", "post"):
-    run = runs["internal", norm]
-    shown = [t - 1 for t in (1, 3, 10, 30, 100, 300, 1000)]
-    style = {**plots.line_style("internal", norm, by="norm"), "markevery": shown}
-    axes[0].plot(torch.arange(1, 1001), run.steps.median(1).values, **style)
-    axes[1].plot(torch.arange(1, 1001), (run.steps / run.norms).median(1).values, **style)
-axes[1].plot([2, 1000], [1 / 2, 1 / 1000], color="#999999", linewidth=1, label="1/t")
-axes[0].set(xscale="log", yscale="log", xlabel="loop", title="step")
-axes[1].set(xscale="log", yscale="log", xlabel="loop", title="relative step")
-axes[1].legend()
+three = {norm: runs["internal", norm] for norm in ("pre", "peri", "post")}
+step_itself = {norm: over_loops(run.steps.median(1).values) for norm, run in three.items()}
+relative = {norm: over_loops((run.steps / run.norms).median(1).values) for norm, run in three.items()}
+looks = by_norm | {"1/t": {"color": "#999999", "linewidth": 1, "marker": "", "linestyle": "-"}}
+panels = [step_itself, relative | {"1/t": ([2, 1000], [1 / 2, 1 / 1000])}]
 plots.show(
-    fig,
+    plots.lines(panels, title=["step", "relative step"], log="xy", styles=looks),
     alt="Two panels against loops, logarithmic. Step: flat for internal with pre and with peri, falling to rounding for post. Relative step: pre and peri fall along the line 1/t, post falls faster to ten to the minus 7.",
     caption="What to see: on the left two of the loops never slow down. On the right the same two seem to calm down, along the line 1/t: only because the length that divides the step keeps growing.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for recall, norm in product(RECALLS, ("pre", "peri")):
     run = runs[recall, norm]
@@ -473,7 +479,10 @@ assert all(abs(float(runs[recall, "peri"].steps[-1].mean()) / (2 * 17 * 64) ** 0
 # $$F(N(z), h) = 0.$$
 #
 # For a cell of width $d$ these are $d$ equations. And the unknowns? $N(z)$ knows only the *direction* of $z$, and a direction in $d$ dimensions is $d - 1$ numbers. The length of $z$ does not occur. With more equations than unknowns there is, in general, no solution, and if for some
-# special $h$ there is one, then every multiple of that $z$ is a solution too. With $N(z + F(z))$ in place of it, all $d$ numbers of $z$ count.
+# special $h$ there is one, then every multiple of that $z$ is a solution too.
+#
+# With an outer norm, $z = N(z + F(z, h))$, the count comes out even. Its gains are 1 at the start, so the state stays on a sphere: the unknown is a direction again, $d - 1$ numbers. But the norm forgives a length, so $F$ need not vanish. It only has to be
+# *parallel* to $z$, and that is $d - 1$ equations. Solutions that stand alone are the rule. (Learned gains turn the sphere into an ellipsoid; the count stays even.)
 #
 # That a pre-norm branch with internal recall does not hear the length of the state is easy to say. Show it.
 
@@ -529,58 +538,52 @@ assert ex.change_on_lengthening.state == "solved"
 #
 # > **Predict.** For which of them is the answer exactly 0? For which does it depend on how long the state is already?
 
-# %%
-shrunk = untrained("external", "pre")
-shrunk.blocks[0].recall.Wz.weight.mul_(0.8)
-models = {
-    "internal + pre": untrained("internal", "pre"),
-    "external + pre, Wz = 0.8": shrunk,
-    "internal + post": untrained("internal", "post"),
-}
-maps = {
-    name: model.double().loop(x.double()) for name, model in models.items()
-}  # double precision: small numbers matter here
-w, h = models["internal + pre"].blocks[0], models["internal + pre"].encode(x.double())
-angles = maps["internal + pre"].angles
-maps = {"internal + pre, one branch": lambda z: z + w.attention(w.branch_input(z, w.recalled(h), 0), angles), **maps}
 
+# %%
+def with_Wz(recall, norm, size):
+    """An untrained loop whose Wz is `size` times the identity."""
+    model = untrained(recall, norm)
+    model.blocks[0].recall.Wz.weight.mul_(size)
+    return model
+
+
+def one_branch_of(loop, w):
+    """The loop with its attention branch alone."""
+    return lambda z: z + w.attention(w.branch_input(z, w.recalled(loop.h), 0), loop.angles)
+
+
+models = {"internal + pre": untrained("internal", "pre"), "external + pre, Wz = 0.8": with_Wz("external", "pre", 0.8),
+          "internal + post": untrained("internal", "post")}  # fmt: skip
+maps = {name: model.double().loop(x.double()) for name, model in models.items()}  # double: small numbers matter here
+maps["internal + pre, one branch"] = one_branch_of(maps["internal + pre"], models["internal + pre"].blocks[0])
 direction = torch.nn.functional.normalize(random(4, 17, 64, seed=9).double(), dim=-1)
 cell_lengths = [1, 3, 10, 30, 100, 300, 1000]
 heard = {
-    name: [float(change_on_lengthening(f, length * direction, 2.0)) for length in cell_lengths]
+    name: (
+        cell_lengths,
+        [max(float(change_on_lengthening(f, length * direction, 2.0)), 1e-13) for length in cell_lengths],
+    )
     for name, f in maps.items()
 }
-
-fig, ax = plt.subplots(figsize=(7.4, 3.4))
-looks = [("#009E73", "D", (0, (1, 1))), ("#D55E00", "v", ":"), ("#C88600", "s", "--"), ("#0072B2", "o", "-")]
-for (name, values), (colour, mark, line) in zip(heard.items(), looks, strict=True):
-    ax.plot(
-        cell_lengths, [max(value, 1e-13) for value in values], label=name, color=colour, marker=mark, linestyle=line
-    )
-ax.set(
-    xscale="log",
-    yscale="log",
-    xlabel="length of a cell's vector, before it is doubled",
-    ylabel="change of what a loop adds",
-)
-ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+labels = "length of a cell's vector, before it is doubled", "change of what a loop adds"
 plots.show(
-    fig,
-    alt="Change of what a loop adds when the state is doubled, against the length of the state. One pre-norm branch: near zero. The whole internal pre loop: falls like one over the length. External with Wz of 0.8: rises to 1. Post: about 1.",
+    plots.lines(heard, *labels, log="xy"),
+    alt="Change of what a loop adds when the state is doubled, against the length of the state. One pre-norm branch: near zero. The whole internal pre loop: falls like one over the length. External with Wz of 0.8: rises to 1. Post: between 0.3 and 3, and 1 for long states.",
     caption="What to see: a single pre-norm branch does not hear the length (what is left is the tiny epsilon in the norm). The whole loop hears it, but the less the longer the state is. External recall with a Wz that shrinks hears it clearly.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
-for name, values in heard.items():
+for name, (_, values) in heard.items():
     print(f"{name:27}", "  ".join(f"{value:.0e}" for value in values))
-one, whole, shrinking, post = heard.values()
+whole, shrinking, post, one = (values for _, values in heard.values())
 assert max(one) < 1e-4, "what is left is the eps of the norm"
 assert 0.1 < whole[0] < 1 and whole[-1] < 1e-3
 assert all(abs(whole[i] * cell_lengths[i] / (whole[-1] * cell_lengths[-1]) - 1) < 0.2 for i in (3, 4, 5)), (
     "it falls as 1 / length"
 )
 assert abs(shrinking[-1] - 1) < 0.05 and post[-1] > 0.9
+assert min(post) > 0.2 and max(post) < 3.5 and all(abs(value - 1) < 0.1 for value in post[3:])
 
 # %% [markdown]
 # The single branch is as deaf as the count says. The whole loop is not quite: its second branch reads $N(z + A)$, where $A$ is what the first has just added, and the direction of $z + A$ does depend on how long $z$ is compared with $A$. The longer the state, the fainter that gets,
@@ -593,24 +596,6 @@ assert abs(shrinking[-1] - 1) < 0.05 and post[-1] > 0.9
 
 
 # %%
-def smallest(gap, z, steps=60):
-    """Walk downhill on |gap(z)| from z (d,), by Gauss-Newton steps with damping. Returns the end and |gap| there."""
-    r, damping = gap(z), 1e-2
-    for _ in range(steps):
-        J, before = torch.autograd.functional.jacobian(gap, z), r.norm()
-        for _ in range(12):
-            closer = z - torch.linalg.solve(J.T @ J + damping * torch.eye(len(z)).double(), J.T @ r)
-            if gap(closer).norm() < r.norm():
-                break
-            damping *= 4
-        else:
-            break
-        z, r, damping = closer, gap(closer), max(damping / 5, 1e-12)
-        if r.norm() < 1e-12 or r.norm() > 0.9999 * before:
-            break
-    return z, float(r.norm())
-
-
 def small_block(norm, seed):
     torch.manual_seed(seed)
     return Block(8, "internal", norm, heads=2).double().requires_grad_(False)
@@ -623,21 +608,22 @@ def one_branch(b, z, h):
 
 
 def nearest_fixed_point(f, b, z, h, scale=1.0):
-    """Look near z for a fixed point of the map z -> f(b, z, h), or with a scaled residual. Returns the end and the gap there."""
-    return smallest(
-        lambda z: f(b, z, h) - (2 - scale) * z, z
-    )  # (f - z) + scale * z = z, written as f - (2 - scale) z = 0
+    """How near to a fixed point of z -> f(b, z, h) it gets from z, a residual scaled or not: |f(z) - z| at the end."""
+    return gauss_newton(lambda z: f(b, z, h) - (2 - scale) * z, z)[1]  # (f - z) + scale * z = z, all on one side
 
 
-kinds, found = {"pre": ("pre", 1.0), "peri": ("peri", 1.0), "post": ("post", 1.0), "pre, scaled 0.8": ("pre", 0.8)}, {}
-for (kind, (norm, scale)), seed in product(kinds.items(), range(3)):
+def smallest_gap(norm, scale, seed):
     b, h = small_block(norm, seed), random(8, seed=seed).double()
     starts = [(1 + start) * random(8, seed=start).double() for start in range(4)]
-    found.setdefault(kind, []).append(min(nearest_fixed_point(one_branch, b, z, h, scale)[1] for z in starts))
+    return min(nearest_fixed_point(one_branch, b, z, h, scale) for z in starts)
+
+
+kinds = {"pre": ("pre", 1.0), "peri": ("peri", 1.0), "post": ("post", 1.0), "pre, scaled 0.8": ("pre", 0.8)}
+found = {kind: [smallest_gap(*kinds[kind], seed) for seed in range(3)] for kind in kinds}
 for kind, gaps in found.items():
     print(f"{kind:16} smallest |f(z) - z| from 4 starts, in 3 random blocks: ", "  ".join(f"{gap:.0e}" for gap in gaps))
 
-# %%
+# %% tags=["claims"]
 # Check the claims: none for pre and peri, one for post and for the scaled residual, in 3 of 3 blocks
 assert min(found["pre"]) > 1e-3
 assert all(abs(gap - 8**0.5) < 0.01 for gap in found["peri"]), "what a peri branch adds has the length sqrt(8), always"
@@ -659,37 +645,30 @@ assert max(found["post"]) < 1e-9 and max(found["pre, scaled 0.8"]) < 1e-9
 # > **Predict.** With one branch, does the fixed point survive a small change of the input? With two?
 
 # %%
-angle, z0, nudge = (
-    rotary_angles(torch.zeros(1, 1), 4).double(),
-    2 * random(8, seed=20).double(),
-    random(8, seed=21).double(),
-)
+z0, nudge = 2 * random(8, seed=20).double(), random(8, seed=21).double()
 
 
 def two_branches(b, z, h):
-    return b(z[None, None], h[None, None], angle)[0, 0]
+    return b(z[None, None], h[None, None], rotary_angles(torch.zeros(1, 1), 4).double())[0, 0]
 
 
-def input_for(f, b, z):
-    """Look for an input h that makes z a fixed point of f, from three starts. Returns h and how much f still moves z."""
-    ends = [smallest(lambda h: f(b, z, h) - z, 2 * random(8, seed=seed).double()) for seed in range(3)]
-    return min(ends, key=lambda end: end[1])
+def survives(f, b):
+    """Look for an input h that makes z0 a fixed point of f, then move it by 0.01. How much f moves z0 before, how near to a
+    fixed point it gets after; and the spectral radius at z0."""
+    ends = [gauss_newton(lambda h: f(b, z0, h) - z0, 2 * random(8, seed=seed).double()) for seed in range(3)]
+    h, gap = min(ends, key=lambda end: end[1])
+    radius = spectral_radius(lambda batch: f(b, batch[0], h)[None], z0[None], size=8)
+    return gap, nearest_fixed_point(f, b, z0, h + 0.01 * nudge), float(radius)
 
 
-def radius_at(f, b, z, h):
-    return float(spectral_radius(lambda batch: f(b, batch[0], h)[None], z[None], size=8))
+branches, blocks = {"one branch": one_branch, "two branches": two_branches}, (0, 7, 8, 9)
+survived = {name: [survives(f, small_block("pre", seed)) for seed in blocks] for name, f in branches.items()}
+columns = ["map", "block", "moves z0 by", "after moving the input by 0.01", "spectral radius at z0"]
+rows = [[name, seed, f"{gap:.0e}", f"{after:.0e}", round(radius, 2)]
+        for name, all_rows in survived.items() for seed, (gap, after, radius) in zip(blocks, all_rows, strict=True)]  # fmt: skip
+tables.show(columns, rows, digits=2)
 
-
-survived = {"one branch": [], "two branches": []}
-print("block  map            |f(z) - z| at z0   after moving the input by 0.01   spectral radius at z0")
-for seed, (name, f) in product((0, 7, 8, 9), (("one branch", one_branch), ("two branches", two_branches))):
-    b = small_block("pre", seed)
-    h, gap = input_for(f, b, z0)
-    _, after = nearest_fixed_point(f, b, z0, h + 0.01 * nudge)
-    survived[name].append((gap, after, radius_at(f, b, z0, h)))
-    print(f"{seed:5}  {name:13} {gap:17.0e} {after:32.0e} {survived[name][-1][2]:23.2f}")
-
-# %%
+# %% tags=["claims"]
 # Check the claims: z0 was a fixed point in all of them; with one branch none survives, with two branches all; all of them repel
 for name, rows in survived.items():
     for gap, after, radius in rows:
@@ -709,40 +688,36 @@ for name, rows in survived.items():
 # %%
 lids = {}
 for recall, norm in product(("external", "internal"), ("pre", "peri")):
-    model = untrained(recall, norm)
-    model.blocks[0].recall.Wz.weight.mul_(0.8)
-    f = model.loop(x)
-    h = f.h
-    lids[recall, norm] = iterate(f, h, loops=400)
-
-w, h = untrained("internal", "pre").blocks[0], untrained("internal", "pre").encode(x)
-angles = untrained("internal", "pre").loop(x).angles
+    loop = with_Wz(recall, norm, 0.8).loop(x)
+    lids[recall, norm] = iterate(loop, loop.start(), 400)
 
 
-def scaled_step(z, a=0.8):
+def scaled_loop(model, a=0.8):
     """Internal + pre with a scaled residual in both branches: a z + F(N(z), h)."""
-    z = a * z + w.attention(w.branch_input(z, w.recalled(h), 0), angles)
-    return a * z + w.mlp(w.branch_input(z, w.recalled(h), 1))
+    w, loop = model.blocks[0], model.loop(x)
+
+    def step(z):
+        z = a * z + w.attention(w.branch_input(z, w.recalled(loop.h), 0), loop.angles)
+        return a * z + w.mlp(w.branch_input(z, w.recalled(loop.h), 1))
+
+    return step, loop.start()
 
 
-scaled = iterate(scaled_step, h, loops=400)
-curves = {variant: run.norms for variant, run in lids.items()} | {"internal + pre, scaled residual": scaled.norms}
+scaled, scaled_name = iterate(*scaled_loop(untrained("internal", "pre")), 400), "internal + pre, scaled residual"
+curves = {variant: run.norms for variant, run in lids.items()} | {scaled_name: scaled.norms}
+look = {scaled_name: {"color": "#009E73", "linestyle": "-", "marker": "P"}}
 plots.show(
-    plots.state_norms(
-        curves,
-        log_x=True,
-        title="Two lids: Wz = 0.8 times the identity, and a scaled residual",
-        styles={"internal + pre, scaled residual": {"color": "#009E73", "linestyle": "-", "marker": "P"}},
-    ),
+    plots.state_norms(curves, log_x=True, title="Wz = 0.8 times the identity, and a scaled residual", styles=look),
     alt="State length over 400 loops, logarithmic: external with pre and peri level off below 300; internal with pre and peri rise on; the scaled residual levels off lowest, near 30.",
     caption="What to see: a Wz that shrinks puts a lid on external recall, with pre and with peri. Inside a branch the same Wz does nothing of the kind. A scaled residual (both branches, a = 0.8, Wz as it was) does.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for variant, run in lids.items():
     assert stays_bounded(run.norms.max(1).values) == (variant[0] == "external"), variant
     print(*variant, f"length {float(run.norms[-1].mean()):,.0f}, last step {float(run.steps[-1].max()):.0e}")
+assert 20 < scaled.norms[-1].mean() < 40
 assert stays_bounded(scaled.norms.max(1).values) and scaled.norms[-1].max() < 50 and scaled.steps[-1].max() < 1e-3
 assert max(float(lids["external", norm].norms[-1].max()) for norm in ("pre", "peri")) < 300
 
@@ -755,34 +730,30 @@ assert max(float(lids["external", norm].norms[-1].max()) for norm in ("pre", "pe
 # A bounded state has nowhere to go, but it may still go round and round. Which of the bounded loops have come to rest after 1,000 loops, at initialization?
 
 # %%
-print("recall    norm      relative step at loop 1,000, the largest of four strings")
-for (recall, norm), run in runs.items():
-    if measured[recall, norm]:
-        print(f"{recall:9} {norm:9} {float((run.steps[-1] / run.norms[-1]).max()):.0e}")
-
-# %%
-# Check the claims: post and sandwich have settled; one of the bounded loops has not
 last = {variant: float((run.steps[-1] / run.norms[-1]).max()) for variant, run in runs.items()}
+columns = ["recall", "norm", "relative step at loop 1,000, the largest of four strings"]
+tables.show(columns, [[*variant, f"{last[variant]:.0e}"] for variant in runs if measured[variant]])
+
+# %% tags=["claims"]
+# Check the claims: post and sandwich have settled; one of the bounded loops has not
 assert all(last[recall, norm] < 1e-6 for recall, norm in product(RECALLS, ("post", "sandwich")))
 assert last["internal", "gru"] > 1e-3
-f = untrained("internal", "gru", seed=1).loop(x)
-h = f.h
-assert float((iterate(f, h, 500).steps[-1]).max()) < 1e-4, "with another seed it settles"
+assert float(run_of("internal", "gru", 500, seed=1).steps[-1].max()) < 1e-4, "with another seed it settles"
 
 # %% [markdown]
 # Post and sandwich have settled, with every recall. One loop has not: internal + gru with these weights is bounded and keeps moving, while with the weights of another seed it settles. Being bounded is a gift of the architecture; settling depends on the weights. How to tell the ends apart, fixed
 # point, cycle, wandering, is the subject of lesson 06.
 #
-# **What is known, measured, guessed.** *Known* (you can prove it): post, sandwich, and gru without external recall are bounded; one pre-norm branch with internal recall does not hear the length of the state; a peri branch cannot vanish. *Measured here*, on random weights: which of the fifteen stay bounded (3 seeds), the
-# straight drift (1 seed), fixed points by search (3 small blocks), the surviving fixed points with two branches (4 small blocks, found by looking). *A guess* so far: that training does not change the picture. Lesson 05 and lesson 06 measure that on trained models, and external recall will be an exception.
+# **What is known, measured, guessed.** *Known* (you can prove it): post, sandwich, and gru without external recall are bounded; one pre-norm branch with internal recall does not hear the length of the state; a peri branch cannot vanish; pre and peri *can* shorten a state. *Measured here*, on random weights: which of the fifteen stay bounded (3 seeds) and that pre and peri grow, the
+# straight drift (1 seed), fixed points by search (3 small blocks), the surviving fixed points with two branches (4 small blocks, found by looking). *A guess* so far: that training does not change the picture. Lesson 05 and lesson 06 measure that on trained models, and external recall will be an exception. Why recall *with* an outer norm is more than the two one by one is put together in lesson 06, under "Why recall with an outer norm has all three".
 
 # %% [markdown]
 # ## Recap
 #
 # - Recall says where $h$ comes back: nowhere, on the stream before the block (external), or inside the branches (internal). Without it, a loop started anywhere but at $h$ knows nothing of the question.
-# - At initialization the norm decides whether the state stays bounded: post, sandwich and gru do, pre and peri drift along a straight line.
+# - With random weights the norm decides whether the state stays bounded: post, sandwich and gru do, pre and peri drift along a straight line.
 # - A drifting state has a relative step of $1/t$. It falls below every tolerance, and nothing settles.
-# - Counting: a pre-norm branch with internal recall gives $d$ equations for the $d-1$ unknowns of a direction. An outer norm, a scaled residual, or a $W_z$ on the stream that shrinks gives the missing unknown back. So does, faintly, the second branch.
+# - Counting: a pre-norm branch with internal recall gives $d$ equations for the $d-1$ unknowns of a direction. An outer norm asks for one equation less; a scaled residual, or a $W_z$ on the stream that shrinks, gives the missing unknown back. So does, faintly, the second branch.
 # - Bounded is necessary for settling, and not sufficient.
 #
 # ## Self-test

@@ -149,7 +149,7 @@ for bits, (exact, cells) in both.items():
         f"{bits:4} bits: {cells:.3f} of the bits, {exact:.3f} of the strings; if errors were independent: {cells**bits:.1e}"
     )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert both[128][0] <= 0.1 and 0.55 < both[128][1] < 0.8
 assert both[32][1] > 0.9 and both[32][0] < both[32][1] - 0.1
@@ -234,7 +234,7 @@ plots.show(
 for variant, curve in curves.items():
     print(f"{' + '.join(variant):16}", {t: round(share, 2) for t, share in curve.items()})
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for recall in ("internal", "external"):
     curve = curves[recall, "post"]
@@ -301,7 +301,7 @@ plots.show(
     caption="What to see: five times the same curve, moved to the right each time the string doubles. Marks are at loops = bits and at twice that. Internal + post, three seeds together.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: solved at loops = length, and not one string changes at twice the loops
 for bits, (right, _) in runs.items():
     once, twice = right[bits - 1], right[2 * bits - 1]
@@ -328,7 +328,7 @@ for row in sorted(more, key=lambda row: (row["recall"], row["seed"])):
     rows.append(f"| {row['recall']} | {row['seed']} | " + " | ".join(shares) + " |")
 display(Markdown("\n".join(rows)))
 
-# %%
+# %% tags=["claims"]
 # Check the claims, seed by seed: at least 0.99 at every length with loops = length and from noise, the same share at twice
 # the loops; and the one exception
 assert sorted((row["recall"], row["seed"]) for row in more) == [(r, s) for r in ("external", "internal") for s in "012"]
@@ -439,7 +439,7 @@ plots.show(
     caption="What to see: without recall (within 600 steps) nothing is solved, but for a gated model at 32 bits in one seed. With recall it depends on the norm: the solid line (post) stays at 1 up to 512 bits. Thick lines are means over seeds, thin lines are seeds.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for recall in ("internal", "external"):
     for bits in lengths:
@@ -489,7 +489,7 @@ for row in patient:
     rows.append(f"| {row['seed']} | {row['steps']} | " + " | ".join(shares) + " |")
 display(Markdown("\n".join(rows)))
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 at = {
     column: [float(row[column]) for row in patient]
@@ -603,7 +603,7 @@ plots.show(
     caption="What to see: without recall the answer goes with the start, down to a coin toss (dotted). With recall and the outer norm the start does not matter. Internal + peri reads the question too, but it matters where it starts. Dots are seeds.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims, seed by seed
 for name in ("internal\n+ post", "external\n+ post"):
     assert all(exact >= 0.96 for found in known[name] for exact, _ in found.values()), known[name]
@@ -739,7 +739,7 @@ plots.show(
     caption="What to see: left, both lines are straight, and the model marches at nearly the speed of light. Right, a march in which the state keeps moving, then the fall to a fixed point. Longer strings have a longer march; the falls look alike.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for name, (slope, intercept) in lines.items():
     print(f"{name}: {slope:.3f} loops a bit, {intercept:+.1f}")
@@ -786,7 +786,7 @@ plots.show(
     caption="What to see: left, pre and peri go on moving by the same amount for ever. Right, the same two seem to calm down, along the line 1/t, only because the state they are measured against keeps growing.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: geometric fall for post; constant step, growing state and a relative step that falls as 1/t for pre and peri
 for variant, end in ends.items():
     steps, relative = end.steps.median(1).values, (end.steps / end.norms).median(1).values

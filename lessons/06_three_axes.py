@@ -99,7 +99,7 @@ for recall, norm in variants:
     home[recall, norm], away[recall, norm] = zip(*runs.values(), strict=True)
     print(f"{recall + ' + ' + norm:32}  {home[recall, norm]!s:20} {away[recall, norm]}")
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for variant in (("internal", "post"), ("external", "post")):
     assert home[variant] == away[variant] == (1, 1, 1)
@@ -137,7 +137,7 @@ plots.show(
     caption="What to see: that constant step leads away in a straight line. The relative step falls like 1/t, and nothing has settled.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for variant in variants[:3]:
     assert steps[variant][-1].max() < 1e-4 and lengths[variant][-1].max() < 60
@@ -229,7 +229,7 @@ for key in models:
 # different starts end in different places, and the answer is there from one start alone: of zeros, noise and another's end none gave a right answer, in none of three seeds. What looked like skill in the first table was a good start. And peri never ends anywhere, so its states are still apart. Look at its last column: where the loop starts in the state
 # that another string has left behind, no answer is right, in none of three seeds. That state is so long that the new question's steps hardly turn it.
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 mean_score = {variant: statistics.mean(float(score[(*variant, seed)].mean()) for seed in seeds) for variant in variants}
 print({" + ".join(variant): round(value, 2) for variant, value in mean_score.items()})
@@ -331,7 +331,7 @@ for string, found, values in zip(who, hidden.settled, spectrum.values, strict=Tr
     )
     print(f"string {string}: fixed point found: {bool(found)}, its leading eigenvalues: {listed}")
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert set(periods) == {1, 2} and 1 <= len(who) <= 6
 assert share_right(restless, run.states[-1], targets) == share_right(restless, run.states[-2], targets) == 1
@@ -457,7 +457,7 @@ plots.show(
     caption="What to see: the starts of one string find each other within about fifteen loops, long before the last steps die out.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: distances between the ends of one string, and between strings, relative to the length of a state
 early = states.view(len(states), 5, 3, -1)  # (loops + 1, starts, strings, numbers)
 spread = torch.stack([torch.stack([torch.pdist(points[:, s]).mean() for s in range(3)]).max() for points in early])
@@ -508,7 +508,7 @@ plots.show(
     caption="What to see: without recall the end is a staircase. It jumps where the start crosses from one basin to the next, and between jumps its slope is exactly 0. With recall it is a smooth curve.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 near_whole = (without - without.round()).abs().max()
 inside = (inputs - inputs.floor() - 0.5).abs()[:, 0] > 0.02  # not on a border between basins
@@ -549,7 +549,7 @@ plots.show(
     caption="What to see: with a slope of exactly 1 the end can follow the input. The smallest change of the weights ends it: sooner or later there is a staircase again.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims: all fixed points between -2.2 and 2.2 stand alone; those that repel lose their neighbours; slope 1 is fragile
 found = fp.newton_krylov(g, torch.linspace(-2.2, 2.2, 45, dtype=torch.float64)[:, None], 400, tol=1e-12)
 points = found.z[found.settled & (found.z.abs() < 2.2)[:, 0]].mul(2).round().unique() / 2
@@ -722,7 +722,7 @@ print(
 # %% [markdown]
 # The end does not care where exactly the start was, as long as it is in the same basin: it moves by 0, up to rounding. Then, at another push for each string, the start crosses a border, and the new end has nothing to do with the old one; most answers are gone with it. So the slope is 0 or there is none. A staircase, in a transformer. And peri? Its state does depend on the input, more and more: the effect grows with the loops as the state itself does. It never becomes *an answer* to "how far does the fixed point move", because there is no fixed point.
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for (recall, _, _), (implicit, measured) in moved.items():
     if recall == "none":
@@ -807,7 +807,7 @@ plots.show(
     caption="What to see: in the post variants a gradient fades geometrically, so the last few dozen loops hold all of it. In peri it does not fade: every loop ever run has its say.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 for variant in variants[:3]:
     values, still = (torch.cat([part[(*variant, seed)] for seed in seeds]) for part in (rho, at_rest))
@@ -858,7 +858,7 @@ plots.show(
     caption="What to see: left, the models that extrapolate lie below 1, but so do two without recall that do not. Right, every matrix Wz lies above 1, those of the best models too.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 good = [key for key in models if key[0] != "none" and key[1] == "post"]
 assert all(exact[key] > 0.95 and rho[key].max() < 1 for key in good)
@@ -904,7 +904,7 @@ for variant in (("internal", "post"), ("none", "post")):
         }[variant[0]],
     )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert len(maps["internal", "post"].ends) == 1 and (maps["internal", "post"].labels == 0).all()
 assert len(maps["none", "post"].ends) >= 3
@@ -951,7 +951,7 @@ for variant, row in table.items():
     cells = ("no fixed point" if value is None else "{:.2f} [{:.2f}, {:.2f}]".format(*value) for value in row.values())
     print(f"{' + '.join(variant):17}" + "".join(f"{cell:>23}" for cell in cells))
 
-# %%
+# %% tags=["claims"]
 # Check the claims: with recall and outer norm all three axes; each of the two others lacks one, beyond its interval
 kinds = {variant: [kind for seed in seeds for kind in ended[(*variant, seed)]] for variant in variants}
 assert set(kinds["internal", "peri"]) == {"diverging"}

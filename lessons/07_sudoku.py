@@ -21,39 +21,42 @@
 #
 # - write a puzzle as numbers, check a grid by the rules, and make a million puzzles of one;
 # - tell attention where the rows, columns and boxes are, without telling it the rules;
-# - train a model on 6x6 sudoku in about two minutes, and say with an interval how good it is;
-# - watch digits settle, and measure how many loops a puzzle needs against how hard it is;
-# - say what recall, norm and the start state do here, and where sudoku behaves unlike prefix sums.
+# - train a model on 6x6 sudoku in two minutes, and say with an interval how good it is;
+# - give a 9x9 model a puzzle of your own, and race it with a search of your own;
+# - say which of a sudoku fan's techniques it has, and how many loops a hard puzzle takes;
+# - in a second sitting: say what recall, norm and the start state do here, and what this loop cannot do.
 #
-# **Time**: 90 minutes for you, about two and a half for the machine.
+# **Time**: two sittings of 60 and 40 minutes for you, about three minutes for the machine.
 # **You need**: lessons 04 and 05.
 
-# %%
+# %% tags=["plumbing"]
 import math
 import random
 import time
+from itertools import pairwise
 
 import torch
-from IPython.display import Markdown, display
 
 from looped_exercises import lesson_07 as ex
 from looped_exercises import report
-from looped_lite import boards, plots, widgets
+from looped_lite import boards, plots, tables, widgets
 from looped_lite.evaluation import accuracy_over_loops
-from looped_lite.fixed_points import iterate, leading_eigenvalues
+from looped_lite.fixed_points import iterate, leading_eigenvalues, lengths
+from looped_lite.intervals import difference, spearman
 from looped_lite.model import count_parameters
 from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe
 from looped_lite.solving import solve_one, watch
 from looped_lite.tasks import exact_match
-from looped_lite.tasks.sudoku import SPLITS, Sudoku, load_puzzles, one_hot
+from looped_lite.tasks.sudoku import SPLITS, Sudoku, fill, keeps_rules, load_puzzles, one_hot
 from looped_lite.tasks.sudoku_puzzles import clash_messages, parse, show, solve
 from looped_lite.training import train
 
 plots.use_style()
 torch.set_num_threads(1)  # these tensors are small: a second thread would only get in the way
 SIX, NINE = (2, 3), (3, 3)  # a box is 2 rows high and 3 columns wide, or 3 by 3
+
 
 # %% [markdown]
 # ## 1. A puzzle as numbers
@@ -208,14 +211,13 @@ print("two cells of a solved grid exchanged: clashing cells", sorted(int(cell) f
 # %% [markdown]
 # ## 3. One puzzle, a million puzzles
 #
-# Rename the digits of a puzzle: another puzzle, as hard as the first, whose solution you know. Exchange two rows of one band (a **band** is a row of boxes, a **stack** a column of boxes), or two whole bands: the same. For a model that has seen one of them, the others are new.
+# Rename the digits of a puzzle: another puzzle, as hard as the first, whose solution you know. Exchange two rows of one band (a **band** is a row of boxes, a **stack** a column of boxes), or two whole bands: the same. For a model that has seen one of them, the others are new. Call them its **symmetric images**. (Where boxes are square, rows and columns may change places, too; boxes of 2 by 3 do not allow it, and this lesson leaves it out.)
 #
 # How many are there for 6x6? The digits can be renamed in $6!$ ways; the three bands of two rows can be ordered in $3! \cdot 2!^3$ ways, the two stacks of three columns in $2! \cdot 3!^2$.
 
 # %%
 images_six = 720 * (6 * 2**3) * (2 * 6**2)
 print(f"{images_six:,} images of one 6x6 puzzle; the course has {len(load_puzzles(SIX, 'train')[0]):,} to train on")
-assert images_six == 2_488_320
 
 # %% [markdown]
 # ### Exercise 07.4 · the same puzzle in other clothes
@@ -278,6 +280,10 @@ plots.show(
     alt="Four solved 6x6 boards that look different: other digits, givens in other places.",
     caption="What to see: four strangers, and all of them the puzzle from above.",
 )
+
+# %% tags=["claims"]
+# Check the claims
+assert images_six == 2_488_320 == math.factorial(6) * math.factorial(3) * 2**3 * 2 * math.factorial(3) ** 2
 for image, answer in images:
     assert solve(image.flatten().tolist(), SIX)[0] == [answer.flatten().tolist()], "one solution, and this is it"
 
@@ -335,6 +341,7 @@ plots.show(
 
 # %% [markdown]
 # Is this cheating? It is a choice, and it has a price and a gain. The paper gives every head the whole board and lets rotary positions in two dimensions tell rows from columns. A single trial of that, before this lesson was written, was far behind after as many minutes of training: a hint, not a measurement. Masks buy time with knowledge. `Sudoku(attention="full")` is there to try.
+#
 #
 # ## 5. How hard is a puzzle?
 #
@@ -401,21 +408,20 @@ for split in ("test", "hard", "extreme"):
     some, _, rating = load_puzzles(SIX, split)
     rated[split] = [int(count_guesses(puzzle.tolist(), SIX)) for puzzle in some[:20]]
     print(
-        f"{split:8} 20 puzzles, {sum(rated[split]) / 20:4.1f} guesses on average; in the file {float(rating.mean()):4.1f} over all {len(rating):,}"
+        f"{split:8} 20 puzzles, {sum(rated[split]) / 20:4.1f} guesses on average; in the file {float(rating.mean()):4.1f}"
     )
-assert sum(rated["test"]) < sum(rated["hard"]) < sum(rated["extreme"])
 
-# %% [markdown]
-# A single count depends on luck, namely on which of several equally good cells comes first, so the files hold the mean over ten mirror images of each puzzle. The fifth of the puzzles with the most guesses is **hard**, except for its top 1% of all puzzles, which is **extreme**; the model never trains on either. The rest is **easy**, and split in training, validation and test puzzles. No puzzle of one split is a
-# mirror image of another (`data/README.md` says how this was made sure).
-
-# %%
+# %% tags=["claims"]
+# Check the claims
 sizes = {split: len(load_puzzles(SIX, split)[0]) for split in SPLITS}
 above = sizes["hard"] + sizes["hard_validation"] + sizes["extreme"]
 print(f"{sum(sizes.values()):,} puzzles, of which hard or extreme {above:,} and extreme {sizes['extreme']}")
 assert 0.18 < above / sum(sizes.values()) < 0.22 and 0.005 < sizes["extreme"] / sum(sizes.values()) < 0.015
+assert sum(rated["test"]) < sum(rated["hard"]) < sum(rated["extreme"])
 
 # %% [markdown]
+# A single count depends on luck, namely on which of several equally good cells comes first, so the files hold the mean over ten symmetric images of each puzzle. The fifth of the puzzles with the most guesses is **hard**, except for the top 1% of all puzzles, which is **extreme**; the model never trains on either. The rest is **easy**, and split in training, validation and test puzzles. No puzzle of one split is a
+# symmetric image of another (`data/README.md` says how this was made sure).
 #
 # ## 6. Train it
 #
@@ -428,26 +434,33 @@ assert 0.18 < above / sum(sizes.values()) < 0.22 and 0.005 < sizes["extreme"] / 
 task = Sudoku(SIX)
 recipe = Recipe(task, steps=600, seed=0)
 model = recipe.build()
-model.blocks[0].attention.mask = masks[None]  # yours  # internal recall, outer norm
+model.blocks[0].attention.mask = masks[None]  # yours; internal recall, outer norm
 print(f"{count_parameters(model):,} parameters")
 began = time.perf_counter()
-_, run = train(recipe, model=model, on_step=plots.live_training(every=50, level="share shown"))
+_, run = train(recipe, model=model, on_step=plots.live_training(every=100, level="share shown"))
 print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 model.eval().requires_grad_(False)
-
 # %% [markdown]
-# Now the examination: 200 easy and 200 hard puzzles that it has never seen, not even in a mirror. Exact match: one wrong cell, and the puzzle counts as not solved.
+# Does it work? Your encoding goes in, your own `fill_in` reads the answer, the rules judge it:
 
 # %%
-loops = [1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 128]
+with torch.no_grad():
+    filled_in = fill_in(text, model(encode(text, 6)[None], 64)[0])
+print(
+    text, "the puzzle of section 1", filled_in, "clashing cells:", clashing_cells(parse(filled_in, SIX), SIX), sep="\n"
+)
+
+# %% [markdown]
+# Now the examination: 200 easy and 200 hard puzzles that it has never seen, nor a symmetric image of one, and all 93 extreme ones. Exact match: one wrong cell, and the puzzle counts as not solved.
+
+# %%
+loops = [1, 2, 4, 6, 8, 12, 16, 24, 32, 64]
 exam = {name: task.split(split, 200) for name, split in (("easy", "test"), ("hard", "hard"), ("extreme", "extreme"))}
-right = {
-    name: accuracy_over_loops(model, *both, loops, at_once=50) for name, both in exam.items()
-}  # small batches are quicker
+right = {name: accuracy_over_loops(model, *both, loops, at_once=50) for name, both in exam.items()}
 plots.show(
     plots.accuracy_curves(right, trained=16, title="6x6, never trained on hard or extreme"),
-    alt="Exact match against loops. The easy curve rises steeply between 2 and 16 loops to nearly 1, the hard one later, the extreme one last; all of them stay level to 128 loops.",
-    caption="What to see: the harder the puzzles, the later the curve rises. Beyond the 16 loops of training all three still rise a little, and none falls.",
+    alt="Exact match against loops. The easy curve rises steeply between 2 and 16 loops to nearly 1, the hard one later, the extreme one last; none of them falls by 64 loops.",
+    caption="What to see: the harder the puzzles, the later the curve rises. Beyond the 16 loops of training none falls, and the harder ones gain most: those from 16 to 64 loops nobody trained.",
 )
 
 # %% [markdown]
@@ -495,60 +508,51 @@ assert abs(share_with_interval(torch.ones(50).bool())[1] - 0.9287) < 1e-3
 
 
 # %%
-def in_words(right):
-    share, low, high = share_with_interval(right)
-    return f"{share:.3f} ({low:.3f} to {high:.3f})"
+def said(right):
+    return "{:.3f} ({:.3f} to {:.3f})".format(*share_with_interval(right))
 
 
-for name, found in right.items():
-    print(f"{name:8} at 8 loops {in_words(found[8])}, at 16 {in_words(found[16])}, at 64 {in_words(found[64])}")
+tables.show(
+    ["6x6", "8 loops", "16 loops", "64 loops"], [[n, *(said(r[t]) for t in (8, 16, 64))] for n, r in right.items()]
+)
+patient = load_pretrained("sudoku-6x6")
+scores = patient.card["scores"]
+print(f"a model of {patient.card['steps']:,} steps: easy {scores['easy_256']:.3f}, hard {scores['hard_256']:.3f}")
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 share = {name: {t: float(found[t].float().mean()) for t in loops} for name, found in right.items()}
-assert share["easy"][64] >= 0.95 and share["hard"][64] >= 0.90
-assert share["hard"][64] > share["hard"][16] + 0.02 > share["hard"][8] + 0.2, "more loops than in training help"
-assert abs(share["easy"][128] - share["easy"][64]) <= 0.02 and abs(share["hard"][128] - share["hard"][64]) <= 0.02
+gain = {name: share[name][64] - share[name][16] for name in share}
+assert share["easy"][64] >= 0.95 and share["hard"][64] >= 0.90 and gain["hard"] > 0.02 and gain["extreme"] > 0.02
+assert max(gain["hard"], gain["extreme"]) > gain["easy"] > -0.01 and share["hard"][16] > share["hard"][8] + 0.2
 assert share["easy"][12] > share["hard"][12] and share["extreme"][64] < share["hard"][64]
-assert count_parameters(model) < 65_000 and abs(run.history["loss"][0] - math.log(6)) < 0.25
+assert 62_000 < count_parameters(model) < 63_000 and abs(run.history["loss"][0] - math.log(6)) < 0.25
+assert [len(y) for _, y in exam.values()] == [200, 200, 93] and task.default_model("." * 36) == "sudoku-6x6"
+assert scores["easy_256"] >= 0.99 and scores["hard_256"] >= 0.97 and patient.card["steps"] == 2500
 
 # %% [markdown]
 # The loss begins near $\ln 6 \approx 1.79$, the surprise of a die with six sides, and ends with nearly every easy puzzle solved; and with most of the hard ones, which are of a kind that it was never shown. That took 63 thousand parameters and about two minutes. The loops beyond 16 helped, too: nobody trained the model to use them.
 #
-# And with more patience? The course ships a 6x6 model that had the same data and more steps. Its card knows its scores after 256 loops:
-
-# %%
-patient = load_pretrained("sudoku-6x6")
-scores = patient.card["scores"]
-print(f"{count_parameters(patient):,} parameters, {patient.card['steps']:,} steps instead of {run.step}")
-print(f"easy {scores['easy_256']:.3f}, hard {scores['hard_256']:.3f} at 256 loops")
-print(patient.card["command"])
-assert task.default_model("." * 36) == "sudoku-6x6"
-assert scores["easy_256"] >= 0.99 and scores["hard_256"] >= 0.97 and patient.card["steps"] > run.step
-
-# %% [markdown]
-# At least 0.99 and 0.97: patience pays. It is this model that `looped-lite solve` takes for a puzzle of 36 characters.
+# And with more patience? The 6x6 model that comes with the course had the same data and 2,500 steps: at least 0.99 and 0.97 at 256 loops. It is the one that `looped-lite solve` takes for a puzzle of 36 characters.
 #
 # ## 7. Watch it think
 #
 # What happens inside? Take a hard puzzle and read the answer off the state after every loop, long before it is finished. Orange, struck-out cells break a rule. (Nobody looks up the solution for this picture: the rules are enough.)
 
 # %%
-solved_at = torch.stack([right["hard"][t] for t in loops])
-late = [int(i) for i in range(200) if solved_at[-1, i] and not solved_at[loops.index(8), i]]
-chosen = show(puzzles[late[0]].tolist())
-seen = watch(model, chosen, loops=40)
-draw, describe = boards.sudoku.draw(seen, model.recipe.task)
-frames = [t for t in (*range(11), 12, 14, 16, 18, 20, 24, 28, 32, 36) if t <= seen.loops]
+late = right["hard"][64] & ~right["hard"][8]
+slow_one = show(puzzles[int(late.float().argmax())].tolist())
+seen = watch(model, slow_one, loops=40)
+draw, describe = boards.sudoku.draw(seen, task)
 plots.show(
-    plots.gif([draw(loop) for loop in frames], seconds=10),
-    alt="A 6x6 board over 36 loops: blue digits appear, many cells are struck out in orange at first, and in the end none is. Beside it the residual falls.",
+    plots.gif([draw(t) for t in (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 28, 36) if t <= seen.loops], seconds=8),
+    alt="A 6x6 board over up to 36 loops: blue digits appear, many cells are struck out in orange at first, and in the end none is. Beside it the residual falls.",
     caption="What to see: some cells know their digit at once and keep it. Others change their mind, in groups, until everything fits. Then the residual falls.",
 )
-print(describe(frames[-1]))
+print(describe(seen.loops))
 
 # %%
-widgets.watch_player(model, chosen, loops=40)
+widgets.watch_player(model, slow_one, loops=40)
 
 # %% [markdown]
 # > **Predict.** How many cells break a rule after one loop? Does the number fall loop by loop, or all at once? Draw the curve for 200 puzzles in your mind: its middle, and where most of them lie.
@@ -557,91 +561,71 @@ widgets.watch_player(model, chosen, loops=40)
 sees = masks[:3].any(0) & ~torch.eye(36, dtype=torch.bool)
 
 
-def filled(x, z, model=model):
-    """Digits (batch, cells) read off a state: the givens, and elsewhere the likeliest digit."""
-    givens = x.argmax(-1)
-    return torch.where(givens > 0, givens, model.read_out(z).argmax(-1) + 1)
-
-
 def broken_cells(digits, sees):
-    """How many cells of each grid hold a digit that stands again in their row, column or box: (batch,)."""
-    clash = (digits[:, :, None] == digits[:, None, :]) & sees
-    return clash.any(-1).sum(-1)
+    """How many cells of each grid (batch, cells) hold a digit that stands again in their row, column or box: (batch,)."""
+    return ((digits[:, :, None] == digits[:, None, :]) & sees).any(-1).sum(-1)
 
 
 x_hard, y_hard = exam["hard"]
-counts, steps, before = [], [], model.encode(x_hard)
-for z in model.states(x_hard, 64):
-    counts.append(broken_cells(filled(x_hard, z), sees))
-    steps.append((z - before).flatten(1).norm(dim=1) / z.flatten(1).norm(dim=1))
-    before = z
-counts, steps = torch.stack(counts), torch.stack(steps)
+states = torch.stack([model.encode(x_hard), *model.states(x_hard, 64)])
+counts = torch.stack([broken_cells(fill(x_hard, model.read_out(z)), sees) for z in states[1:]])
+steps = torch.stack([lengths(b - a) / lengths(b) for a, b in pairwise(states)])
 plots.show(
-    plots.cells_over_loops(
-        {("internal", "post"): counts}, "cells that break a rule", "200 hard 6x6 puzzles: median and middle 80%", 1
-    ),
-    alt="Cells that break a rule against loops: the median starts high, falls to 0 within about ten loops; the upper edge of the band comes down later.",
+    plots.cells_over_loops({("internal", "post"): counts}, "cells that break a rule", "200 hard 6x6 puzzles", 1),
+    alt="Cells that break a rule against loops, median and middle 80%: the median starts high and falls to 0 within about ten loops; the upper edge of the band comes down later.",
     caption="What to see: half of the hard puzzles break no rule any more after a few loops; the slowest tenth takes a good deal longer.",
 )
-one = counts[:, int((counts > 0).sum(0).argmax())]
-print("the most stubborn puzzle, cells that break a rule, loop by loop:", one.tolist())
+solved_rows = counts[-1] == 0
+print(f"solved after 64 loops: {int(solved_rows.sum())} of 200; the relative step there, median:", end=" ")
+print(f"solved {steps[-1, solved_rows].median():.0e}, not solved {steps[-1, ~solved_rows].median():.0e}")
 
-# %%
+# %% tags=["claims"]
 # Check the claims: broken rules disappear, though not one by one; the package's clashes and yours agree
-sample = filled(x_hard, next(iter(model.states(x_hard, 1))))[0].tolist()
-assert len(clashing_cells(sample, SIX)) == int(counts[0, 0])
-assert counts[0].float().median() >= 6 and counts[63].float().median() == 0
+assert len(clashing_cells(fill(x_hard, model.read_out(states[1]))[0].tolist(), SIX)) == int(counts[0, 0])
+assert counts[0].float().median() >= 6 and (counts[:12].float().median(1).values == 0).any()
+assert counts[11].float().quantile(0.9) > 0
 rises = (counts[1:] > counts[:-1]).any(0).float().mean()
 print(f"in {rises:.2f} of the puzzles the number goes up again at some loop")
-assert rises > 0.2
+assert rises > 0.2 and steps[-1, solved_rows].median() < 1e-3
+assert solved_rows.all() or steps[-1, ~solved_rows].median() > 10 * steps[-1, solved_rows].median()
 
 # %% [markdown]
 # The number of broken rules is not a score that the loop pushes down step by step: it may rise again before it falls. What it does fall with is the movement of the state.
-
-# %%
-solved_rows = counts[-1] == 0
-still = (steps < 1e-3).float()
-print(f"solved after 64 loops: {int(solved_rows.sum())} of 200")
-print(f"relative step at loop 64, median: solved {steps[-1, solved_rows].median():.1e}", end="")
-if (~solved_rows).any():
-    print(f", not solved {steps[-1, ~solved_rows].median():.1e}")
-assert steps[-1, solved_rows].median() < 1e-3
-
-# %% [markdown]
+#
 # ## 8. Nine by nine
 #
 # The same task with 81 cells is not two minutes' work. The model below comes with the course: the same block, 96 numbers a cell instead of 64, trained in the background on one CPU core, in two parts. The first was that of section 6. In the second a **pool** of puzzles kept their states from step to step: each went on for a few loops, until it was right twice in a row or had run for 96 loops. So training met the states in which the loop really gets stuck.
-
-# %%
-nine = load_pretrained("sudoku-9x9").requires_grad_(False)
-card = nine.card
-print(
-    f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes, seed {nine.recipe.seed}"
-)
-print(f"{card['first']['command']}\n{card['command']}")
-assert nine.embed.out_features == 96 and nine.recipe.horizon == 96
-
-# %% [markdown]
+#
 # > **Predict.** The 6x6 model needed about as many loops as in training. And this one, on hard 9x9 puzzles? Do the curves go on rising to 1,024 loops?
 #
 # The test: 1,000 easy, 1,000 hard and 100 extreme puzzles (`python -m experiments sudoku-9x9`). All choices were made on validation puzzles.
 
+# %% tags=["plumbing"]
+nine = load_pretrained("sudoku-9x9").requires_grad_(False)
+card = nine.card
+print(f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes, one seed")
+by_loops = {(r["split"], int(r["loops"])): r for r in read_rows(data_path("results", "sudoku_9x9.csv"))}
+by_tries = {(r["split"], int(r["tries"])): r for r in read_rows(data_path("results", "sudoku_9x9_tries.csv"))}
+LOOPS = sorted({t for _, t in by_loops})
+SETS = {"test": "easy", "hard": "hard", "extreme": "extreme"}
+SETS |= {f"qqwing-{word}": f"qqwing, {word}" for word in ("simple", "easy", "intermediate", "expert")}
+
+
+def counted(row, column="right"):
+    """As many right answers as a row of results says, (n,) bool; which ones they were it does not say."""
+    return torch.arange(int(row["count"])) < int(row[column])
+
+
 # %%
-rows = read_rows(data_path("results", "sudoku_9x9.csv"))
-found = {(row["split"], int(row["loops"])): row for row in rows}
-counted = sorted({int(row["loops"]) for row in rows})
-curves = {}
-for name, split in (("easy", "test"), ("hard", "hard"), ("extreme", "extreme")):
-    totals = {t: (int(found[split, t]["right"]), int(found[split, t]["count"])) for t in counted}
-    curves[name] = {t: torch.arange(count) < correct for t, (correct, count) in totals.items()}
 plots.show(
-    plots.accuracy_curves(curves, trained=nine.recipe.horizon, title="9x9, one model, started from the puzzle"),
-    alt="Exact match against loops, 16 to 1,024, for easy, hard and extreme 9x9 puzzles. All three rise steeply to 64 loops and then flatten, near 0.94, 0.75 and 0.5.",
+    plots.accuracy_curves(
+        {name: {t: counted(by_loops[split, t]) for t in LOOPS} for split, name in list(SETS.items())[:3]},
+        trained=nine.recipe.horizon,
+        title="9x9, one model, started from the puzzle",
+    ),
+    alt="Exact match against loops, 16 to 1,024, for easy, hard and extreme 9x9 puzzles. All three rise steeply to 64 loops and then flatten, near 0.94, 0.76 and 0.51.",
     caption="What to see: most of what is going to be solved is solved by loop 64. Beyond the 96 loops of training the curves rise only a little, and they do not fall.",
 )
-for split in ("test", "hard", "extreme"):
-    early, late = (int(found[split, t]["right"]) / int(found[split, t]["count"]) for t in (128, 1024))
-    assert -0.01 <= late - early <= 0.08 and int(found[split, 64]["right"]) > 0.75 * int(found[split, 1024]["right"])
 
 # %% [markdown]
 # ### Try again
@@ -651,280 +635,337 @@ for split in ("test", "hard", "extreme"):
 # > **Predict.** You have 1,024 loops for a puzzle. One long run, or 16 runs of 64, each from another start?
 
 # %%
-tries = read_rows(data_path("results", "sudoku_9x9_tries.csv"))
-again = {(row["split"], int(row["tries"])): row for row in tries}
-most, each_try = max(number for _, number in again), int(tries[0]["loops"])
-assert (most, each_try) == (16, 64) and most * each_try == max(counted) == 1024, "the same number of loops"
-assert nine.recipe.task.restart_every == each_try and nine.recipe.task.max_loops(None) == 1024
-names = {"test": "easy", "hard": "hard", "extreme": "extreme"}
-names |= {f"qqwing-{word}": f"qqwing, {word}" for word in ("simple", "easy", "intermediate", "expert")}
-table = [
-    f"| puzzles | count | one run of {each_try} | one run of 1,024 | {most} runs of {each_try} | 95% interval |",
-    "|---" * 6 + "|",
-]
-result = {}
-for split, name in names.items():
-    count = int(found[split, each_try]["count"])
-    ways = [int(found[split, each_try]["right"]), int(found[split, 1024]["right"]), int(again[split, most]["solved"])]
-    result[split] = [right / count for right in ways]
-    _, low, high = share_with_interval(torch.arange(count) < ways[-1])
-    shares = " | ".join(f"{share:.3f}" for share in result[split])
-    table.append(f"| {name} | {count:,} | {shares} | {low:.3f} to {high:.3f} |")
-display(Markdown("\n".join(table)))
-rounded = {split: [round(share, 2) for share in shares] for split, shares in result.items()}
-assert (rounded["test"][1:], rounded["hard"][1:], rounded["extreme"][1:]) == ([0.94, 1.0], [0.76, 0.99], [0.51, 0.93])
-assert all(result[split][2] >= 0.99 for split in result if split.startswith("qqwing"))
-assert [int(found[split, 64]["count"]) for split in ("test", "hard", "extreme")] == [1000, 1000, 100]
+ways = {
+    split: [counted(by_loops[split, 64]), counted(by_loops[split, 1024]), counted(by_tries[split, 16], "solved")]
+    for split in SETS
+}
+tables.show(
+    ["puzzles", "count", "one run of 64", "one run of 1,024", "16 runs of 64"],
+    [[SETS[split], len(three[0]), *map(said, three)] for split, three in ways.items()],
+)
+
+# %% tags=["claims"]
+# Check the claims
+solved_by = {split: [round(float(way.double().mean()), 2) for way in three] for split, three in ways.items()}
+assert [solved_by[split][1:] for split in ("test", "hard", "extreme")] == [[0.94, 1.0], [0.76, 0.99], [0.51, 0.93]]
+assert all(solved_by[split][2] >= 0.99 for split in SETS if split.startswith("qqwing"))
+assert sum(len(ways[split][0]) for split in SETS if split.startswith("qqwing")) == 300
+assert [len(ways[split][0]) for split in ("test", "hard", "extreme")] == [1000, 1000, 100]
+assert {int(row["loops"]) for row in by_tries.values()} == {64} and nine.recipe.task.restart_every == 64
+assert nine.embed.out_features == 96 == nine.recipe.horizon and nine.recipe.task.max_loops(None) == 1024
+for split in ("test", "hard", "extreme"):
+    early, late = (float(counted(by_loops[split, t]).double().mean()) for t in (128, 1024))
+    assert -0.01 <= late - early <= 0.08 and float(ways[split][0].double().mean()) > 0.75 * late
 
 # %% [markdown]
 # One long run solves 0.94 of the easy, 0.76 of the hard and 0.51 of the extreme puzzles. Sixteen short ones, with as many loops in all, solve 1.00, 0.99 and 0.93. Whatever holds the loop up from one start, on one image of the puzzle, rarely holds it up from all of them. Where this model succeeds the start does not matter; where it fails the start does, and that can be used.
 #
-# The last four rows are an outside test. *qqwing* is another program that makes puzzles, with its own idea of difficulty; none of its 300 puzzles, nor a mirror image of one, was among those for training. At least 0.99 of each kind are solved.
+# The last four rows are an outside test. *qqwing* is another program that makes puzzles, with its own idea of difficulty; none of its 300 puzzles, nor a symmetric image of one, was among those for training. At least 0.99 of each kind are solved.
+#
+# ## 9. Your own puzzle
+#
+# Type or paste any 9x9 puzzle, row by row, dots or zeros for empty cells; from a newspaper, if you have one. The first button is one with **17 givens**: with 16 there is no puzzle that has only one solution, which took a computer search of years to prove. The others show that a puzzle which is none gets a sentence, not a guess.
+
+# %%
+hard_puzzles, hard_solutions, _ = load_puzzles(NINE, "hard")
+slow = [r for r in read_rows(data_path("results", "sudoku_9x9_each.csv")) if r["split"] == "hard"]
+index = next(int(row["index"]) for row in slow if row["right_at"] == "128")  # a slow one
+valid = show(hard_puzzles[index].tolist())
+first = valid.index(next(character for character in valid if character != "."))
+examples = {
+    "17 givens": ".......1.4.........2...........5.4.7..8...3....1.9....3..4..2...5.1........8.6...",
+    "a slow one": valid,
+    "a digit twice": valid[: first + 1] + valid[first] + valid[first + 2 :],
+    "a given taken away": valid[:first] + "." + valid[first + 1 :],
+    "no place for the 9": "12345678." + "." * 8 + "9" + "." * 63,
+}
+widgets.solver(nine, valid, examples, label="your puzzle")
 
 # %% [markdown]
+# ### A race
+#
+# You wrote a search in exercise 07.6. Which is faster on five hard puzzles, your search or the loop? And the course's own search, which thinks in bits?
+#
+# > **Predict.** The order, and by what factors.
+
+# %%
+field = [parse(examples["17 givens"]), *hard_puzzles[:5].tolist()]
+runners = {
+    "the loop, up to 16 tries": lambda grid: solve_one(nine, show(grid)).loops,
+    "the course's search": lambda grid: solve(grid)[1],
+    "your search": lambda grid: int(count_guesses(grid, NINE)),
+}
+race = {name: [] for name in runners}
+for name, runner in runners.items():
+    for grid in field[name == "your search" :]:  # the 17 givens would keep yours busy for a long time
+        began = time.perf_counter()
+        race[name].append((runner(grid), 1000 * (time.perf_counter() - began)))
+shown_race = [[name, *(f"{n}: {ms:,.0f} ms" for n, ms in times)] for name, times in race.items()]
+shown_race[-1].insert(1, "not tried")
+tables.show(["loops or guesses: time", "17 givens", *(f"hard {i + 1}" for i in range(5))], shown_race)
+
+# %% tags=["claims"]
+# Check the claims. Times are yours, and not checked
+assert sum(character != "." for character in examples["17 givens"]) == 17 and len(solve(field[0])[0]) == 1
+assert race["the loop, up to 16 tries"][0][0] <= 64 and race["the course's search"][0][0] == 0
+assert all(solve_one(nine, show(grid)).status == "solved" for grid in field[:3])
+for text_of, words in (
+    ("a digit twice", "has two"),
+    ("a given taken away", "several"),
+    ("no place for the 9", "no sol"),
+):
+    try:
+        nine.recipe.task.encode(examples[text_of])
+        raise AssertionError("should have been refused")
+    except ValueError as error:
+        assert words in str(error)
+
+# %% [markdown]
+# On the machine where this was written the loop took about a tenth of a second for most puzzles and more than a second where it had to try again, and a search like yours half a second to four. The course's search took a *thousandth*, and it proves that there is no second solution, which the loop cannot. So nobody needs a network to solve sudokus. It is the other way round: because sudoku has a search that tells the truth, it is a good place to find out what a loop can learn.
+#
+# And the 17 givens? They are easy: the course's search makes no guess at all, and the loop solves them in its first try. Few givens do not make a puzzle hard.
+#
+# ## 10. What is hard for it?
+#
+# ### A fan's techniques
+#
+# People solve sudokus with techniques that have names. A **naked single** is a cell with one digit left. A **hidden single** is a digit with one place left in a row, column or box. **Pointing**: all places of a digit in a box lie in one row, so it cannot stand elsewhere in that row. An **X-wing**: a digit has two places in each of two rows, in the same two columns; it then goes from the rest of these columns. A grader that knows just these (`experiments/techniques.py`) sorted the puzzles that the model was not trained on by which one they need: singles alone, or singles and exactly one more.
+#
+# > **Predict.** Which of these does the loop do, alone, in one run from the puzzle? Do they take more loops in the order in which people learn them?
+
+# %%
+by_technique = {(r["technique"], int(r["loops"])): r for r in read_rows(data_path("results", "sudoku_techniques.csv"))}
+names = {
+    "naked-singles": "naked singles",
+    "hidden-singles": "hidden singles",
+    "pointing": "singles and pointing",
+    "X-wing": "singles and X-wing",
+    "more": "more than all of these",
+}
+times = sorted({t for _, t in by_technique})
+curves = {name: {t: counted(by_technique[key, t]) for t in times} for key, name in names.items()}
+plots.show(
+    plots.accuracy_curves(curves, trained=nine.recipe.horizon, title="9x9, by the technique that a puzzle needs"),
+    alt="@@ALTTECH",
+    caption="@@CAPTECH",
+)
+tables.show(
+    ["a puzzle that needs", "puzzles", "16 loops", "64 loops", "256 loops"],
+    [[name, len(curve[16]), *(said(curve[t]) for t in (16, 64, 256))] for name, curve in curves.items()],
+)
+
+# %% tags=["claims"]
+# Check the claims
+# @@CLAIMSTECH
+
+# %% [markdown]
+# @@TEXTTECH
+#
 # ### Harder puzzles, more loops
 #
 # > **Predict.** Sort the puzzles by the guesses of a search program. Does the loop, which never guesses, need more loops where the program needs more guesses?
 
 # %%
-each = [
-    row for row in read_rows(data_path("results", "sudoku_9x9_each.csv")) if row["split"] in ("test", "hard", "extreme")
-]
+each = [r for r in read_rows(data_path("results", "sudoku_9x9_each.csv")) if r["split"] in ("test", "hard", "extreme")]
 rating = torch.tensor([float(row["guesses"]) for row in each])
 right_at = torch.tensor([float(row["right_at"] or "nan") for row in each])
 edges = [0, 0.1, 2, 4, 6, 9, 13, float("inf")]
 plots.show(
     plots.loops_needed(
-        rating, right_at, edges, counted, "guesses", "9x9: from which loop on a puzzle is solved", "puzzles"
+        rating, right_at, edges, LOOPS, "guesses", "9x9: from which loop on a puzzle is solved", "puzzles"
     ),
     alt="Stacked bars for seven ranges of guesses: shares of puzzles solved by 16, 32, 64 up to 1,024 loops, and not solved. With more guesses the early shares shrink and the late ones grow.",
     caption="What to see: from left to right the search program guesses more. Where it never guesses, three puzzles in four are solved by 16 loops. Where it guesses 13 times or more hardly any is, and half of them are not solved in one run at all.",
 )
-solved = right_at.isfinite()
+rho, low, high = spearman(rating, right_at.nan_to_num(2048))  # not solved: later than all others
+print(f"rank correlation of guesses and loops over {len(each):,} puzzles: {rho:.2f} ({low:.2f} to {high:.2f})")
+
+# %% tags=["claims"]
+# Check the claims
 easiest, hardest = right_at[rating < 0.1], right_at[rating >= 13]
 assert 0.7 < (easiest <= 16).float().mean() < 0.8 and (hardest <= 16).float().mean() < 0.1
-assert 0.4 < hardest.isnan().float().mean() < 0.6
-
-
-def ranks(values):
-    """The place of each value in their order; equal values share the middle of their places."""
-    _, group, size = values.unique(return_inverse=True, return_counts=True)
-    return (size.cumsum(0) - size / 2)[group]
-
-
-def rank_correlation(a, b):
-    return float(torch.corrcoef(torch.stack([ranks(a), ranks(b)]))[0, 1])
-
-
-everybody = rank_correlation(rating, right_at.nan_to_num(2048))  # not solved: later than all others
-print(f"rank correlation of guesses and loops: {everybody:.2f} over all {len(each):,} puzzles,", end=" ")
-print(f"{rank_correlation(rating[solved], right_at[solved]):.2f} among the {int(solved.sum()):,} that were solved")
-assert 0.4 < everybody < 0.65
+assert 0.45 < rho < 0.6 and 0.4 < hardest.isnan().float().mean() < 0.6
+reports = [row for row in (*by_loops.values(), *(row for (_, n), row in by_tries.items() if n == 16))]
+told, false = sum(int(row["solved"]) for row in reports), sum(int(row["wrong"]) for row in reports)
+print(f"{told:,} times a grid was reported as solved; {false} of these reports were wrong")
+assert told > 15_000 and false == 0
 
 # %% [markdown]
 # A correlation of about a half: the loop needs more loops where a search needs more guesses, though neither knows of the other. It is a tendency. Within each bar puzzles of the same rating differ a lot.
 #
-# Now one hard puzzle with your own eyes, after more and more loops:
+# Can you trust a "solved"? The model does not know whether it is right. The rules do: `solve` calls a grid solved only if it is full, keeps the givens and breaks no rule. Over all test sets, numbers of loops and tries there were more than 15,000 such reports, and none was wrong. That is no achievement of the network: the rules checked each of them. It is the best of both worlds, and it is not to be had for prefix sums.
+#
+# Now the slow puzzle from above with your own eyes, after more and more loops:
 
 # %%
-hard_puzzles, hard_solutions, _ = load_puzzles(NINE, "hard")
-slow = [row for row in read_rows(data_path("results", "sudoku_9x9_each.csv")) if row["split"] == "hard"]
-index = next(int(row["index"]) for row in slow if row["right_at"] == "128")
-seen = watch(nine, show(hard_puzzles[index].tolist()), loops=160)
-picks = [1, 4, 16, 32, 48, 64, 96, 128]
-given = hard_puzzles[index]
-likeliest = seen.logits.softmax(-1).max(-1)
-digits = torch.where(given > 0, given, likeliest.indices + 1)
+seen = watch(nine, valid, loops=160)
+picks = [t for t in (1, 4, 16, 32, 48, 64, 96, 128) if t <= seen.loops]
+given, sure = hard_puzzles[index], seen.logits.softmax(-1).max(-1).values
+digits = fill(one_hot(given[None], 9), seen.logits)
 sees_nine = torch.stack(list(unit_masks(NINE)))[:3].any(0) & ~torch.eye(81, dtype=torch.bool)
 clash = ((digits[:, :, None] == digits[:, None, :]) & sees_nine).any(-1) & (given == 0)
-picks = [t for t in picks if t <= seen.loops]
 plots.show(
-    boards.sudoku.strip(
-        given, digits[picks], likeliest.values[picks], clash[picks], [f"loop {t}" for t in picks], columns=4
-    ),
+    boards.sudoku.strip(given, digits[picks], sure[picks], clash[picks], [f"loop {t}" for t in picks], columns=4),
     alt="Eight 9x9 boards of one puzzle after 1 to 128 loops. At first most filled cells are orange and struck out; islands of consistent blue cells grow; at the end all cells are blue.",
     caption="Orange and struck out: breaks a rule. Pale: not sure. What to see: regions that fit appear, break down again, and lock in.",
 )
-when = (digits == digits[-1]).flip(0).long().cumprod(0).sum(0)
-when = (len(digits) - when).clamp_min(0)
+when = len(digits) - (digits == digits[-1]).flip(0).long().cumprod(0).sum(0)
 plots.show(
-    boards.sudoku.settling(
-        given, digits[-1], when, title="from which loop on a cell keeps its digit", colour_label="loop"
-    ),
+    boards.sudoku.settling(given, digits[-1], when, title="from which loop on a cell keeps its digit"),
     alt="The solved 9x9 board; the colour of each filled cell, and a small number in it, say from which loop on it keeps its digit.",
     caption="What to see: cells settle early and late, and not from one corner to the other: there is no light cone here, since the fourth head sees the whole board in every loop.",
 )
+
+# %% tags=["claims"]
+# Check the claims
 assert clash_messages(digits[-1].tolist()) == [] and torch.equal(digits[-1], hard_solutions[index])
+assert clash[1].sum() > 0.5 * (given == 0).sum() and not clash[picks[-1]].any()
 
 # %%
-widgets.watch_player(nine, show(hard_puzzles[index].tolist()), loops=160)
+widgets.watch_player(nine, valid, loops=160)
 
 # %% [markdown]
-# ### Right, but not still
+# *Here is a good place to stop for today.* You have a loop that solves sudokus, and know how well. What follows is a **second sitting**, for those who want to know why: does the state rest, what do recall and norm do here, and what can this loop not do?
 #
-# Look at the residual beside this board. The answer is there, and the curve does not fall. Is that an accident of one puzzle?
+# # Second sitting
 #
-# > **Predict.** Take 24 hard puzzles and 128 loops. Which ones move more in the end, the solved ones or the others? And what if the state goes only 0.7 of the way in each loop, $z \leftarrow 0.3\,z + 0.7\,f(z)$? A fixed point of one map is a fixed point of the other.
+# ## 11. Right, but not still
+#
+# Look at the residual beside the slow puzzle. The answer is there, and the curve does not fall. Is that an accident of one puzzle?
+#
+# > **Predict.** Take 24 hard puzzles and 128 loops. Do the solved ones come to rest? And what if the state goes only 0.7 of the way in each loop, $z \leftarrow 0.3\,z + 0.7\,f(z)$? A fixed point of one map is a fixed point of the other.
 
 # %%
 x_nine, y_nine = nine.recipe.task.split("hard", 24)
 f = nine.loop(x_nine)
-h = f.h
-runs, rights = {}, {}
-for share in (1.0, 0.7):
-    end = iterate(lambda z, share=share: (1 - share) * z + share * f(z), h, 128)
-    rights[share] = exact_match(nine.read_out(end.z), y_nine)
-    runs[share] = end.steps / end.norms / share  # |f(z) - z|, relative, for both
-    at_rest = end.z
-shown = {
-    f"steps of {share:g}, {word}": runs[share][:, chosen]
-    for share in runs
-    for word, chosen in (("solved", rights[share]), ("not solved", ~rights[share]))
+curves, rights, moving = {}, {}, {}
+for part in (1.0, 0.7):
+    end = iterate(lambda z, part=part: (1 - part) * z + part * f(z), f.h, 128)
+    rights[part] = exact_match(nine.read_out(end.z), y_nine)
+    moving[part] = end.steps / end.norms / part  # |f(z) - z|, relative, for both
+    curves[f"steps of {part:g}, solved"] = moving[part][:, rights[part]]
+    curves[f"steps of {part:g}, not solved"] = moving[part][:, ~rights[part]]
+looks = {
+    name: {"color": plots.PALETTE[3 if "not" in name else 0], "linestyle": ":" if "of 1" in name else "-"}
+    for name in curves
 }
-looks = {}
-for name in shown:
-    looks[name] = {"linestyle": ":", "marker": "v"} if "of 1" in name else {"linestyle": "-", "marker": "o"}
-    looks[name]["color"] = plots.PALETTE[3] if "not" in name else plots.PALETTE[0]
 plots.show(
-    plots.residual_curves(shown, relative=True, title="24 hard 9x9 puzzles", styles=looks),
-    alt="Relative step against loops for whole steps and for steps of 0.7. With whole steps the solved puzzles end at about 0.4, above the unsolved ones. With steps of 0.7 the solved ones fall to rounding error and the unsolved ones stay at a few hundredths.",
-    caption="What to see: dotted, with whole steps, the solved puzzles move most of all. Solid, with steps of 0.7, the solved ones come to rest and the others do not.",
+    plots.residual_curves(curves, relative=True, title="24 hard 9x9 puzzles", styles=looks),
+    alt="Relative step against loops for whole steps and for steps of 0.7. With whole steps solved and unsolved puzzles end between 0.1 and 0.4, in bands that overlap. With steps of 0.7 the solved ones fall to rounding error and the unsolved ones stay at a few hundredths.",
+    caption="What to see: dotted, with whole steps, nothing comes to rest, solved or not. Solid, with steps of 0.7, the solved ones do and the others do not.",
 )
-for share in runs:
-    last, solved = runs[share][-1], rights[share]
-    print(
-        f"steps of {share:g}: {int(solved.sum())} of 24 solved, relative step {last[solved].median():.1e}; others {last[~solved].median():.1e}"
-    )
-assert runs[1.0][-1, rights[1.0]].median() > runs[1.0][-1, ~rights[1.0]].median() and (runs[1.0][-1] > 1e-3).all()
-assert runs[0.7][-1, rights[0.7]].median() < 1e-5 and (runs[0.7][-1, ~rights[0.7]] > 1e-3).all()
-assert rights[0.7].sum() >= rights[1.0].sum() - 1
+tables.show(["", "solved of 24", "their relative step, median", "the others'"],
+            [[f"steps of {p:g}", int(r.sum()), f"{moving[p][-1, r].median():.0e}", f"{moving[p][-1, ~r].median():.0e}"]
+             for p, r in rights.items()])  # fmt: skip
 
 # %% [markdown]
-# With whole steps *none* of the 24 comes to rest, and the solved ones swing the widest. Yet a fixed point is there, and its answer is right: with smaller steps the same loop settles on it. Why does it not on its own? Ask the Jacobian $J$ of the loop at that fixed point for its largest eigenvalues $\lambda$ (lesson 06). A step of $s$ turns each of them into $1 - s + s\lambda$.
+# With whole steps *none* of the 24 comes to rest. Yet a fixed point is there, and its answer is right: with smaller steps the same loop settles on it. Why does it not on its own? Ask the Jacobian $J$ of the loop at that fixed point for its largest eigenvalues $\lambda$ (lesson 06). A step of $s$ turns each of them into $1 - s + s\lambda$.
 
 # %%
-calm = rights[0.7].nonzero()[:6, 0]
-f = nine.loop(x_nine[calm])
-spectrum = leading_eigenvalues(f, at_rest[calm], count=2, size=40).values
+calm = rights[0.7].nonzero()[:4, 0]
+spectrum = leading_eigenvalues(nine.loop(x_nine[calm]), end.z[calm], count=2, size=40).values
 smaller = 0.3 + 0.7 * spectrum
 plots.show(
     plots.eigenvalues(
-        {"whole steps": spectrum, "steps of 0.7": smaller}, "the two largest eigenvalues, six solved puzzles", limit=1.3
+        {"whole steps": spectrum, "steps of 0.7": smaller},
+        "the two largest eigenvalues, four solved puzzles",
+        limit=1.3,
     ),
     alt="The unit circle. For whole steps pairs of eigenvalues lie on it or just outside, at the upper and lower left; for steps of 0.7 they lie well inside.",
     caption="What to see: one pair of complex eigenvalues touches the circle or lies just outside. Smaller steps pull it in.",
 )
+print(f"whole steps: sizes {spectrum.abs().min():.2f} to {spectrum.abs().max():.2f}", end="; ")
+print(f"steps of 0.7: {smaller.abs().min():.2f} to {smaller.abs().max():.2f}")
+
+# %% tags=["claims"]
+# Check the claims
 angle = spectrum.angle().abs().rad2deg()
-print(
-    f"whole steps: sizes {spectrum.abs().min():.2f} to {spectrum.abs().max():.2f}, angles {angle.min():.0f} to {angle.max():.0f} degrees"
-)
-print(f"steps of 0.7: sizes {smaller.abs().min():.2f} to {smaller.abs().max():.2f}")
+assert (moving[1.0][-1] > 1e-2).all() and 0.1 < moving[1.0][-1].median() < 0.4
+for r in (rights[1.0], ~rights[1.0]):
+    assert 0.1 < moving[1.0][-1, r].median() < 0.4
+assert moving[0.7][-1, rights[0.7]].median() < 1e-5 and (moving[0.7][-1, ~rights[0.7]] > 1e-3).all()
+assert 1e-2 < moving[0.7][-1, ~rights[0.7]].median() < 1e-1 and rights[0.7].sum() >= rights[1.0].sum() - 1
 assert (spectrum.imag.abs() > 0.5).all() and spectrum.abs().min() > 0.9 and 1 < spectrum.abs().max() < 1.3
 assert angle.min() > 105 and angle.max() < 125 and smaller.abs().max() < 0.8
 
 # %% [markdown]
 # An eigenvalue of size about 1 at an angle of about 115 degrees: near the fixed point each loop turns the state by almost a third of a circle, and where the size is above 1 the circle grows until something else stops it. The answer does not change on the way round. So for this model **a small residual is not the sign of success**, unless you take smaller steps; then it is. Training asked for right answers after
 # a random number of loops. It never asked the state to lie still.
-
-# %% [markdown]
-# ### Can you trust a "solved"?
 #
-# The model does not know whether it is right. The rules do: `solve` calls a grid solved only if it is full, keeps the givens and breaks no rule. Over all test sets, numbers of loops and tries, how often was such a report wrong?
-
-# %%
-last_tries = [row for row in tries if int(row["tries"]) == most]
-reports = sum(int(row["solved"]) for row in (*rows, *last_tries))
-false_reports = sum(int(row["wrong"]) for row in (*rows, *last_tries))
-print(f"{reports:,} times a grid was reported as solved; {false_reports} of these reports were wrong")
-assert false_reports == 0 and reports > 10_000
-
-# %% [markdown]
-# None, and that is no achievement of the network: the rules checked each of them. It is the best of both worlds, and it is not to be had for prefix sums.
-#
-# ## 9. Recall and norm, at equal steps
+# ## 12. Recall and norm, at equal steps
 #
 # Back to 6x6, to compare. The variants of lesson 03 were trained beforehand with the recipe of section 6, 600 steps each: with the outer norm five seeds of each recall, with pre and peri one. 200 easy and 200 hard puzzles. The number in a column's name is the number of loops; `noise` is the start, `step_400` how far one loop still moves the state after 400.
 #
 # > **Predict.** The paper finds internal recall ahead of external on sudoku. With five seeds of each, on hard puzzles: how large is the difference, and how sure can you be of its sign? And what do the other two norms do with 1,024 loops?
 
+# %% tags=["plumbing"]
+of_variant = {}
+for row in read_rows(data_path("results", "sudoku_6x6_grid.csv")) + read_rows(data_path("results", "sudoku_6x6_no_recall.csv")):  # fmt: skip
+    of_variant.setdefault((row["recall"], row["norm"], int(row["steps"])), []).append(row)
+
+
+def of(recall, norm, column, steps=600):
+    """One column of the results over the seeds of a variant, (seeds,)."""
+    return torch.tensor([float(row[column]) for row in of_variant[recall, norm, steps]])
+
+
 # %%
-grid = read_rows(data_path("results", "sudoku_6x6_grid.csv"))
-short = [row for row in grid if row["steps"] == "600"]
-
-
-def of(recall, norm, column, rows=short):
-    """One column of the results over the seeds of a variant."""
-    return torch.tensor([float(row[column]) for row in rows if (row["recall"], row["norm"]) == (recall, norm)])
-
-
 columns = ["easy_16", "easy_256", "hard_16", "hard_256", "hard_1024", "noise_hard_256", "step_400"]
-table = ["| recall | norm | seeds | " + " | ".join(columns) + " |", "|---" * (len(columns) + 3) + "|"]
-for recall in ("internal", "external", "none"):
-    for norm in ("post", "peri", "pre"):
-        means = [of(recall, norm, column).mean() for column in columns]
-        table.append(
-            f"| {recall} | {norm} | {len(of(recall, norm, 'easy_16'))} | "
-            + " | ".join(f"{m:.3g}" for m in means)
-            + " |"
-        )
-display(Markdown("\n".join(table)))
-
-# %%
-pairs = {recall: of(recall, "post", "hard_256") for recall in ("internal", "external")}
-gap = pairs["internal"] - pairs["external"]
-half = 2.776 * float(gap.std()) / 5**0.5  # Student's t for four degrees of freedom
+tables.show(
+    ["recall", "norm", "seeds", *columns],
+    [
+        [recall, norm, len(rows), *(f"{of(recall, norm, column).mean():.3g}" for column in columns)]
+        for (recall, norm, trained_for), rows in of_variant.items()
+        if trained_for == 600
+    ],
+)
+pairs = {(recall, "post"): of(recall, "post", "hard_256") for recall in ("internal", "external")}
+gap, low, high = difference(*pairs.values())
 plots.show(
-    plots.seed_dots(
-        {(recall, "post"): values for recall, values in pairs.items()},
-        "exact match, 200 hard puzzles",
-        "five seeds, 600 steps, 256 loops",
-        limits=(0.9, 1.0),
-    ),
-    alt="Two columns of five dots each, between 0.94 and 0.98: internal and external recall overlap.",
+    plots.seed_dots(pairs, "exact match, 200 hard puzzles", "five seeds, 600 steps, 256 loops", limits=(0.9, 1.0)),
+    alt="Two columns of five dots each, between 0.94 and 0.99: internal and external recall overlap.",
     caption="What to see: two clouds that overlap. The lines are the means.",
 )
-print(f"internal minus external: {gap.mean():+.3f}, 95% interval {gap.mean() - half:+.3f} to {gap.mean() + half:+.3f}")
-assert len(gap) == 5 and abs(gap.mean()) < half, "the sign is not known"
-assert abs(float(gap.mean())) < 0.02
+print(f"internal minus external: {gap:+.3f}, 95% interval {low:+.3f} to {high:+.3f}")
 
-# %% [markdown]
-# So at this size, with these steps, internal recall is less than one puzzle in fifty ahead, and the interval holds 0: **no difference that five seeds could show**. That does not refute the paper, whose models are larger, see full attention, and were tested on much harder puzzles. It says that two minutes of 6x6 cannot decide it.
-#
-# The norm is another matter. Read the table again:
-
-# %%
+# %% tags=["claims"]
+# Check the claims
+assert len(pairs["internal", "post"]) == 5 and low < 0 < high and abs(gap) < 0.02, "the sign is not known"
 for recall in ("internal", "external"):
-    assert of(recall, "post", "hard_256").min() >= 0.94 and of(recall, "post", "noise_hard_256").min() >= 0.9
+    assert of(recall, "post", "hard_256").min() >= 0.94 and of(recall, "post", "hard_256").max() <= 0.99
+    assert of(recall, "post", "noise_hard_256").min() >= 0.9
     assert (of(recall, "post", "hard_1024") - of(recall, "post", "hard_256")).abs().max() <= 0.02
-assert of("external", "pre", "easy_16")[0] > 0.6 and of("external", "pre", "easy_256")[0] == 0
+assert (
+    round(float(of("external", "pre", "easy_16")[0]), 2) in (0.66, 0.67) and of("external", "pre", "easy_256")[0] == 0
+)
 assert of("external", "peri", "easy_16")[0] == 0
 for norm in ("pre", "peri"):
     assert of("internal", norm, "hard_1024")[0] >= 0.9 and of("internal", norm, "step_400")[0] > 50
     assert of("internal", norm, "noise_hard_256")[0] < of("internal", "post", "noise_hard_256").min()
-print("claims about pre and peri hold")
 
 # %% [markdown]
+# So at this size, with these steps, internal recall is less than one puzzle in fifty ahead, and the interval holds 0: **no difference that five seeds could show**. That does not refute the paper, whose models are larger, see full attention, and were tested on much harder puzzles. It says that two minutes of 6x6 cannot decide it. The norm is another matter:
+#
 # - With the **outer norm** both recalls hold their answers to 1,024 loops, and from noise they still solve at least 0.90 of the hard puzzles.
 # - **External + pre** solved two thirds of the easy puzzles at the 16 loops of training, and none at 256: overthinking, in one line of a table. **External + peri** did not learn anything in these 600 steps.
 # - **Internal + pre** and **internal + peri** are the surprise. Their states run away, by more than 50 a loop after 400 loops, and yet their answers to hard puzzles stay right to 1,024 loops. The state grows along a direction that the read-out no longer cares about: not a fixed point of the state, but one of the answer. From noise they lose more than the outer norm does. One seed each: a hint, not a law.
 #
-# ## 10. What a model without recall keeps, and what it loses
+# ## 13. What a model without recall keeps, and what it loses
 #
 # Section 2 said it: a solved grid explains itself. Nothing but the grid is needed to see that it is finished. So sudoku could be kinder than prefix sums to a loop *without* recall. The puzzle goes into the start state and never comes back; but if the loop turns it into a solved grid, every rule is at peace, and there is nothing left to remember.
 #
-# It needs more patience to train. Within 600 steps none of five models without recall left the first level of the curriculum. After 1,500 steps, at the same learning rate, all five had. Keep that in mind below: **without recall 1,500 steps, with it 600**.
+# It needs more patience to train. Within 600 steps none of five models without recall left the first level of the curriculum. After 1,500 steps, at a third of the learning rate, all five had. Keep that in mind below: **without recall 1,500 steps, with it 600**.
 #
 # > **Predict.** No recall, started from the puzzle: can it solve hard puzzles? Does it hold them for 1,024 loops? And started from noise?
 
 # %%
-long = read_rows(data_path("results", "sudoku_6x6_no_recall.csv"))
-pair = {("internal", "post"): short, ("none", "post"): long}
-counted_six = [16, 64, 256, 1024]
+both = {("internal", "post"): 600, ("none", "post"): 1500}
+long_loops = [16, 64, 256, 1024]
 plots.show(
     plots.accuracy_curves(
         {
-            variant: (counted_six, torch.stack([of(*variant, f"hard_{t}", rows) for t in counted_six], dim=1))
-            for variant, rows in pair.items()
+            variant: (long_loops, torch.stack([of(*variant, f"hard_{t}", steps) for t in long_loops], dim=1))
+            for variant, steps in both.items()
         },
         trained=16,
         title="hard 6x6 puzzles from the input, five seeds each",
@@ -932,27 +973,27 @@ plots.show(
     alt="Two curves of exact match on hard puzzles against loops, 16 to 1,024. Both rise from about 0.9 to about 0.97 and stay; the one without recall is not below the other.",
     caption="What to see: started from the puzzle, the model without recall solves as many hard puzzles as the one with recall, and holds them. Mind the steps: it had two and a half times as many.",
 )
-table = ["| started from | internal + post, 600 steps | none + post, 1,500 steps |", "|---|---|---|"]
-for name, column in (("the puzzle", "hard_256"), ("zeros", "zeros_hard_256"), ("noise", "noise_hard_256")):
-    cells = [
-        f"{of(*variant, column, rows).min():.3f} to {of(*variant, column, rows).max():.3f}"
-        for variant, rows in pair.items()
-    ]
-    table.append(f"| {name} | {cells[0]} | {cells[1]} |")
-display(Markdown("Hard puzzles solved after 256 loops, lowest to highest of five seeds:\n\n" + "\n".join(table)))
+begun = {"the puzzle": "hard_256", "zeros": "zeros_hard_256", "noise": "noise_hard_256"}
+tables.show(
+    ["hard puzzles at 256 loops, five seeds, from", "internal + post, 600 steps", "none + post, 1,500 steps"],
+    [
+        [word, *(f"{of(*v, column, n).min():.3f} to {of(*v, column, n).max():.3f}" for v, n in both.items())]
+        for word, column in begun.items()
+    ],
+)
 
-# %%
+# %% tags=["claims"]
 # Check the claims, five seeds of five
-first_level = Sudoku(SIX).first_level
-assert (of("none", "post", "level") == first_level).all() and (of("none", "post", "easy_256") == 0).all()
-assert len(long) == 5 and {row["steps"] for row in long} == {"1500"} and (of("none", "post", "level", long) == 0).all()
-assert of("none", "post", "hard_256", long).min() >= 0.96 and of("none", "post", "easy_256", long).min() >= 0.99
-assert (of("none", "post", "hard_1024", long) - of("none", "post", "hard_256", long)).abs().max() == 0
+kept = lambda column: of("none", "post", column, 1500)
+assert (of("none", "post", "level") == Sudoku(SIX).first_level).all() and (of("none", "post", "easy_256") == 0).all()
+assert len(kept("level")) == 5 and (kept("level") == 0).all() and 1500 / 600 == 2.5
+assert kept("hard_256").min() >= 0.96 and (kept("hard_1024") - kept("hard_256")).abs().max() == 0
+for variant, steps in both.items():
+    assert 0.85 < of(*variant, "hard_16", steps).mean() < 0.95 and 0.96 < of(*variant, "hard_256", steps).mean() < 0.98
+assert kept("hard_256").mean() >= of("internal", "post", "hard_256").mean()
 for start in ("zeros", "noise"):
     for level in ("easy", "hard"):
-        assert (of("none", "post", f"{start}_{level}_256", long) == 0).all()
-        assert of("internal", "post", f"{start}_{level}_256").min() >= 0.9
-assert 1500 / 600 == 2.5
+        assert (kept(f"{start}_{level}_256") == 0).all() and of("internal", "post", f"{start}_{level}_256").min() >= 0.9
 
 # %% [markdown]
 # From the puzzle: at least 0.96 of the hard ones, and not one puzzle fewer at 1,024 loops than at 256, in all five seeds. From zeros or noise: not a single one of 200, easy or hard, in any seed. Of course not: there the question was only in the start, and the start is gone. With recall at least 0.9 are solved from anywhere.
@@ -963,93 +1004,79 @@ assert 1500 / 600 == 2.5
 
 # %%
 memory = {("internal", "post"): "internal-post", ("none", "post"): "none-post-long"}
-x_some, y_some = task.split("hard", 40)
+x_some, _ = task.split("hard", 40)
 moves, stays = {}, {}
 for variant, name in memory.items():
     other = load_pretrained(f"sudoku-6x6-{name}-seed0").requires_grad_(False)
-    f = other.loop(x_some)
-    h = f.h
-    end = iterate(f, h, 256)
+    end = iterate(other.loop(x_some), other.loop(x_some).h, 256)
     moves[variant] = end.steps / end.norms
-    z, before = end.z, other.read_out(end.z).argmax(-1)
-    stays[variant] = torch.ones(len(x_some), dtype=torch.bool)
-    for _ in range(32):
-        z = f(z)
-        stays[variant] &= (other.read_out(z).argmax(-1) == before).all(1)
+    later = torch.stack([other.read_out(z).argmax(-1) for z in other.states(x_some, 32, start=end.z)])
+    stays[variant] = (later == other.read_out(end.z).argmax(-1)).all(2).all(0)
 plots.show(
     plots.residual_curves(moves, relative=True, log_x=True, title="40 hard puzzles, one seed each"),
-    alt="Relative step against loops on logarithmic axes. With internal recall it falls to rounding error. Without recall it falls to less than 0.1 near loop 16 and climbs again to about 0.35, where it stays.",
+    alt="Relative step against loops on logarithmic axes. With internal recall it falls to rounding error. Without recall it falls to less than 0.1 near loop 16 and climbs again to about a third, where it stays.",
     caption="What to see: with recall the state comes to rest. Without recall it calms down until about loop 16, the horizon of its training, and then begins to swing again, by a third of its length in every loop, as far as you look.",
 )
-for variant, relative in moves.items():
-    print(
-        f"{' + '.join(variant):16} relative step, median: {relative[15].median():.2g} at 16, {relative[255].median():.2g} at 256;",
-        f"answers that stay the same for 32 more loops: {int(stays[variant].sum())} of 40",
-    )
+print({" + ".join(v): f"{int(s.sum())} of 40 answers stay for 32 more loops" for v, s in stays.items()})
+
+# %% tags=["claims"]
+# Check the claims
 assert moves["internal", "post"][255].median() < 1e-5 and stays["none", "post"].all()
-assert moves["none", "post"][15].median() < 0.1 and 0.25 < moves["none", "post"][255].median() < 0.5
-assert of("none", "post", "step_400", long).min() > 15 and of("internal", "post", "step_400").max() < 1
+assert moves["none", "post"][15].median() < 0.1 and 0.28 < moves["none", "post"][255].median() < 0.4
+assert kept("step_400").min() > 15 and of("internal", "post", "step_400").max() < 1
 
 # %% [markdown]
-# The *answers* rest, all 40 of them, digit for digit. The *state* does not: after 400 loops each of the five models without recall still moves by more than 15, those with recall by less than 1 on average. The read-out does not mind where on its swing the state is. Residual and answer are two things, once more (lesson 05: right, but not still).
+# The *answers* rest, all 40 of them, digit for digit. The *state* does not: after 400 loops each of the five models without recall still moves by more than 15, each of those with internal recall by less than 1. The read-out does not mind where on its swing the state is. Residual and answer are two things, once more (lesson 05: right, but not still).
 #
 # ### A push
 #
-# Now the experiment that tells the two apart for good. Let both solve 40 easy puzzles. Then push: add noise to the state, four times as large as the state itself, and run on.
+# Now the experiment that tells the two apart for good. Let both solve 20 easy puzzles. Then push: add noise to the state, four times as large as the state itself, and run on.
 #
 # > **Predict.** Where does each model end? On the same answer, on rubble, or on something else?
 
 
 # %%
-x_calm, y_calm = task.split("test", 40)
+def push(model, x, y, size=4.0):
+    """Solve, add noise of ``size`` times the state, run on: what every cell says then, and which puzzles are right again."""
+    *_, z = model.states(x, 48)
+    assert exact_match(model.read_out(z), y).float().mean() > 0.9, "solved before the push"
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(3))
+    *_, z = model.states(x, 64, start=z + size * z.square().mean().sqrt() * noise)
+    return model.read_out(z).argmax(-1) + 1, exact_match(model.read_out(z), y)
+
+
+# %%
+x_calm, y_calm = task.split("test", 20)
 givens = x_calm.argmax(-1)
-back, elsewhere, ends = {}, {}, {}
+pushed = {}
 for variant, name in memory.items():
-    back[variant], elsewhere[variant] = [], []
     for seed in range(5):
         other = load_pretrained(f"sudoku-6x6-{name}-seed{seed}").requires_grad_(False)
-        *_, z = other.states(x_calm, 48)
-        assert exact_match(other.read_out(z), y_calm).float().mean() > 0.9, "solved before the push"
-        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(3))
-        *_, z = other.states(x_calm, 64, start=z + 4 * z.square().mean().sqrt() * noise)
-        written = other.read_out(z).argmax(-1) + 1  # every cell as the state has it, givens too
-        peace = broken_cells(written, sees) == 0
-        right_again = exact_match(other.read_out(z), y_calm)
-        back[variant].append(float(right_again.float().mean()))
-        elsewhere[variant].append(float((peace & ~right_again).float().mean()))
-        ends[(*variant, seed)] = written, peace & ~right_again
+        written, right_again = push(other, x_calm, y_calm)
+        pushed[variant, seed] = written, right_again, keeps_rules(written, SIX) & ~right_again
+back = {v: [float(pushed[v, seed][1].float().mean()) for seed in range(5)] for v in memory}
+elsewhere = [float(pushed[("none", "post"), seed][2].float().mean()) for seed in range(5)]
 plots.show(
     plots.seed_dots(
-        {
-            "internal + post": back["internal", "post"],
-            "none + post": back["none", "post"],
-            "none + post, another grid": elsewhere["none", "post"],
-        },
-        "share of 40 puzzles",
-        "64 loops after the push: back at the answer",
-        styles={
-            "none + post, another grid": {
-                "color": plots.RECALL_COLOURS["none"],
-                "marker": "s",
-                "label": "none + post,\nat another grid",
-            }
-        },
+        {**back, "at another valid grid": elsewhere},
+        "share of 20 puzzles",
+        "64 loops after the push",
         limits=(-0.03, 1.05),
     ),
-    alt="Three columns of five dots. With recall all five seeds are back at 1. Without recall all are below 0.1. In the third column, shares of puzzles that end at another valid grid, from below 0.1 to about 0.7.",
+    alt="@@ALTPUSH",
     caption="What to see: with recall every seed finds back. Without recall hardly a puzzle is found again; instead many states come to a grid that breaks no rule and is the answer to another question.",
 )
-seed = max(range(5), key=lambda seed: elsewhere["none", "post"][seed])
-written, lost = ends[(*variant, seed)]
+
+# %%
+seed = max(range(5), key=lambda seed: elsewhere[seed])
+written, _, lost = pushed[("none", "post"), seed]
 i = int(lost.float().argmax())
-known = ends["internal", "post", 0][0][i]
+known = pushed[("internal", "post"), 0][0][i]
 plots.show(
     boards.sudoku.strip(
         torch.stack([givens[i], givens[i], torch.zeros_like(givens[i])]),
         torch.stack([givens[i], known, written[i]]),
-        wrong=torch.stack(
-            [torch.zeros(36).bool(), torch.zeros(36).bool(), (givens[i] > 0) & (written[i] != givens[i])]
-        ),
+        wrong=torch.stack([known < 0, known < 0, (givens[i] > 0) & (written[i] != givens[i])]),
         titles=["the puzzle", "with recall, after the push", "without recall, after the push"],
         box=SIX,
     ),
@@ -1057,12 +1084,12 @@ plots.show(
     caption="What to see: the right board is a flawless sudoku. It is only not this one: struck out are the cells where the puzzle says something else.",
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
-print({" + ".join(variant): [round(share, 3) for share in shares] for variant, shares in back.items()})
-print("at another valid grid, without recall:", [round(share, 3) for share in elsewhere["none", "post"]])
+print({" + ".join(v): shares for v, shares in back.items()}, "elsewhere, without recall:", elsewhere)
 assert min(back["internal", "post"]) >= 0.95 and max(back["none", "post"]) <= 0.15
-assert sum(share >= 0.3 for share in elsewhere["none", "post"]) >= 3
+assert sum(share >= 0.3 for share in elsewhere) >= 3 and lost[i]
+assert ((givens[i] > 0) & (written[i] != givens[i])).sum() > 2
 assert clash_messages(written[i].tolist(), SIX) == [] and torch.equal(known[givens[i] > 0], givens[i][givens[i] > 0])
 
 # %% [markdown]
@@ -1070,67 +1097,65 @@ assert clash_messages(written[i].tolist(), SIX) == [] and torch.equal(known[give
 #
 # In the words of lesson 06: with recall the fixed point depends on the input. Without it the input can only choose among the ends that the loop has anyway, by where it starts, and whatever moves the state can choose again.
 #
-# ## 11. What it cannot do
+# ## 14. What it cannot do
 #
 # Every puzzle so far had exactly one solution, in training, too. Take your own model from section 6, and ask it three questions that a proper puzzle never asks.
 #
 # ### Several solutions
 #
-# Take one given away from each of 100 test puzzles. They were minimal, so each now has several solutions.
+# Take one given away from each of 50 test puzzles. They were minimal, so each now has several solutions.
 #
 # > **Predict.** What does the state do: swing between solutions, stop half-way with pale cells, or pick one? If it picks one, is it the same one from noise?
 
 
-# %%
-def take_one(grid, rng):
-    cell = rng.choice([cell for cell, digit in enumerate(grid) if digit])
-    return [*grid[:cell], 0, *grid[cell + 1 :]]
-
-
+# %% tags=["plumbing"]
 def ends_of(model, grids, start="input", loops=128):
-    """Where the state ends: digits (puzzles, cells), the last relative step, and whether the grid breaks no rule."""
+    """Where the state ends: digits (puzzles, cells), the last relative step, and whether the grid keeps all rules."""
     x = one_hot(torch.tensor(grids), 6)
-    for loop, z in enumerate(model.states(x, loops, start=start, generator=torch.Generator().manual_seed(1)), 1):
-        if loop == loops - 1:
-            before = z
-    digits = filled(x, z, model)
-    return digits, (z - before).flatten(1).norm(dim=1) / z.flatten(1).norm(dim=1), broken_cells(digits, sees) == 0
+    f = model.loop(x)
+    end = iterate(f, f.start(start, torch.Generator().manual_seed(1)), loops)
+    digits = fill(x, model.read_out(end.z))
+    return digits, end.steps[-1] / end.norms[-1], keeps_rules(digits, SIX)
 
 
-easy_puzzles = load_puzzles(SIX, "test")[0].tolist()
+# %%
 rng = random.Random(0)
-ambiguous = [take_one(grid, rng) for grid in easy_puzzles[:100]]
+ambiguous = [list(grid) for grid in load_puzzles(SIX, "test")[0][:50].tolist()]
+for grid in ambiguous:
+    grid[rng.choice([cell for cell, digit in enumerate(grid) if digit])] = 0
 solution_counts = torch.tensor([len(solve(grid, SIX, limit=200)[0]) for grid in ambiguous])
-from_input, step, solved_one = ends_of(model, ambiguous)
+from_input, last_step, solved_one = ends_of(model, ambiguous)
 from_noise, _, solved_two = ends_of(model, ambiguous, "noise")
-both = solved_one & solved_two
-differ = both & (from_input != from_noise).any(1)
+twice = solved_one & solved_two
+differ = twice & (from_input != from_noise).any(1)
 print(
-    f"solutions of a puzzle: {int(solution_counts.min())} to {int(solution_counts.max())}, median {int(solution_counts.median())}"
+    f"solutions: {int(solution_counts.min())} to {int(solution_counts.max())}, median {int(solution_counts.median())}"
 )
-print(f"ends at one of them: {int(solved_one.sum())} of 100 from the puzzle, {int(solved_two.sum())} from noise")
-print(f"solved from both starts: {int(both.sum())}; of these at two different solutions: {int(differ.sum())}")
-print(f"last relative step from the puzzle, median: {step.median():.1e}")
+print(f"ends at one of them: {int(solved_one.sum())} of 50 from the puzzle, {int(solved_two.sum())} from noise")
+print(f"solved from both starts: {int(twice.sum())}; of these at two different solutions: {int(differ.sum())}")
 
+# %%
 i = int(differ.float().argmax())
-other_digit = 0.2 + 0.8 * (from_input[i] != from_noise[i])  # how dark a cell is drawn
 plots.show(
     boards.sudoku.strip(
         torch.tensor(ambiguous[i]),
         torch.stack([torch.tensor(ambiguous[i]), from_input[i], from_noise[i]]),
-        sure=torch.stack([other_digit, other_digit, other_digit]),
+        sure=(0.2 + 0.8 * (from_input[i] != from_noise[i])).expand(3, -1),
         titles=[f"{int(solution_counts[i])} solutions", "started from the puzzle", "started from noise"],
         box=SIX,
     ),
     alt="Three boards: a puzzle with several solutions, and two different solutions of it.",
     caption="What to see: two solutions of one puzzle, and both are right. In the dark cells they differ; which of the two it is was decided by the start.",
 )
-assert solution_counts.min() >= 2 and min(solved_one.sum(), solved_two.sum()) >= 80
-assert differ.sum() >= 0.4 * both.sum() and step.median() < 1e-3
+
+# %% tags=["claims"]
+# Check the claims
+assert solution_counts.min() >= 2 and min(solved_one.sum(), solved_two.sum()) >= 38
+assert differ.sum() >= 0.4 * twice.sum() and last_step.median() < 1e-3
 assert from_input[i].tolist() in solve(ambiguous[i], SIX, limit=200)[0]
 
 # %% [markdown]
-# It picks one, and rests there: at least 80 of 100 end at a full, valid grid, although no puzzle in training had a choice. And of those that are solved from both starts at least four in ten end at two *different* solutions. A puzzle with one solution has one fixed point that matters; a puzzle with several has several, and then the start decides after all. Path independence, which lesson 06
+# It picks one, and rests there: at least three quarters end at a full, valid grid, although no puzzle in training had a choice. And of those that are solved from both starts at least four in ten end at two *different* solutions. A puzzle with one solution has one fixed point that matters; a puzzle with several has several, and then the start decides after all. Path independence, which lesson 06
 # scored as a virtue of the model, is also a property of the question.
 #
 # What it cannot do is *tell* you. Its answer to an ambiguous puzzle looks like any other answer. That a solution is the only one is proved by a search, not by a loop; this is why `solve` asks a search program first, and refuses.
@@ -1143,119 +1168,72 @@ assert from_input[i].tolist() in solve(ambiguous[i], SIX, limit=200)[0]
 
 # %%
 impossible = []
-for grid in easy_puzzles:
-    for _ in range(20):
-        cell = rng.choice([cell for cell, digit in enumerate(grid) if digit])
-        changed = [*grid[:cell], rng.choice([d for d in range(1, 7) if d != grid[cell]]), *grid[cell + 1 :]]
-        if not clash_messages(changed, SIX) and not solve(changed, SIX)[0]:
-            impossible.append(changed)
-            break
-    if len(impossible) == 100:
-        break
-_, step, solved = ends_of(model, impossible)
-print(
-    f"impossible: {int(solved.sum())} of 100 solved, and {int((step < 1e-3).sum())} of 100 at rest (relative step below 1e-3)"
-)
-assert not solved.any() and (step < 1e-3).sum() >= 20
+for grid in load_puzzles(SIX, "test")[0][:150].tolist():
+    cell = rng.choice([cell for cell, digit in enumerate(grid) if digit])
+    grid[cell] = rng.choice([digit for digit in range(1, 7) if digit != grid[cell]])
+    if not clash_messages(grid, SIX) and not solve(grid, SIX)[0]:
+        impossible.append(grid)
+impossible = impossible[:50]
+_, last_step, solved_now = ends_of(model, impossible)
+print(f"impossible: {int(solved_now.sum())} of {len(impossible)} solved, {int((last_step < 1e-3).sum())} at rest")
+bare, _, _ = ends_of(model, [[0] * 36], loops=16)
+print(f"the empty board after 16 loops: {show(bare[0].tolist())}")
 
-empty = [[0] * 36]
-early, _, _ = ends_of(model, empty, loops=16)
-late_digits, step, solved = ends_of(model, empty, loops=256)
-print(f"empty board after 16 loops: {show(early[0].tolist())}")
-print(f"and after 256: {show(late_digits[0].tolist())}, relative step {float(step):.2f}")
-assert len(set(early[0].tolist())) == 1 and not solved.any()
+# %% tags=["claims"]
+# Check the claims
+assert len(impossible) == 50 and not solved_now.any() and (last_step < 1e-3).sum() >= 10
+assert len(set(bare[0].tolist())) == 1
 
 # %% [markdown]
-# None of the impossible puzzles is solved, as it must be, and yet at least 20 of 100 come to rest: on a grid that breaks a rule. **Still is not right**, for sudoku as for the forty ones of lesson 00. Here the rules say so.
+# None of the impossible puzzles is solved, as it must be, and yet at least one in five comes to rest: on a grid that breaks a rule. **Still is not right**, for sudoku as for the forty ones of lesson 00. Here the rules say so.
 #
 # On the empty board the model writes the same digit 36 times. It cannot do otherwise. Every cell starts with the same numbers, averages over equal neighbours, and so has the same numbers after every loop: a symmetry that no weights can break, only rounding errors can, late and by accident. A person writes 1 to 6 into the first row and goes on. In lesson 04
 # the BOS token was there to break such a symmetry; here nothing does, and proper puzzles do not need it.
 #
 # ### The ones it never settles on
 #
-# And the 9x9 model on extreme puzzles? Take 24 of them, 192 loops, and steps of 0.7, so that the residual means something.
+# And the 9x9 model on extreme puzzles? Take 20 of them, 192 loops, and steps of 0.7, so that the residual means something.
 
 # %%
-x_extreme, y_extreme = nine.recipe.task.split("extreme", 24)
+x_extreme, y_extreme = nine.recipe.task.split("extreme", 20)
 f = nine.loop(x_extreme)
-h = f.h
-end = iterate(lambda z: 0.3 * z + 0.7 * f(z), h, 192)
+end = iterate(lambda z: 0.3 * z + 0.7 * f(z), f.h, 192)
 relative = end.steps / end.norms / 0.7
 still, right_now = relative[-1] < 1e-3, exact_match(nine.read_out(end.z), y_extreme)
-print("| | right | wrong |")
-for word, chosen in (("still", still), ("moving", ~still)):
-    print(f"| {word} | {int((chosen & right_now).sum())} | {int((chosen & ~right_now).sum())} |")
+tables.show(["", "right", "wrong"], [[word, int((chosen & right_now).sum()), int((chosen & ~right_now).sum())]
+                                     for word, chosen in (("still", still), ("moving", ~still))])  # fmt: skip
 stuck = int((~right_now).float().argmax())
-answer = filled(x_extreme, end.z, nine)[stuck]
-sure = nine.read_out(end.z)[stuck].softmax(-1).max(-1).values
-clash = ((answer[:, None] == answer) & sees_nine).any(-1)
-stuck_givens = x_extreme[stuck].argmax(-1)
+one, best_guess = x_extreme[stuck : stuck + 1], nine.read_out(end.z)[stuck]
+answer = fill(one, best_guess[None])[0]
+broken_now = ((answer[:, None] == answer) & sees_nine).any(-1) & (one[0].argmax(-1) == 0)
+sure = best_guess.softmax(-1).max(-1).values
 plots.show(
-    boards.sudoku.board(stuck_givens, answer, sure, relative[:, stuck], 192, NINE, clash & (stuck_givens == 0)),
+    boards.sudoku.board(one[0].argmax(-1), answer, sure, relative[:, stuck], 192, NINE, broken_now),
     alt="A 9x9 board after 192 loops with some cells struck out, and the residual beside it, which stays at a few hundredths.",
     caption="What to see: most of the board fits together, and a few cells do not. The residual says the same without knowing any rule.",
 )
-assert (still & ~right_now).sum() <= 1 and (~still & right_now).sum() <= 1
-assert 4 <= right_now.sum() <= 16 and clash.any()
+
+# %% tags=["claims"]
+# Check the claims
+assert (still & ~right_now).sum() <= 1 and (~still & right_now).sum() <= 1 and 3 <= right_now.sum() <= 14
+assert 0 < broken_now.sum() < 0.5 * (one[0].argmax(-1) == 0).sum() and 0.01 < relative[-1, stuck] < 0.1
 
 # %% [markdown]
-# Still and right go together here, with one exception at most. The puzzles that are not solved are not resting on a wrong answer: they are still searching. That is the friendly kind of failure, since it can be seen without the rules and without the solution. Lesson 09 makes use of it: who is not still gets more loops.
+# Still and right go together here, with one exception at most. The puzzles that are not solved are not resting on a wrong answer: they are still searching. That is the friendly kind of failure, since it can be seen without the rules and without the solution.
 #
-# ## 12. Your own puzzle
-#
-# Type or paste any 9x9 puzzle, row by row, dots or zeros for empty cells; from a newspaper, if you have one. Try the buttons, too: a puzzle that is refused gets a sentence, not a guess.
-
-# %%
-valid = show(hard_puzzles[index].tolist())
-first = valid.index(next(character for character in valid if character != "."))
-clashing = valid[: first + 1] + valid[first] + valid[first + 2 :]
-several = valid[:first] + "." + valid[first + 1 :]
-none_left = "12345678." + "." * 8 + "9" + "." * 63
-widgets.solver(
-    nine,
-    valid,
-    examples={
-        "a hard one": valid,
-        "a digit twice": clashing,
-        "a given taken away": several,
-        "no place for the 9": none_left,
-    },
-    label="your puzzle",
-)
-
-# %%
-# Check: what the buttons show is what they say
-for text, words in (
-    (clashing, "has two"),
-    (several, "several solutions"),
-    (none_left, "no solution"),
-    (valid[1:], "81 characters"),
-):
-    try:
-        nine.recipe.task.encode(text)
-        raise AssertionError("should have been refused")
-    except ValueError as error:
-        print(error)
-        assert words in str(error)
-solution = solve_one(nine, valid)
-print(f"and the hard one: solved {solution.extra['solved']}, after {solution.loops} loops in all tries")
-assert solution.extra["solved"]
-
-# %% [markdown]
 # ## Recap
 #
 # - Digits are names: one-hot in, six or nine logits a cell out. One puzzle is millions, by symmetries.
 # - **Masks** give three heads the geometry of the rules, not the rules. With them 6x6 sudoku is learned in two minutes: at least 0.95 of easy and 0.90 of hard puzzles of a kind never trained on.
-# - **Harder puzzles take more loops**, on average, by a measure of difficulty that knows nothing of networks.
+# - **Harder puzzles take more loops**, on average, by a measure of difficulty that knows nothing of networks. @@RECAPTECH
+# - Where one run fails, **another start** helps more than more loops. A search is faster than all of them, and proves what it says.
 # - Broken rules do not fall one by one. Groups of cells change their minds until everything fits.
-# - **Right is not still**: the 9x9 loop circles around its right answers, and rests on them if it takes smaller steps. Where it fails, another start helps more than more loops.
-# - **Outer norm** holds the answers; internal and external recall do not differ by more than five seeds can show.
-# - **Without recall** the rules are learned and the puzzle is carried in the state alone: enough from the right start, lost at the first hard push.
 # - A valid grid **certifies itself**. That it is the only one, it does not say; several solutions are several fixed points.
+# - *Second sitting.* **Right is not still**: the 9x9 loop circles around its right answers, and rests on them if it takes smaller steps. **Outer norm** holds the answers; internal and external recall do not differ by more than five seeds can show. **Without recall** the rules are learned and the puzzle is carried in the state alone: enough from the right start, lost at the first hard push.
 #
 # ## Self-test
 #
-# **1.** Why is a report of "solved" never wrong in section 8, although the network is wrong so often? Could the same be done for prefix sums?
+# **1.** Why is a report of "solved" never wrong in section 10, although the network is wrong so often? Could the same be done for prefix sums?
 #
 # <details><summary>Answer</summary>
 #
@@ -1284,9 +1262,10 @@ assert solution.extra["solved"]
 # - A. Labovich, *Stability and Generalization in Looped Transformers*, arXiv 2604.15259: sudoku with larger models and harder puzzles.
 # - R. B. Palm, U. Paquet and O. Winther, *Recurrent Relational Networks*, NeurIPS 2018: messages along rows, columns and boxes, sudoku solved by repeating one step.
 # - G. Wang and others, *Hierarchical Reasoning Model*, arXiv 2506.21734: where the Sudoku-Extreme puzzles come from. Your own copy of the file can be read with `looped_lite.tasks.sudoku.read_sudoku_extreme`.
+# - G. McGuire, B. Tugemann and G. Civario, *There is no 16-Clue Sudoku*, arXiv 1201.0749: a proof by computer.
 # - D. E. Knuth, *Dancing Links*, arXiv cs/0011047: how programs search, and prove that there is no second solution.
 
-# %%
+# %% tags=["plumbing"]
 report(ex)
 
 # %% [markdown]

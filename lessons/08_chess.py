@@ -23,30 +23,32 @@
 #
 # - write a position as planes, turn it so that every position looks alike, and bring the answer back;
 # - give attention the geometry of the board, and turn two distributions over squares into one legal move;
-# - train a model to find mate in one in under two minutes, and say with an interval how good it is;
+# - train a model to find mate in one in two minutes, say with an interval how good it is, and play against it;
 # - show what happens to it on positions of another kind than those of its training;
-# - measure where a model that was trained with few loops collapses;
+# - tell a loop that is at rest from a loop that is right;
 # - ask, with curves over loops and the right baselines, whether a model recognizes or searches, and say how far the evidence goes.
 #
-# **Time**: 90 minutes for you, about two and a half for the machine.
+# **Time**: 90 minutes for you, in two sittings, about three for the machine.
 # **You need**: lessons 04 and 05; the rules of chess help, strength does not.
 
-# %%
+# %% tags=["plumbing"]
 import time
-from itertools import pairwise
 
 import torch
-from IPython.display import Markdown, display
 
 from looped_exercises import lesson_08 as ex
 from looped_exercises import report
-from looped_lite import boards, plots, widgets
+from looped_lite import boards, plots, tables, widgets
+from looped_lite.blocks import rms_norm, rotate
 from looped_lite.evaluation import accuracy_over_loops
-from looped_lite.intervals import wilson
+from looped_lite.fixed_points import lengths
+from looped_lite.intervals import difference, in_words, t_interval, wilson
 from looped_lite.model import Loop, count_parameters
 from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe
+from looped_lite.solving import solve_one
+from looped_lite.tasks import exact_match
 from looped_lite.tasks.chess import Chess, load_positions, moves_by_squares, read_fen, rules, select
 from looped_lite.training import train
 
@@ -57,15 +59,24 @@ try:
     rules_known = True
 except ImportError:
     rules_known = False
-    print(
-        "The package python-chess is not installed. A few cells need it, to list legal moves: they will say so and be skipped."
-    )
+    print("python-chess is not installed: the few cells that list legal moves will say so and be skipped.")
     print("To have them, run:  %pip install chess   and restart the kernel.")
+
+
+def codes(planes):
+    """Planes (..., 64, 12) -> boards (..., 64) for the pictures: 0 for an empty square, else 1 to 12."""
+    return (planes * torch.arange(1, 13)).sum(-1).long()
+
+
+def names(squares):
+    """Squares in words: "d1 f1"."""
+    return " ".join("abcdefgh"[int(square) % 8] + str(int(square) // 8 + 1) for square in squares)
+
 
 # %% [markdown]
 # ## 1. A board as planes
 #
-# A position comes as one line of text, a **FEN**: the ranks from the eighth down to the first, separated by slashes; a letter for a piece, capitals for white; a digit for so many empty squares; then whose move it is. (What follows, castling rights and counters, plays no part here: no position of this lesson allows castling or en passant.)
+# A position comes as one line of text, a **FEN**: the ranks from the eighth down to the first, separated by slashes; a letter for a piece, capitals for white; a digit for so many empty squares; then whose move it is. What follows, castling rights and the like, plays no part before section 4.
 
 # %%
 fen = "1k6/4b3/1r6/p3pb2/P4P1p/2R3pP/1P4P1/3r1N1K b - - 0 1"
@@ -120,26 +131,33 @@ assert fen_to_planes("k7/8/8/8/8/8/8/K7 w - - 0 1").nonzero().tolist() == [[0, 5
 
 
 # %%
-def codes(planes):
-    """Planes (..., 64, 12) -> boards (..., 64) for the pictures: 0 for an empty square, else 1 to 12."""
-    return (planes * torch.arange(1, 13)).sum(-1).long()
-
-
 board = fen_to_planes(fen)
-kinds = ["pawns", "knights", "bishops", "rooks", "queens", "king"]
+PIECES = ("pawns", "knights", "bishops", "rooks", "queens", "king")
+kinds = [f"{side} {kind}" for side in ("white", "black") for kind in PIECES]
 plots.show(
     boards.chess.board(codes(board), title="black to move, and mates at once"),
     alt="A chess board. White: king h1, knight f1, rook c3, pawns. Black: king b8, rooks b6 and d1, bishops e7 and f5, pawns, one of them on g3.",
     caption="Black's rook takes the knight on f1: mate, since the pawn on g3 guards h2.",
 )
 plots.show(
-    boards.chess.square_map(
-        board.T.bool(), [f"{side} {kind}" for side in ("white", "black") for kind in kinds], columns=6
-    ),
+    boards.chess.square_map(board.T.bool(), kinds, columns=6),
     alt="Twelve small boards, one for each kind of piece of each colour, with the squares marked on which such pieces stand.",
     caption="What to see: the same position as twelve boards of zeros and ones. This is all that the model sees.",
 )
-assert int(board.sum()) == 17
+
+# %% tags=["claims"]
+# Check the claims
+assert int(board.sum()) == 17 and codes(board)[[7, 5, 18, 57, 41, 3, 52, 37, 22]].tolist() == [
+    6,
+    2,
+    4,
+    12,
+    10,
+    10,
+    9,
+    9,
+    7,
+]
 
 # %% [markdown]
 # ## 2. The side to move is always white
@@ -191,10 +209,6 @@ assert int(seen_by_black[:, 5].argmax()) == 7 and int(torch.as_tensor(came_from)
 
 
 # %%
-def square_name(square):
-    return "abcdefgh"[int(square) % 8] + str(int(square) // 8 + 1)
-
-
 view, origin = own_view(board, black=True)
 origin = torch.as_tensor(origin)
 move = torch.tensor([3, 5])  # d1 to f1, the mate
@@ -208,8 +222,11 @@ plots.show(
     alt="Two boards. Left the position from above with an arrow from d1 to f1; right the same with colours exchanged and turned over and mirrored, the arrow going from e8 to c8.",
     caption="What to see: the mover's king, on b8 before, is white now and stands on g1. The move has gone along.",
 )
-print("on the model's board:", *map(square_name, normal), "  and back:", *map(square_name, origin[normal]))
-assert torch.equal(origin[normal], move) and [square_name(s) for s in normal] == ["e8", "c8"]
+print("on the model's board:", names(normal), "  and back:", names(origin[normal]))
+
+# %% tags=["claims"]
+# Check the claims
+assert torch.equal(origin[normal], move) and names(normal) == "e8 c8" and int(view[6, 5]) == 1
 
 # %% [markdown]
 # ## 3. Who sees whom
@@ -257,8 +274,9 @@ assert [int(mask.sum()) for mask in piece_masks()] == [64 * 15, 560 + 64, 336 + 
 
 # %%
 masks = torch.stack(list(piece_masks()))
+heads = ["rook lines", "diagonals", "knight and king", "everybody"]
 plots.show(
-    boards.chess.square_map(masks[:, 27], ["rook lines", "diagonals", "knight and king", "everybody"], cell=27),
+    boards.chess.square_map(masks[:, 27], heads, cell=27),
     alt="Four small boards with the square d4 framed. Marked are its rank and file, its two diagonals, the squares around it with the knight's jumps, and the whole board.",
     caption="What to see: a queen on d4 could go wherever the first two heads look. Whether something stands in between is not in the mask: that is left to learn.",
 )
@@ -274,34 +292,30 @@ plots.show(
 #
 # A model that comes with the course was trained for longer than you will want to wait. Its two distributions, for a mate in two where it has two ideas:
 
-# %%
+# %% tags=["plumbing"]
 long_model = load_pretrained("chess").requires_grad_(False)
 card = long_model.card
 print(
-    f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes on one core, seed {long_model.recipe.seed}"
+    f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes on one core, one seed"
 )
-positions = {
-    (depth, source): select(load_positions(depth, "test"), source)
-    for depth, source in [(1, "random"), (1, "engine"), (2, "random"), (2, "engine"), (3, "engine"), (4, "engine")]
-}
+KINDS = [(1, "random"), (1, "engine"), (2, "random"), (2, "engine"), (3, "engine"), (4, "engine")]
+positions = {(depth, source): select(load_positions(depth, "test"), source) for depth, source in KINDS}
+
+# %%
 some = positions[2, "random"]
 with torch.no_grad():
     logits = long_model(long_model.recipe.task.split(2, "test", "random", 200)[0], 16)
-alone = logits.argmax(-1)
+alone = logits.argmax(-1)  # (200, 2): the likeliest square from, and the likeliest to
 broken = ~masks[:3].any(0)[alone[:, 0], alone[:, 1]]  # no piece moves like that
-number = int(broken.nonzero()[0, 0])
-heat = logits[number].softmax(-1)
-pair, answer = tuple(alone[number].tolist()), tuple(some.targets[number].tolist())
+torn = int(broken.nonzero()[0, 0])  # one such position
+heat, answer = logits[torn].softmax(-1), some.targets[torn]
 plots.show(
-    boards.chess.board(some.boards[number], heat, [answer], title="as the model sees it; the arrow mates in two"),
+    boards.chess.board(some.boards[torn], heat, [tuple(answer.tolist())], title="the arrow mates in two"),
     alt="A chess board on which two squares are framed in orange and two are filled in blue. A green arrow is the right move.",
     caption="Orange frames: from where. Blue squares: where to. The stronger, the likelier. What to see: two plans at once. The strongest frame and the strongest blue belong to different ones.",
 )
-print("each likeliest:", *map(square_name, pair), "  the right move:", *map(square_name, answer))
-print(
-    f"in {int(broken.sum())} of {len(alone)} positions no piece at all moves from the one likeliest square to the other"
-)
-assert broken.any()
+print("each likeliest:", names(alone[torn]), "  the right move:", names(answer))
+print(f"in {int(broken.sum())} of {len(alone)} positions no piece moves from the one likeliest square to the other")
 
 # %% [markdown]
 # The rules repair it. Among the *legal* moves, take the one with the largest product. And the sum of the products over all legal moves says how much of the model's belief the rules leave standing: its **legality**.
@@ -345,7 +359,7 @@ assert best_legal_move(torch.zeros(2, 64), [(1, 2), (3, 4)])[1] == 2 / 4096
 ### END HIDDEN TESTS
 
 
-# %%
+# %% tags=["plumbing"]
 def legal_pairs(fen):
     """The legal moves of a FEN as squares (from, to) of the normalized board; needs python-chess."""
     _, origin = own_view(fen_to_planes(fen), fen.split()[1] == "b")
@@ -355,68 +369,92 @@ def legal_pairs(fen):
 
 
 def judge(positions, logits):
-    """How often the best legal move is the right one, and the mean legality, over the positions that logits (n, 2, 64) are for."""
+    """Was the best legal move the right one, (n,) bool, and the legality, (n,), of the positions that logits (n, 2, 64) are for."""
     found = [best_legal_move(one, legal_pairs(fen)) for one, fen in zip(logits, positions.fens, strict=False)]
     hits = [tuple(move) == tuple(target) for (move, _), target in zip(found, positions.targets.tolist(), strict=False)]
     return torch.tensor(hits), torch.tensor([float(share) for _, share in found])
 
 
+# %%
 if rules_known:
-    hits, legality = judge(some, logits[:200])
-    exact = (alone == some.targets[: len(alone)]).all(1)[:200]
-    repaired, untouched = legal_pairs(some.fens[number]), tuple(pair)
-    print(f"{'-'.join(map(square_name, pair))} is legal: {untouched in repaired}")
+    hits, legality = judge(some, logits)
+    exact = exact_match(logits, some.targets[:200])
+    print(f"{names(alone[torn])} is legal: {tuple(alone[torn].tolist()) in legal_pairs(some.fens[torn])}")
     print(
-        f"200 positions: both squares right {exact.float().mean():.3f}, best legal move right {hits.float().mean():.3f}, legality {legality.mean():.3f}"
+        f"200 positions: both squares right {exact.float().mean():.3f}, best legal move right {hits.float().mean():.3f}"
     )
-    assert hits.sum() >= exact.sum() and untouched not in repaired and legality.mean() > 0.8
+    print(f"legality {legality.mean():.3f}")
 else:
     print("needs python-chess: %pip install chess")
+
+# %% tags=["claims"]
+# Check the claims
+assert broken.any() and tuple(alone[torn].tolist()) != tuple(answer.tolist())
+if rules_known:
+    assert hits.sum() >= exact.sum() and tuple(alone[torn].tolist()) not in legal_pairs(some.fens[torn])
+    assert legality.mean() > 0.8
 
 # %% [markdown]
 # From here on, "right" means: both of the two likeliest squares are those of the one right move. That is stricter than asking the rules for help, and needs no rules.
 #
+# ### What two squares do not say
+#
+# A chess player objects. **Promotion**: a pawn that reaches the last rank becomes a piece of your choice, and two squares do not name it. **En passant**, and castling: whether they are allowed depends on moves that were played before, and no plane holds these. So what does the model do?
+
+# %%
+if rules_known:
+    promotion = "1Q3r2/3k1pPp/p3r3/8/1B1p3P/1P3B2/4PP2/1R3KR1 w - - 0 1"
+    said = solve_one(long_model, promotion, 16)
+    print(f"{said.answer}, in SAN {said.extra['san']}: mates {said.extra['mate']}, piece {said.extra['promotion']}")
+    in_passing = "2R3r1/k4N2/3Q2rp/Pp1Bp3/5p2/5K2/R7/8 w - {} 0 1"
+    may, may_not = (in_passing.format(square) for square in ("b6", "-"))  # black has just played b7-b5, or long ago
+    print("one input for both:", torch.equal(*map(long_model.recipe.task.encode, (may, may_not))))
+    print("mate, where it is allowed:", read_fen(may).san(rules().Move.from_uci("a5b6")))
+    print("the model's move, either way:", *(solve_one(long_model, text, 16).extra["san"] for text in (may, may_not)))
+else:
+    print("needs python-chess: %pip install chess")
+
+# %% [markdown]
+# Programs write moves in **UCI**, squares from and to, here g7f8n; people write **SAN**, here gxf8=N#. The model says g7 and f8. That the pawn becomes a knight was found by the *course's code*, which tries the pieces, the queen first, and keeps one that mates. So credit for an underpromotion goes to a search of four moves, not to the model.
+#
+# And the pawn's mate in passing it cannot see: both positions are one and the same input, so it gives the same answer to both. A plane for the square would mend that; the course's positions were proved without the right, so that nothing is hidden from the model.
+
+# %% tags=["claims"]
+# Check the claims
+if rules_known:
+    assert (said.answer, said.extra["san"], said.extra["mate"]) == ("g7f8n", "gxf8=N#", True)
+    assert read_fen(may).san(rules().Move.from_uci("a5b6")) == "axb6#" and "a5b6" not in map(
+        str, read_fen(may_not).legal_moves
+    )
+    assert solve_one(long_model, may, 16).answer == solve_one(long_model, may_not, 16).answer != "a5b6"
+    assert not any(fen.split()[2:4] != ["-", "-"] for some in positions.values() for fen in some.fens)
+
+# %% [markdown]
 # ## 5. Train it
 #
 # Mate in one needs no search: all is on the board. The positions come from games of random legal moves, each with exactly one mating move. Training is that of lesson 04, progressive loss, AdamW, a rate that falls to zero, with one saving: no run is longer than **4 loops**. A loop with gradient costs about as much as three without, so a step with at most 4 loops costs a third of one with at most 16. What the saving costs in another way, section 7 will tell.
 #
-# > **Predict.** A wrong guess at one of 64 squares costs how much, in nats? So where does the loss begin? And how many mates in one, of positions never seen, will a model find after a minute and a half?
+# > **Predict.** A wrong guess at one of 64 squares costs how much, in nats? So where does the loss begin? And how many mates in one, of positions never seen, will a model find after so short a training?
 
 
 # %%
-def work(most):
-    """The mean cost of a step, in loops without gradient: n from 0 to most - 1 without, then 1 to most - n with gradient."""
-    return sum(n + 3 * (1 + most - n) / 2 for n in range(most)) / most
-
-
-assert 2.8 < work(16) / work(4) < 3.4
-
 task = Chess(depths=(1,), sources=("random",), mirrored=0.5, most_loops=4)
 recipe = Recipe(task, steps=900, decay=0.5, beta2=0.95, seed=0)
 model = recipe.build()
-model.blocks[0].attention.mask = masks[None]  # yours  # internal recall, outer norm, width 64
-training_set = select(load_positions(1, "train"), "random")
-print(f"{count_parameters(model):,} parameters, {len(training_set.fens):,} positions to train on")
+model.blocks[0].attention.mask = masks[None]  # yours; internal recall, outer norm, width 64
+print(f"{count_parameters(model):,} parameters, {len(select(load_positions(1, 'train'), 'random').fens):,} positions")
 began = time.perf_counter()
-_, run = train(recipe, model=model, on_step=plots.live_training(every=100))
+_, run = train(recipe, model=model, on_step=plots.live_training(every=150))
 print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 model.eval().requires_grad_(False)
-assert abs(run.history["loss"][0] - 4.16) < 0.3, "a guess among 64 squares costs ln 64 = 4.16"
-
 # %% [markdown]
 # Now the examination, in two parts: 1,000 positions from other random games, and 1,000 that are more like chess, from games of an engine against itself with blunders in between. The model has never seen a position of the second kind.
 #
 # > **Predict.** Does it find fewer mates there? How many fewer?
 
 # %%
-loops = [1, 2, 3, 4, 5, 6]
-
-
-names = {"random": "random play", "engine": "game-like"}
-exam = {name: task.split(1, "test", source, 1000) for source, name in names.items()}
-right = {
-    name: accuracy_over_loops(model, *both, loops, at_once=50) for name, both in exam.items()
-}  # small batches are quicker
+exam = {name: task.split(1, "test", kind, 1000) for name, kind in (("random play", "random"), ("game-like", "engine"))}
+right = {name: accuracy_over_loops(model, *both, range(1, 7), at_once=50) for name, both in exam.items()}
 plots.show(
     plots.accuracy_curves(right, trained=4, log=False, title="mate in one, trained on random play"),
     alt="Exact match against loops from 1 to 6, for random play and for game-like positions. Both rise until 4 loops; the game-like curve lies above the other.",
@@ -465,74 +503,81 @@ assert top_k(torch.eye(64)[None, :2], torch.tensor([[0, 1]]), 1)[0] == 1.0
 # %%
 answers = {name: torch.cat([model(part, 4) for part in x.split(50)]) for name, (x, _) in exam.items()}
 found = {name: {k: top_k(answers[name], exam[name][1], k) for k in (1, 3, 10)} for name in exam}
-table = ["| 1,000 positions each, 4 loops | top-1 | top-3 | top-10 |", "|---|---|---|---|"]
-for name, by_k in found.items():
-    cells = [f"{share:.3f} ({low:.3f} to {high:.3f})" for share, low, high in by_k.values()]
-    table.append(f"| {name} | " + " | ".join(cells) + " |")
-display(Markdown("\n".join(table)))
+tables.show(
+    ["1,000 positions each, 4 loops", "top-1", "top-3", "top-10"],
+    [
+        [name, *(f"{share:.3f} ({low:.3f} to {high:.3f})" for share, low, high in f.values())]
+        for name, f in found.items()
+    ],
+)
 if rules_known:
-    for source, name in names.items():
-        hits, legality = judge(positions[1, source], answers[name][:200])
-        print(
-            f"{name:12} 200 positions: best legal move right {hits.float().mean():.3f}, legality {legality.mean():.3f}"
-        )
-        assert legality.mean() > 0.5 and hits.float().mean() >= found[name][1][0] - 0.1
+    judged = {
+        name: judge(positions[1, kind], answers[name][:200])
+        for name, kind in zip(exam, ("random", "engine"), strict=True)
+    }
+    for name, (hits, legality) in judged.items():
+        print(f"{name:12} 200 positions: best legal move {hits.float().mean():.3f}, legality {legality.mean():.3f}")
 else:
     print("needs python-chess for the best legal move and for legality: %pip install chess")
 
-# %%
+
+# %% tags=["claims"]
 # Check the claims
+def work(most):
+    """The mean cost of a step, in loops without gradient: n from 0 to most - 1 without, then 1 to most - n with gradient."""
+    return sum(n + 3 * (1 + most - n) / 2 for n in range(most)) / most
+
+
+assert 2.8 < work(16) / work(4) < 3.4 and recipe.steps == 900
+assert abs(run.history["loss"][0] - 4.16) < 0.3, "a guess among 64 squares costs ln 64 = 4.16"
 assert found["random play"][1][0] >= 0.60, "the examination is passed"
 assert found["random play"][3][0] >= found["random play"][1][0] + 0.1
 assert found["game-like"][1][0] > found["random play"][1][0]
-assert int(right["random play"][4].sum()) == round(len(right["random play"][4]) * found["random play"][1][0]), (
-    "top-1 is: both squares right"
-)
+assert int(right["random play"][4].sum()) == round(1000 * found["random play"][1][0]), "top-1 is: both squares right"
+for hits_by_loop in right.values():
+    assert all(hits_by_loop[t].sum() < hits_by_loop[t + 1].sum() for t in (1, 2, 3))
+if rules_known:
+    assert all(legal.mean() > 0.5 and hit.float().mean() > found[n][1][0] - 0.1 for n, (hit, legal) in judged.items())
 
 # %% [markdown]
-# From 1 in 4,096 to well over half, in a minute and a half. And beyond the masks nobody told the model the rules: most of its belief lies on legal moves because illegal ones never mate.
+# The loss begins near $\ln 64 \approx 4.16$. From 1 in 4,096 to well over half, in a minute or two. And beyond the masks nobody told the model the rules: most of its belief lies on legal moves because illegal ones never mate.
 #
 # ### A shift, and its direction
 #
 # Most people predict that a model does worse on positions that are not like those of its training. Here it does *better*. Before you believe any reason for this, look at the data.
 
 # %%
-kings = {
-    name: torch.bincount((positions[1, source].boards == 12).float().argmax(1), minlength=64)
-    / len(positions[1, source].boards)
-    for source, name in names.items()
-}
+place = {"random play": positions[1, "random"].boards, "game-like": positions[1, "engine"].boards}
+king = {name: (boards_of == 12).float().argmax(1) for name, boards_of in place.items()}  # the one to be mated
 plots.show(
-    boards.chess.square_map(torch.stack(list(kings.values())), list(kings), label="share of positions"),
+    boards.chess.square_map(
+        torch.stack([torch.bincount(where, minlength=64) / len(where) for where in king.values()]),
+        list(king),
+        label="share of positions",
+    ),
     alt="Two heat maps of the square of the mated king. In random play it is spread over the upper half of the board, in game-like positions it is concentrated on the last rank, most of all in its middle and on the castled side.",
     caption="Where the king stands that is about to be mated (it plays down the board). What to see: in random games kings wander; in real ones they stay at home.",
 )
-back_rank = {name: (positions[1, source].boards == 12).float().argmax(1) >= 56 for source, name in names.items()}
-rows = ["| king to be mated | " + " | ".join(names.values()) + " |", "|---|---|---|"]
-by_rank = {}
-for at_home, label in ((True, "on its own first rank"), (False, "elsewhere")):
-    cells = []
-    for name in names.values():
-        hits = right[name][4][back_rank[name][:1000] == at_home]
-        low, high = wilson(int(hits.sum()), len(hits))
-        by_rank[at_home, name] = float(hits.float().mean())
-        cells.append(f"{by_rank[at_home, name]:.2f} ({low:.2f} to {high:.2f}), {len(hits)} positions")
-    rows.append(f"| {label} | " + " | ".join(cells) + " |")
-display(Markdown("\n".join(rows)))
-share_at_home = {name: float(rows.float().mean()) for name, rows in back_rank.items()}
-print("kings on their first rank:", {name: round(share, 2) for name, share in share_at_home.items()})
+at_home = {name: where >= 56 for name, where in king.items()}
+by_place = {(name, yes): right[name][4][at_home[name][:1000] == yes] for name in king for yes in (True, False)}
+tables.show(
+    ["king to be mated", *king],
+    [
+        [words, *(f"{in_words(by_place[name, yes], digits=2)}, {len(by_place[name, yes])} positions" for name in king)]
+        for words, yes in (("on its own first rank", True), ("elsewhere", False))
+    ],
+)
 
-# %%
-own_mix, other_mix = share_at_home["random play"], share_at_home["game-like"]
-home, away = by_rank[True, "random play"], by_rank[False, "random play"]
-print(
-    f"random play as it is {own_mix * home + (1 - own_mix) * away:.3f}, with the kings of the game-like positions {other_mix * home + (1 - other_mix) * away:.3f}"
-)
-assert 0.50 < own_mix < 0.53 and 0.69 < other_mix < 0.72
-assert abs(home - by_rank[True, "game-like"]) < 0.08, "at home there is hardly a difference between the two kinds"
-assert all(by_rank[True, name] > by_rank[False, name] + 0.08 for name in names.values()), (
-    "but there is between home and elsewhere"
-)
+# %% tags=["claims"]
+# Check the claims
+share_home = {name: float(yes.float().mean()) for name, yes in at_home.items()}
+home, away = (float(by_place["random play", yes].float().mean()) for yes in (True, False))
+mixed = share_home["game-like"] * home + (1 - share_home["game-like"]) * away
+print(f"random play with the kings of the game-like positions: {mixed:.3f} instead of {found['random play'][1][0]:.3f}")
+assert round(share_home["random play"], 2) == 0.52 and round(share_home["game-like"], 2) == 0.71
+assert abs(home - float(by_place["game-like", True].float().mean())) < 0.08, "at home the two kinds hardly differ"
+for name in king:
+    assert by_place[name, True].float().mean() > by_place[name, False].float().mean() + 0.08, "at home and elsewhere do"
 
 # %% [markdown]
 # With its king on its own first rank, a position is about as easy for the model in either kind. With the king elsewhere, both are harder. And game-like positions have the king at home in 71% of the cases, random ones in 52%. So a good part of the difference is not about "seen in training" at all: the unseen kind holds more of what is easy. (Why easy? A guess: a king on the edge has fewer squares to flee to, and each of them is one thing less to check.)
@@ -544,107 +589,114 @@ assert all(by_rank[True, name] > by_rank[False, name] + 0.08 for name in names.v
 # Back to the long-trained model. It has seen mates in one and in two, of both kinds, in runs of at most 12 loops. Here is a mate in two from the test set. Its two distributions, loop by loop:
 
 # %%
+twos = positions[2, "engine"]
 x, y = long_model.recipe.task.split(2, "test", "engine", 200)
-solved = accuracy_over_loops(long_model, x, y, [1, 2, 4, 8, 16, 32], at_once=50)
-late = (solved[16] & solved[32] & ~solved[4]).nonzero()[:, 0].tolist()
-chosen = 72 if 72 in late else late[0]
-board, target = positions[2, "engine"].boards[chosen], y[chosen]
+chosen = 72
+position, target = twos.boards[chosen], y[chosen]
 with torch.no_grad():
     start = long_model.encode(x[chosen : chosen + 1])
     states = [start, *long_model.states(x[chosen : chosen + 1], 24)]
     heat = torch.stack([long_model.read_out(z)[0].softmax(-1) for z in states])
-residuals = torch.stack([(after - z).norm() / after.norm() for z, after in pairwise(states)])
 shown = [0, 1, 2, 3, 4, 6, 8, 12]
 plots.show(
-    boards.chess.strip(board, heat[shown], titles=[f"after {t} loops" for t in shown]),
+    boards.chess.strip(position, heat[shown], titles=[f"after {t} loops" for t in shown]),
     alt="Eight boards of one position after 0 to 12 loops. At first many squares are faintly marked; then one or two pieces and a few target squares remain, which change from loop to loop; in the end one move stands out.",
     caption="What to see: before the first loop, habits: pieces and squares that are often right. After one loop only a few pieces are left, after some more a short list of moves, and within that list the favourite changes.",
 )
-print(
-    "the answer:",
-    *map(square_name, target),
-    "  in the words of the file:",
-    positions[2, "engine"].fens[chosen],
-    positions[2, "engine"].moves[chosen],
-)
+print("the answer:", names(target), "  in the words of the file:", twos.fens[chosen], twos.moves[chosen])
 
 # %% [markdown]
 # What does the first loop do? Count, over 100 positions, how much probability lies on squares from which an own piece can start at all, and how much on legal moves.
 
 # %%
-hundred = positions[2, "engine"].boards[:100]
-own_piece = (hundred >= 1) & (hundred <= 6)
+own_piece = (twos.boards[:100] >= 1) & (twos.boards[:100] <= 6)
 with torch.no_grad():
-    x_first = x[:100]
-    read = [long_model.read_out(z) for z in (long_model.encode(x_first), *long_model.states(x_first, 16))]
+    read = [long_model.read_out(z) for z in (long_model.encode(x[:100]), *long_model.states(x[:100], 16))]
 on_own = {t: float((read[t][:, 0].softmax(-1) * own_piece).sum(1).mean()) for t in (0, 1, 2, 4, 8, 16)}
-print("from a square with an own piece:", "  ".join(f"loop {t}: {value:.2f}" for t, value in on_own.items()))
-assert on_own[0] < 0.95 and on_own[1] > 0.99
+rows = [["a square with an own piece", *on_own.values()]]
 if rules_known:
-    on_legal = {t: float(judge(positions[2, "engine"], read[t])[1].mean()) for t in on_own}
-    print("on legal moves:                 ", "  ".join(f"loop {t}: {value:.2f}" for t, value in on_legal.items()))
-    assert on_legal[0] < 0.1 and 0.4 < on_legal[1] < 0.6 and on_legal[16] > 0.8
-else:
-    print("how much lies on legal moves needs python-chess: %pip install chess")
+    rows.append(["a legal move", *(float(judge(twos, read[t])[1].mean()) for t in on_own)])
+tables.show(["probability on", *(f"loop {t}" for t in on_own)], rows, digits=2)
+
+# %% tags=["claims"]
+# Check the claims
+assert all(torch.equal(heat[t].argmax(-1), target) for t in range(12, 25)), "at rest from loop 12 on"
+assert float((states[12] - states[11]).norm() / states[12].norm()) > 1e-3, "the answer rests, the state not yet"
+assert not torch.equal(heat[1].argmax(-1), target) and on_own[0] < 0.95 and on_own[1] > 0.99
+assert not rules_known or (rows[1][1] < 0.1 and 0.4 < rows[1][2] < 0.6 and rows[1][-1] > 0.8)
 
 # %% [markdown]
 # Before any loop the answers for the squares do not know of each other, and hardly anything is legal. One loop is enough to look along a line: half of the belief is on legal moves then. The loops after it do the rest, and choose.
+#
+# ### A position of your own
+#
+# Paste a FEN: from a game of yours, from a newspaper, or built piece by piece. The arrow joins the likeliest squares; for the mate in two from above it is at rest long before the residual is small. The model was made for mates; what does it do where there is none?
 
 # %%
-frames = range(17)
-plots.show(
-    plots.gif(
-        [
-            boards.chess.board(board, heat[t], [tuple(heat[t].argmax(-1).tolist())] if t else (), None, residuals, t)
-            for t in frames
-        ],
-        seconds=9,
-    ),
-    alt="The same position as a moving picture over 16 loops: an arrow for the likeliest squares jumps between a few moves and comes to rest; beside it the residual falls.",
-    caption="The arrow joins the likeliest square from and the likeliest to. What to see: it is at rest long before the residual is small.",
+widgets.solver(
+    long_model,
+    twos.fens[chosen],
+    {
+        "the mate in two": twos.fens[chosen],
+        "back rank": "6k1/5ppp/8/8/8/8/5PPP/3R2K1 w - - 0 1",
+        "smothered": "r5rk/6pp/7N/8/8/8/8/6K1 w - - 0 1",
+        "a pawn becomes a knight": "1Q3r2/3k1pPp/p3r3/8/1B1p3P/1P3B2/4PP2/1R3KR1 w - - 0 1",
+        "first move of a game": "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
+    },
+    label="your position (FEN)",
+    loops=32,
 )
-assert all(torch.equal(heat[t].argmax(-1), target) for t in range(12, 25)) and residuals[11] > 1e-3
+
+# %% [markdown]
+# ### Play the mate against it
+#
+# It has named a first move. Does it know what comes next? You defend: put your answers into `mine`, in SAN such as `"Kh8"`, and run the cell again. With `None` you play the first legal answer.
 
 # %%
+mine = [None]
 if rules_known:
-    display(widgets.watch_player(long_model, positions[2, "engine"].fens[chosen], loops=32))
+    game = read_fen(twos.fens[chosen])
+    while not game.is_game_over():
+        said = solve_one(long_model, game.fen(), 16)
+        print(f"it plays {said.extra['san']:6} {said.answer}, sure {said.extra['probability']:.2f}")
+        game.push_uci(said.answer)
+        answers_left = [game.san(move) for move in game.legal_moves]
+        if not answers_left or game.fullmove_number > 5:
+            break
+        yours = (mine.pop(0) if mine else None) or answers_left[0]
+        print(f"   you play {yours:6} of", *answers_left[:12])
+        game.push_san(yours)
+    print("mate" if game.is_checkmate() else "no mate")
 else:
-    print("the player names legal moves and needs python-chess: %pip install chess")
+    print("needs python-chess: %pip install chess")
 
 # %% [markdown]
 # ### Where it looks
 #
 # The fourth head may look anywhere. Does it know where to? Here is what the moving piece's square looks at, in that head and in the one along which it will move, in the first loop and in two later ones.
 
-# %%
-from looped_lite.blocks import rms_norm, rotate
 
-
+# %% tags=["plumbing"]
 @torch.no_grad()
 def attention_maps(model, z, h):
     """Who looks at whom in the loop that begins with the state z: (batch, heads, 64, 64), each row a distribution."""
     block = model.blocks[0]
     attention, angles = block.attention, Loop(model, h).angles
-    q, k, _ = (
-        attention.qkv(block.branch_input(z, block.recalled(h), 0))
-        .view(len(z), 64, 3, attention.heads, -1)
-        .permute(2, 0, 3, 1, 4)
-    )
+    mixed = attention.qkv(block.branch_input(z, block.recalled(h), 0))
+    q, k, _ = mixed.view(len(z), 64, 3, attention.heads, -1).permute(2, 0, 3, 1, 4)
     q, k = rms_norm(rotate(q, angles)) * attention.temperature, rms_norm(rotate(k, angles))
     return (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + attention.score_bias()).softmax(-1)
 
 
-heads = ["rook lines", "diagonals", "knight and king", "everybody"]
-looks = [1, 4, 13]
+# %%
 own_head = int(masks[:3, target[0], target[1]].nonzero()[0, 0])  # the head along which the answer runs
-maps = torch.stack(
-    [attention_maps(long_model, states[t - 1], start)[0, head, target[0]] for head in (own_head, 3) for t in looks]
-)
+looks = [(head, t) for head in (own_head, 3) for t in (1, 4, 13)]
+maps = [attention_maps(long_model, states[t - 1], start)[0, head, target[0]] for head, t in looks]
 plots.show(
     boards.chess.square_map(
-        maps,
-        [f"{heads[head]}, loop {t}" for head in (own_head, 3) for t in looks],
-        board,
+        torch.stack(maps),
+        [f"{heads[head]}, loop {t}" for head, t in looks],
+        position,
         3,
         "attention",
         int(target[0]),
@@ -659,33 +711,43 @@ plots.show(
 # %%
 rank, file = torch.arange(64) // 8, torch.arange(64) % 8
 next_to = torch.maximum((rank[:, None] - rank).abs(), (file[:, None] - file).abs()) <= 1
-near_king = next_to[(positions[2, "engine"].boards[:200] == 12).float().argmax(1)].float()
-many = torch.arange(200)
-h = long_model.encode(x)
-z, watched = h, {}
+near_king = next_to[(twos.boards[:200] == 12).float().argmax(1)].float()
+watched = {}
 with torch.no_grad():
-    for t in range(1, 9):
-        watching = attention_maps(long_model, z, h)[many, 3, y[:, 0]]  # (200, 64)
-        watched[t] = float((watching * near_king).sum(1).mean())
-        z = long_model.step(z, h)
-print(f"everywhere alike: {near_king.mean():.2f};", "  ".join(f"loop {t}: {share:.2f}" for t, share in watched.items()))
+    h = long_model.encode(x)
+    for t, z in zip(range(1, 9), [h, *long_model.states(x, 7)], strict=True):
+        from_mover = attention_maps(long_model, z, h)[torch.arange(200), 3, y[:, 0]]  # (200, 64)
+        watched[t] = float((from_mover * near_king).sum(1).mean())
+tables.show(["", *(f"loop {t}" for t in watched), "everywhere alike"],
+            [["attention near the king", *watched.values(), float(near_king.mean())]], digits=2)  # fmt: skip
+
+# %% tags=["claims"]
+# Check the claims
 assert watched[2] > 1.5 * watched[1] and min(watched[t] for t in range(2, 9)) > 3 * near_king.mean()
 
 # %% [markdown]
 # In the first loop attention reads the bare board: the king's own square can say that a king stands there, its neighbours cannot know it yet. From the second loop on they do, and are looked at.
 #
+# *Here is a good place to stop for today.* What follows is a second sitting: three questions about what you have built.
+#
 # ## 7. Too few loops in training
 #
 # Your own model of section 5 never ran more than 4 loops. Models of the earlier lessons gained from loops beyond training, or at least kept what they had.
 #
-# > **Predict.** What does yours do at 8 loops? At 128?
+# > **Predict.** What does yours do at 8 loops? At 256? Does its state come to rest, and on what?
 
 # %%
-beyond = [1, 2, 4, 8, 16, 32, 64, 128]
-own = accuracy_over_loops(model, *task.split(1, "test", "random", 300), beyond, at_once=50)
+x_own, y_own = task.split(1, "test", "random", 200)
+own, moved, z = {}, [], model.encode(x_own)
+for t, after in enumerate(model.states(x_own, 256), 1):
+    moved.append(lengths(after - z) / lengths(after))  # (200,)
+    z = after
+    if t in (1, 2, 4, 8, 16, 32, 64, 128, 256):
+        own[t] = exact_match(model.read_out(z), y_own)
+moved = torch.stack(moved)
 plots.show(
     plots.accuracy_curves({"your model of section 5": own}, trained=4, title="mate in one, random play"),
-    alt="Exact match against loops: it rises to 4 loops and falls beyond 8, to much less at 128.",
+    alt="Exact match against loops, 1 to 256: it rises to 4 loops, begins to fall between 8 and 16, and ends at least a tenth of all positions lower.",
     caption="What to see: the rise ends where training ended. Beyond it the model loses what it knew.",
 )
 
@@ -733,82 +795,75 @@ assert horizon({1: torch.ones(100) > 0, 2: torch.zeros(100) > 0}) == 2
 
 # %%
 print("the horizon of your model:", horizon(own))
-assert horizon(own) is not None, "trained to 4 loops, it does not hold"
 
 # %% [markdown]
-# > **Predict.** Is it the few steps, or the few loops? The next models were trained for equally many steps, on the same data, and differ in one number only: the most loops that training ever ran, 4 or 16.
+# So it loses what it knew. Where does it go? Look at how much each loop still moves the state, for the positions that are right in the end and for those that are wrong.
 
 # %%
-grid = read_rows(data_path("results", "chess.csv"))
-keys = ("recall", "norm", "label", "seed", "depth", "source", "start", "loops")
-table_of = {tuple(row[key] for key in keys): row for row in grid}
-counted = [1, 2, 4, 8, 16, 32, 64, 128]
-
-
-def right_after(loops, depth, source="engine", seed=0, label="", recall="internal", norm="post", start="input"):
-    """How one model of the results did on one test set, as (n,) bool. Which positions it had right, the table does not say."""
-    row = table_of[recall, norm, label, str(seed), str(depth), source, start, str(loops)]
-    return torch.arange(int(row["count"])) < int(row["right"])
-
-
-short = {t: right_after(t, 1, "random", label="short") for t in counted}
-usual = {t: right_after(t, 1, "random") for t in counted}
+at_rest = moved[-1] < 1e-4
 plots.show(
-    plots.accuracy_curves(
-        {"at most 4 loops in training": short, "at most 16": usual}, title="mate in one, random play, 600 steps"
+    plots.residual_curves(
+        {"right at loop 256": moved[:, own[256]], "wrong at loop 256": moved[:, ~own[256]]},
+        relative=True,
+        tol=1e-4,
+        log_x=True,
+        title="your model, 200 positions: median and middle 80%",
     ),
-    alt="Exact match against loops for two models. The one trained to 4 loops is ahead at 1 and 2 loops, peaks at 4 and stays a little lower; the one trained to 16 passes it and rises until 8, then both are flat to 128.",
-    caption="What to see: whoever has only 4 loops learns to be quick, and gains nothing from more. Whoever has 16 starts slowly and gets further, and both hold their level.",
+    alt="Relative step against loops from 1 to 256, both axes logarithmic, for positions that are right in the end and for those that are wrong. Both medians fall together, and end far below a dotted line at one ten-thousandth.",
+    caption="What to see: both come to rest. From this curve you could not say which positions are right.",
 )
-print("horizons: trained to 4 loops", horizon(short), "  trained to 16 loops", horizon(usual))
+tables.show(
+    ["after 256 loops", "right", "wrong"],
+    [[word, int((rows & own[256]).sum()), int((rows & ~own[256]).sum())]
+     for word, rows in (("at rest", at_rest), ("still moving", ~at_rest))],
+)  # fmt: skip
+gone = own[4] & at_rest & ~own[256]
+print(f"right at loop 4: {int(own[4].sum())}; of these at rest on a wrong move now: {int(gone.sum())}")
 
 # %% [markdown]
-# What happens inside? Look at how much each loop still moves the state.
+# It does not creep on. By loop 256 most of its positions have come to rest, the right and the wrong ones alike, and a good part of those that were right at loop 4 rest on a wrong move now. **Still is not right, for chess too.** There are fixed points, and they attract; only they are not the answers. Progressive loss asked for a right answer after at most 4 loops, and for nothing afterwards.
+#
+# One run of one seed? Here are three of each kind, 300 positions, after 256 loops (`python -m experiments chess-few-loops`): your recipe; the same with another optimizer, Muon, which all shipped chess models had; and shipped models that had Muon, mates in two besides, and at most 4 or 16 loops in training.
+#
+# > **Predict.** Which of the four kinds rest on wrong moves, too? Is that the mark of the 4 loops?
 
 # %%
-steps = {}
-x_few = task.split(1, "test", "random", 40)[0]
-with torch.no_grad():
-    for name, one in (("your model, trained to 4 loops", model), ("the long model, trained to 12", long_model)):
-        z, moved = one.encode(x_few), []
-        for after in one.states(x_few, 64):
-            moved.append((after - z).flatten(1).norm(dim=1) / after.flatten(1).norm(dim=1))
-            z = after
-        steps[name] = torch.stack(moved)
-plots.show(
-    plots.residual_curves(steps, relative=True, title="mate in one, 40 positions: median and middle 80%"),
-    alt="Relative step against loops, on a logarithmic axis. The long model's median falls along a straight line to below one millionth, though a tenth of its positions stay near one hundredth; the median of the model trained to 4 loops falls slowly and flattens near a thousandth.",
-    caption="What to see: the middle position of the long model settles, geometrically. Your model creeps on, and on its way it leaves the answer.",
-)
-end = {name: moved[-1] for name, moved in steps.items()}
-median = {name: float(values.median()) for name, values in end.items()}
-print("median relative step at loop 64:", {name: f"{value:.1e}" for name, value in median.items()})
-print(
-    f"the slowest tenth of the long model's positions: {float(end['the long model, trained to 12'].quantile(0.9)):.1e}"
-)
-
-# %%
-# Check the claims
-accuracy = {
-    name: {t: float(rows.float().mean()) for t, rows in one.items()}
-    for name, one in (("short", short), ("usual", usual), ("own", own))
+few = {(r["model"], int(r["seed"]), int(r["loops"])): r for r in read_rows(data_path("results", "chess_few_loops.csv"))}
+trained = {
+    "section-5": "yours: AdamW, at most 4 loops",
+    "section-5-muon": "the same with Muon",
+    "shipped-4": "shipped, at most 4 loops",
+    "shipped-16": "shipped, at most 16 loops",
 }
-assert max(accuracy["own"].values()) - accuracy["own"][64] >= 0.05, "your model loses beyond training"
-assert horizon(short) is None and horizon(usual) is None
-assert (
-    max(accuracy["short"][t] for t in counted) == accuracy["short"][4]
-    and accuracy["usual"][8] > accuracy["usual"][4] + 0.03
+columns = {"at rest": "settled", "at rest, wrong": "settled_wrong", "right at 4": "right_at_4", "and left it": "left"}
+tables.show(
+    ["300 positions, three seeds", "median step", *columns, "right at 256"],
+    [
+        [words, ", ".join(f"{float(few[kind, seed, 256]['step']):.0e}" for seed in range(3))]
+        + [", ".join(few[kind, seed, 256][name] for seed in range(3)) for name in (*columns.values(), "right")]
+        for kind, words in trained.items()
+    ],
 )
-assert accuracy["short"][1] > accuracy["usual"][1] + 0.1 and accuracy["usual"][128] > accuracy["short"][128] + 0.1
-assert median["your model, trained to 4 loops"] > 3 * median["the long model, trained to 12"]
+
+
+# %% tags=["plumbing"]
+def rows_at(kind, loops, name):
+    """One column of the results above, (3,), one number a seed."""
+    return torch.tensor([float(few[kind, seed, loops][name]) for seed in range(3)])
+
+
+# %% tags=["claims"]
+# Check the claims
+best_own = max(float(hit.float().mean()) for hit in own.values())
+assert best_own in [float(own[t].float().mean()) for t in (4, 8)] and float(own[256].float().mean()) < best_own - 0.1
+assert float(own[16].float().mean()) < best_own and horizon(own) in (8, 16, 32, 64, 128)
+assert all(float(moved[-1, rows].median()) < 1e-5 for rows in (own[256], ~own[256]))
+assert at_rest.float().mean() > 0.6 and gone.sum() > 0.15 * own[4].sum()
+assert (at_rest & ~own[256]).sum() > 0.3 * at_rest.sum()
+assert recipe.beta2 == 0.95 and (long_model.recipe.muon, recipe.muon) == (0.02, 0)
 
 # %% [markdown]
-# Two findings, and they do not say the same.
-#
-# - **Your model loses what it knew.** Progressive loss asked for a right answer after at most 4 loops, and for nothing afterwards. No fixed point was asked for, and the state creeps on, past the answer.
-# - **The other one that was trained to 4 loops does not collapse**: it ends a little below its best, within the interval. It shares the 4 loops with yours, and differs in two ways: it also saw mates in two, and it was trained with Muon instead of AdamW (as all shipped chess models). Which of the two matters was not tried. So few loops *allow* a collapse; they do not force one.
-#
-# What both have in common is the price: nothing is gained beyond the loops of training, while the model that was given 16 goes on rising to 8, and ends more than a tenth of all positions ahead. One seed each.
+# @@TEXT7
 #
 # ## 8. Knowing and searching
 #
@@ -816,223 +871,217 @@ assert median["your model, trained to 4 loops"] > 3 * median["the long model, tr
 #
 # > **Predict.** How much worse is it on mates in three and four? Do they take more loops?
 
-# %%
+# %% tags=["plumbing"]
 best = {
     (row["model"], int(row["depth"]), row["source"], int(row["loops"])): row
     for row in read_rows(data_path("results", "chess_best.csv"))
 }
-long_loops = sorted({loops for _, _, _, loops in best})
+DEPTHS = (1, 2, 3, 4)
 
 
-def counted_right(loops, depth, source="engine", model="chess", column="squares"):
-    """The long-trained model's answers to a test set, as (n,) bool."""
-    row = best[model, depth, source, loops]
+def counted_right(loops, depth, model="chess", column="squares"):
+    """A long-trained model's answers to game-like test positions, (n,) bool. Which of them were right the table does not say."""
+    row = best[model, depth, "engine", loops]
     return torch.arange(int(row["count"])) < int(row[column])
 
 
+# %%
+curves = {f"mate in {d}": {t: counted_right(t, d) for t in (1, 2, 4, 8, 16, 32, 64, 100, 1000)} for d in DEPTHS}
 plots.show(
-    plots.accuracy_curves(
-        {f"mate in {depth}": {t: counted_right(t, depth) for t in long_loops} for depth in (1, 2, 3, 4)},
-        trained=long_model.recipe.task.most_loops,
-        title="trained on mate in one and two; game-like positions",
-    ),
-    alt="Exact match against loops from 1 to 1,000 for mates in one to four. All four curves rise steeply until about 8 loops and are flat from 16 on: mate in one near 1, the other three close together between two thirds and three quarters.",
+    plots.accuracy_curves(curves, trained=12, title="trained on mate in one and two; game-like positions"),
+    alt="Exact match against loops from 1 to 1,000 for mates in one to four. All four curves rise steeply until about 8 loops and are flat from 16 on: mate in one near 1, the other three close together between 0.66 and 0.76.",
     caption="What to see: one curve high up, three close together, and two of those three are of a kind never seen in training. After 16 loops nothing happens any more.",
 )
-rows = [
-    "| game-like | seen in training | both squares right, 16 loops | 64 loops | 1,000 loops | best legal move right, 64 loops |",
-    "|---" * 6 + "|",
-]
-for depth in (1, 2, 3, 4):
-    cells = []
-    for t, column in ((16, "squares"), (64, "squares"), (1000, "squares"), (64, "move")):
-        hits = counted_right(t, depth, column=column)
-        low, high = wilson(int(hits.sum()), len(hits))
-        cells.append(f"{hits.float().mean():.3f} ({low:.3f} to {high:.3f})")
-    rows.append(f"| mate in {depth} | {'yes' if depth < 3 else 'no'} | " + " | ".join(cells) + " |")
-display(Markdown("\n".join(rows)))
+tables.show(
+    ["game-like", "seen in training", "both squares right, 16 loops", "1,000 loops", "best legal move, 16 loops"],
+    [
+        [
+            name,
+            "yes" if depth < 3 else "no",
+            *map(in_words, (curve[16], curve[1000], counted_right(16, depth, column="move"))),
+        ]
+        for depth, (name, curve) in zip(DEPTHS, curves.items(), strict=True)
+    ],
+)
 
-# %%
+# %% tags=["claims"]
 # Check the claims
-squares = {depth: {t: float(counted_right(t, depth).double().mean()) for t in long_loops} for depth in (1, 2, 3, 4)}
-assert squares[1][16] > 0.95
+share = {depth: {t: float(hit.double().mean()) for t, hit in curve.items()} for depth, curve in zip(DEPTHS, curves.values(), strict=True)}  # fmt: skip
+assert long_model.recipe.task.most_loops == 12 and long_model.recipe.task.depths == (1, 2) and share[1][16] > 0.95
 for depth in (2, 3, 4):
-    assert 0 <= squares[2][16] - squares[depth][16] < 0.1 and squares[depth][16] > 0.64, "depth costs less than a tenth"
-    assert squares[depth][8] > squares[depth][1] + 0.35
-for depth in (1, 2, 3, 4):
-    assert max(abs(squares[depth][t] - squares[depth][16]) for t in long_loops if t > 16) < 0.02, "flat to 1,000 loops"
+    assert 0 <= share[2][16] - share[depth][16] < 0.1 and 0.66 < share[depth][16] < 0.76, (
+        "depth costs less than a tenth"
+    )
+    assert share[depth][8] > share[depth][1] + 0.35
+for depth in DEPTHS:
+    assert max(abs(share[depth][t] - share[depth][16]) for t in share[depth] if t > 16) < 0.02, "flat to 1,000 loops"
 
 # %% [markdown]
 # Two surprises. On mates in three and four, of which it has never seen one, the model finds about two thirds of the first moves, less than a tenth fewer than on mates in two. And longer mates do not use the time that they were offered: all curves have come to an end by 16 loops, and up to 1,000 they neither rise nor fall. The loops did not turn into depth.
 #
 # (The intervals are a little too narrow here: several positions can come from one game and resemble each other.)
 #
-# ### What a guess gets
+# ### What a simple player gets
 #
-# Before you admire this, ask what a player gets who knows nothing but the rules, and picks a check by chance.
+# Before you admire this, ask players who do not think. One picks a legal move by chance; one picks a check by chance. The third looks **one ply** ahead: it tries every check, counts the answers that are left, and plays the check that leaves the fewest.
+#
+# > **Predict.** The third player finds every mate in one, since a mate leaves no answer. How many first moves of longer mates does it find?
+
+
+# %%
+def one_ply(fen, right):
+    """How often three players find the move `right`, and whether it gives check: a legal move, a check, the tightest check."""
+    game, left = read_fen(fen), {}
+    for move in game.legal_moves:
+        if game.gives_check(move):
+            game.push(move)
+            left[move.uci()] = game.legal_moves.count()
+            game.pop()
+    tightest = [move for move, count in left.items() if count == min(left.values())]
+    by_chance = [(right in some) / max(1, len(some)) for some in (left, tightest)]
+    return [1 / game.legal_moves.count(), *by_chance, float(right in left), float(len(left))]
+
 
 # %%
 if rules_known:
-    chess = rules()
-    checking = {}
-    rows = [
-        "| game-like | first move gives check | checks to choose from | a random check is right | a random legal move |",
-        "|---" * 5 + "|",
-    ]
-    for depth in (1, 2, 3, 4):
-        some = positions[depth, "engine"]
-        answers_given = [chess.Move.from_uci(move) for move in some.moves[:600]]
-        played = [chess.Board(text) for text in some.fens[:600]]
-        checking[depth] = torch.tensor([one.gives_check(move) for one, move in zip(played, answers_given, strict=True)])
-        legal = [one.legal_moves.count() for one in played[:300]]
-        checks = [sum(one.gives_check(move) for move in one.legal_moves) for one in played[:300]]
-        gives = checking[depth][:300].tolist()
-        by_chance = sum(1 / number for number, right_kind in zip(checks, gives, strict=True) if right_kind) / 300
-        rows.append(
-            f"| mate in {depth} | {sum(gives) / 300:.2f} | {sum(checks) / 300:.1f} | {by_chance:.2f} | {sum(1 / number for number in legal) / 300:.2f} |"
-        )
-        assert 0.25 < by_chance < 0.45 and 4 < sum(checks) / 300 < 5
-        assert 0.02 < sum(1 / number for number in legal) / 300 < 0.035
-    display(Markdown("\n".join(rows)))
-    assert sum(checking[4][:300].tolist()) / 300 > 0.98
+    asked = {depth: positions[depth, "engine"] for depth in DEPTHS}
+    seen = {
+        d: torch.tensor([one_ply(*pair) for pair in zip(p.fens[:300], p.moves[:300], strict=True)])
+        for d, p in asked.items()
+    }
+    tables.show(
+        ["game-like", "a legal move", "a check", "the tightest check", "the model, 16 loops", "first move checks", "checks"],
+        [[f"mate in {d}", *s.mean(0)[:3].tolist(), share_of, *s.mean(0)[3:].tolist()] for (d, s), share_of in
+         zip(seen.items(), [float(counted_right(16, d, column="move").float().mean()) for d in DEPTHS], strict=True)],
+        digits=2,
+    )  # fmt: skip
 else:
     print("needs python-chess: %pip install chess")
 
+# %% tags=["claims"]
+# Check the claims
+if rules_known:
+    for depth, found_by in seen.items():
+        legal, check, tight, checks, number = found_by.mean(0).tolist()
+        assert 0.02 < legal < 0.035 and 0.25 < check < 0.45 and 4 < number < 5 and checks > 0.75
+        assert tight == 1 if depth == 1 else 0.44 < tight < 0.55
+        assert float(counted_right(16, depth, column="move").float().mean()) > tight + 0.15 or depth == 1
+    assert seen[4][:, 3].mean() > 0.98 and seen[1][:, 3].mean() == 1
+
 # %% [markdown]
-# A mate in four mostly begins with a check, and there are but four or five checks to choose from. So finding the *first move* of a long mate may take much less than finding the mate. The moves that are hard to find are the others: **quiet** first moves, which threaten and do not check. Split the test positions by that, and count for each solved position from which loop on its answer is right for good (exercise 05.4).
+# A mate in four nearly always begins with a check, and there are but four or five checks to choose from. Counting answers, one ply deep, finds all mates in one, which took the model 84 minutes to learn, and about half of the first moves of longer ones. So there is less to admire than it seemed; what is left is a fifth or so of all positions, in which the model is right and counting is not enough.
+#
+# The moves that are hard to find by counting are **quiet** first moves, which threaten and do not check. Split the test positions by that, and count for each solved position from which loop on its answer is right for good (exercise 05.4).
 #
 # > **Predict.** Quiet or check: which are solved more often? Which need more loops?
 
 # %%
-watched_loops = list(range(1, 17))
-needed, solved_share = {}, {}
-for depth in (1, 2, 3, 4):
-    count = 600 if depth in (2, 3) else 300  # quiet moves are rare
-    found = accuracy_over_loops(
-        long_model, *long_model.recipe.task.split(depth, "test", "engine", count), watched_loops, at_once=50
-    )
-    history = torch.stack([found[t] for t in watched_loops])  # (16, count)
-    needed[depth] = (len(history) + 1 - history.flip(0).long().cumprod(0).sum(0)).float()  # 17: not right at the end
-rows = ["| game-like | positions | right at 16 loops | median loop | nine in ten by loop |", "|---" * 5 + "|"]
-groups = [(f"mate in {depth}", needed[depth]) for depth in (1, 2, 3, 4)]
-if rules_known:
-    for depth in (2, 3):
-        for label, chosen_rows in (("check", checking[depth]), ("quiet", ~checking[depth])):
-            groups.append((f"mate in {depth}, first move {label}", needed[depth][chosen_rows]))
-for label, when in groups:
-    done = when[when <= 16]
-    low, high = wilson(len(done), len(when))
-    solved_share[label] = (
-        len(done) / len(when),
-        float(low),
-        float(high),
-        float(done.median()),
-        float(done.quantile(0.9)),
-    )
-    rows.append(
-        f"| {label} | {len(when)} | {len(done) / len(when):.2f} ({low:.2f} to {high:.2f}) | {done.median():.0f} | {done.quantile(0.9):.0f} |"
-    )
-display(Markdown("\n".join(rows)))
+each = read_rows(data_path("results", "chess_each.csv"))  # 600 positions of each kind: python -m experiments chess-each
+kinds = [
+    (d, f"mate in {d}{word}", yes) for d in DEPTHS for word, yes in (("", "01"), (", check", "1"), (", quiet", "0"))
+]
+needed = {}
+for depth, name, yes in kinds:
+    some_rows = [row for row in each if row["depth"] == str(depth) and row["check"] in yes]
+    needed[name] = torch.tensor([float(row["right_at"] or 17) for row in some_rows])  # 17: not right at the end
+needed = {name: when for name, when in needed.items() if len(when) >= 50}
+tables.show(
+    ["game-like", "positions", "right at 16 loops", "median loop", "nine in ten by loop"],
+    [
+        [name, len(when), in_words(when <= 16, digits=2)]
+        + [f"{when[when <= 16].quantile(part):.0f}" for part in (0.5, 0.9)]
+        for name, when in needed.items()
+    ],
+)
 
-# %%
+# %% tags=["claims"]
 # Check the claims
-nine_in_ten = [solved_share[f"mate in {depth}"][4] for depth in (1, 2, 3, 4)]
-assert nine_in_ten[0] < nine_in_ten[3] <= 12 and max(solved_share[f"mate in {depth}"][3] for depth in (1, 2, 3, 4)) <= 4
-if rules_known:
-    for depth in (2, 3):
-        check, quiet = (solved_share[f"mate in {depth}, first move {kind}"] for kind in ("check", "quiet"))
-        assert quiet[2] < check[1] and check[0] > quiet[0] + 0.2, "the intervals do not overlap"
-        assert quiet[1] > 0.2, "yet far from chance"
-    check, quiet = (solved_share[f"mate in 2, first move {kind}"] for kind in ("check", "quiet"))
-    assert quiet[3] > check[3]
+sure = {name: (float((when <= 16).double().mean()), *map(float, wilson(int((when <= 16).sum()), len(when)))) for name, when in needed.items()}  # fmt: skip
+loop_at = {name: [float(when[when <= 16].quantile(part)) for part in (0.5, 0.9)] for name, when in needed.items()}
+assert loop_at["mate in 1"][1] < loop_at["mate in 4"][1] <= 12 and max(loop_at[f"mate in {d}"][0] for d in DEPTHS) <= 4
+for depth in (2, 3):
+    check, quiet = (f"mate in {depth}, {kind}" for kind in ("check", "quiet"))
+    assert sure[quiet][2] < sure[check][1] and sure[check][0] > sure[quiet][0] + 0.2, "the intervals do not overlap"
+    assert sure[quiet][1] > 0.2, "yet far from chance"
+    assert loop_at[quiet][0] == loop_at[check][0] + 1 and loop_at[quiet][1] >= loop_at[check][1] + 3
 
 # %% [markdown]
 # Here is what difficulty is for this model. Not so much the number of moves to mate: from two to four that costs less than a tenth, and a few loops at most. It is whether the first move *looks like one*. A check that mates in four looks like a check that mates in two. A quiet move does not show on the board what it threatens; you have to play on in your mind, and there the model is right much less often, in mates in two as in mates in three.
 #
-# And yet it is not blind. A random legal move is right in 3 of 100 positions; the quiet ones are found many times more often than that, and in mates in two they take longer: the median is some loops later than for checks. Something is done in these loops that is more than recognizing checks. Whether it deserves the name of search, this lesson cannot tell; the last paper in the reading list shows what it would take.
+# And yet it is not blind. A random legal move is right in 3 of 100 positions; the quiet ones are found many times more often than that, and they take longer: the median is one loop later than for checks, and the slowest tenth needs at least three loops more. Something is done in these loops that is more than recognizing checks. Whether it deserves the name of search, this lesson cannot tell; the last paper in the reading list shows what it would take.
 #
 # ### Is it the loops, or the examples?
 #
 # Two questions can be told apart by training twice. **(a)** A model that has seen mates in one only, asked for mates in two, three and four: can loops beyond training make up for what it was never shown? **(b)** A model that has seen mates in one and two, asked for three and four. Width 64, 600 steps each, three seeds of each; (a) has spent all its steps on mates in one. 300 test positions for each number.
 
-
-# %%
-seeds = (0, 1, 2)
-
-
-def over_seeds(loops, depth, **which):
-    """The share of right answers of each seed, (3,)."""
-    return torch.tensor([float(right_after(loops, depth, seed=seed, **which).double().mean()) for seed in seeds])
+# %% tags=["plumbing"]
+rows = read_rows(data_path("results", "chess.csv"))
+KEYS = ("recall", "norm", "label", "seed", "depth", "source", "start", "loops")
+table_of = {tuple(row[key] for key in KEYS): row for row in rows}
 
 
-def half_width(values):
-    """Half of Student's 95% interval for the mean over three seeds (t = 4.303 for two degrees of freedom)."""
-    return 4.303 * float(values.std()) / len(values) ** 0.5
+def over_seeds(loops, depth, label="", recall="internal", norm="post", start="input"):
+    """The share of right answers of each of three seeds on game-like positions, (3,)."""
+    keys = [(recall, norm, label, str(seed), str(depth), "engine", start, str(loops)) for seed in range(3)]
+    return torch.tensor([int(table_of[key]["right"]) / int(table_of[key]["count"]) for key in keys])
 
 
 def with_interval(values):
-    return f"{values.mean():.3f} ± {half_width(values):.3f}"
+    """Mean of three seeds, and half of Student's 95% interval."""
+    low, high = t_interval(values)
+    return f"{values.mean():.3f} ± {(high - low) / 2:.3f}"
 
-
-rows = [
-    "| game-like | (a) 16 loops | (a) 128 loops | (b) 16 loops | (b) 128 loops | (b) minus (a), 128 loops |",
-    "|---" * 6 + "|",
-]
-gain, gap = {}, {}
-for depth in (1, 2, 3, 4):
-    a16, a128, b16, b128 = (over_seeds(t, depth, label=label) for label in ("mate1", "") for t in (16, 128))
-    gain[depth] = [float((after - before).mean()) for before, after in ((a16, a128), (b16, b128))]
-    gap[depth] = b128 - a128
-    rows.append(f"| mate in {depth} | " + " | ".join(map(with_interval, (a16, a128, b16, b128, gap[depth]))) + " |")
-display(Markdown("\n".join(rows)))
 
 # %%
-# Check the claims
-assert all(abs(change) <= 0.02 for changes in gain.values() for change in changes), (
-    "128 loops are worth no more than 16"
+small = {
+    depth: [over_seeds(t, depth, label) for label in ("mate1", "") for t in (16, 128)] for depth in DEPTHS
+}  # (a) after 16 and 128 loops, (b) after 16 and 128 loops
+tables.show(
+    ["game-like", "(a) 16 loops", "(a) 128 loops", "(b) 16 loops", "(b) 128 loops", "(b) minus (a), 128 loops"],
+    [[f"mate in {d}", *map(with_interval, four), with_interval(four[3] - four[1])] for d, four in small.items()],
 )
+
+# %% tags=["claims"]
+# Check the claims
+gap = {depth: four[3] - four[1] for depth, four in small.items()}
+assert all(abs(float((b - a).mean())) <= 0.02 for four in small.values() for a, b in (four[:2], four[2:]))
 for depth in (2, 3, 4):
-    assert (gap[depth] > 0).all() and 0.05 < gap[depth].mean() < half_width(gap[depth]), (
-        "in every seed; yet 0 is within"
-    )
+    mean, low, high = difference(small[depth][3], small[depth][1])
+    assert (gap[depth] > 0).all() and low < 0 < 0.05 < mean < high, "in every seed; yet 0 is within"
 assert gap[1].mean() < 0 < gap[1].max(), "on mates in one (a) is ahead by the mean, not in every seed"
 
 # %% [markdown]
-# Question (a) is answered by the columns of loops: from the 16 loops of training to 128 nothing is gained, at no depth. Loops do not make up for what was never shown. Question (b): more loops do not help there, either. What does help is in the last column: some mates in two among the examples, and the model is ahead on mates in two, three *and* four in each of three seeds, though it has seen none of the latter two. By how much, three seeds cannot say: each interval still holds 0. It pays with mates in one, if at all, for which only half of each batch was left.
+# Question (a) is answered by the columns of loops: from the 16 loops of training to 128 nothing is gained, at no depth. Loops do not make up for what was never shown. Question (b): more loops do not help there, either. What does help is in the last column: some mates in two among the examples, and the model is ahead on mates in two, three *and* four in each of three seeds, though it has seen none of the latter two. By how much, three seeds cannot say: each interval still holds 0.
 #
 # Perhaps 600 steps are too few for anything to show. The course ships one model of each kind that was trained for an hour and more: `chess-mate1` for (a), and `chess`, which you know, for (b). 1,000 game-like positions each, the best legal move.
 #
 # > **Predict.** (a) is now nearly perfect on mates in one. Does that help it with longer ones? Do loops?
 
-
 # %%
-def in_words(hits):
-    low, high = wilson(int(hits.sum()), len(hits))
-    return f"{hits.float().mean():.3f} ({low:.3f} to {high:.3f})"
+two = {"(a)": "chess-mate1", "(b)": "chess"}
+asked_at = [(letter, name, t) for letter, name in two.items() for t in (1, 16, 1000)]
+tables.show(
+    ["game-like", *(f"{letter} {t:,} loops" for letter, _, t in asked_at)],
+    [
+        [f"mate in {d}", *(in_words(counted_right(t, d, name, "move"), digits=2) for _, name, t in asked_at)]
+        for d in DEPTHS
+    ],
+)
 
-
-rows = ["| game-like | (a) 1 loop | (a) 16 | (a) 1,000 | (b) 1 loop | (b) 16 | (b) 1,000 |", "|---" * 7 + "|"]
-moves = {}
-for depth in (1, 2, 3, 4):
-    for name in ("chess-mate1", "chess"):
-        for t in (1, 16, 1000):
-            moves[name, depth, t] = counted_right(t, depth, model=name, column="move")
-    cells = [in_words(moves[name, depth, t]) for name in ("chess-mate1", "chess") for t in (1, 16, 1000)]
-    rows.append(f"| mate in {depth} | " + " | ".join(cells) + " |")
-display(Markdown("\n".join(rows)))
-
-# %%
+# %% tags=["claims"]
 # Check the claims
-share_right = {key: float(hits.double().mean()) for key, hits in moves.items()}
-assert share_right["chess-mate1", 1, 16] > 0.98 and share_right["chess", 1, 16] > 0.98
+of_move = {(name, d, t): float(counted_right(t, d, name, "move").double().mean()) for _, name, t in asked_at for d in DEPTHS}  # fmt: skip
+assert of_move["chess-mate1", 1, 16] > 0.98 and of_move["chess", 1, 16] > 0.98
 for depth in (2, 3, 4):
-    alone, both = ([share_right[name, depth, t] for t in (1, 16, 1000)] for name in ("chess-mate1", "chess"))
-    assert max(alone[1:]) < alone[0] - 0.02 and min(alone) > 0.38 and max(alone) < 0.47, "(a): one loop is best"
-    assert abs(alone[2] - alone[1]) < 0.02 and abs(both[2] - both[1]) < 0.02
-    assert both[1] > both[0] + 0.2 and both[1] > alone[1] + 0.25
+    alone_a, both_b = ([of_move[name, depth, t] for t in (1, 16, 1000)] for name in ("chess-mate1", "chess"))
+    assert [round(100 * (alone_a[0] - late)) in range(3, 8) for late in alone_a[1:]] == [True, True], "(a): one is best"
+    assert min(alone_a) > 0.38 and max(alone_a) < 0.47 and abs(alone_a[2] - alone_a[1]) < 0.02
+    assert both_b[1] > both_b[0] + 0.2 and both_b[1] > alone_a[1] + 0.25 and abs(both_b[2] - both_b[1]) < 0.02
+    if rules_known:
+        assert max(alone_a) < seen[depth][:, 2].mean() + 0.02, "no better than counting answers"
 
 # %% [markdown]
-# Training for long has made (a) nearly perfect on what it was shown, and no better at anything else. On longer mates it begins at a little less than a half, more than a random check gets, and then *thinking makes it worse*: at every depth it is best after its very first loop, and a few in a hundred worse after 16 or 1,000. Our reading: it knows what a mating move looks like, and where there is none, more loops settle on something that resembles one. (b), with mates in two among its examples, gains more than 0.2 from its loops at every depth, those that it has never seen included.
+# Training for long has made (a) nearly perfect on what it was shown, and no better at anything else. On longer mates it begins at a little less than a half, no more than counting answers finds, and then *thinking makes it worse*: at every depth it is best after its very first loop, and three to seven in a hundred worse after 16 or 1,000. Our reading: it knows what a mating move looks like, and where there is none, more loops settle on something that resembles one. (b), with mates in two among its examples, gains more than 0.2 from its loops at every depth, those that it has never seen included.
 #
 # So the same block, the same loops: what they are worth was decided by the examples. (The two differ in width and steps, too: 128 and 14,000 for (a), 160 and 15,000 for (b). That is what the table above is for, where they do not.)
 #
@@ -1050,62 +1099,45 @@ for depth in (2, 3, 4):
 
 # %%
 variants = [("internal", "post"), ("external", "post"), ("none", "post"), ("internal", "peri")]
-columns = [
-    ("mate in 1, 4 loops", 4, 1, "input"),
-    ("mate in 1, 16", 16, 1, "input"),
-    ("mate in 1, 128", 128, 1, "input"),
-    ("mate in 2, 16", 16, 2, "input"),
-    ("mate in 3, 16", 16, 3, "input"),
-    ("mate in 4, 16", 16, 4, "input"),
-    ("mate in 1, 64, from noise", 64, 1, "noise"),
-]
-rows = ["| recall | norm | " + " | ".join(name for name, *_ in columns) + " |", "|---" * (2 + len(columns)) + "|"]
-share = {}
-for recall, norm in variants:
-    for name, loops_run, depth, start_state in columns:
-        share[recall, norm, name] = over_seeds(loops_run, depth, recall=recall, norm=norm, start=start_state)
-    rows.append(
-        f"| {recall} | {norm} | " + " | ".join(with_interval(share[recall, norm, name]) for name, *_ in columns) + " |"
-    )
-display(Markdown("\n".join(rows)))
+at = {f"mate in {d}, {t}": (t, d, "input") for t, d in ((4, 1), (16, 1), (128, 1), (16, 2), (16, 3), (16, 4))}
+at["mate in 1, 64, from noise"] = (64, 1, "noise")
+scores = {
+    variant: {
+        name: over_seeds(t, d, recall=variant[0], norm=variant[1], start=begin) for name, (t, d, begin) in at.items()
+    }
+    for variant in variants
+}
+tables.show(
+    ["recall", "norm", *at], [[*variant, *map(with_interval, found.values())] for variant, found in scores.items()]
+)
+counted = [1, 2, 4, 8, 16, 32, 64, 128]
 plots.show(
     plots.accuracy_curves(
         {variant: {t: over_seeds(t, 1, recall=variant[0], norm=variant[1]) for t in counted} for variant in variants},
         trained=16,
         title="mate in one, game-like: mean of three seeds, band from the lowest to the highest",
     ),
-    alt="Exact match against loops for four variants. Internal and external recall with the outer norm lie together on top and are flat from 8 to 128 loops; internal recall with peri-norm lies lower; no recall is lowest and falls towards 0 at 128 loops.",
+    alt="Exact match against loops for four variants. Internal and external recall with the outer norm lie together on top and are flat from 16 to 128 loops; internal recall with peri-norm lies lower; no recall is lowest and falls to less than 0.05 at 128 loops.",
     caption="What to see: with recall and the outer norm, one flat line for both recalls. Without recall the answer comes, and goes.",
 )
 
-
-# %%
+# %% tags=["claims"]
 # Check the claims
-def mean(recall, norm, name):
-    return float(share[recall, norm, name].mean())
-
-
-signs = {}
-for name in ("mate in 1, 16", "mate in 2, 16", "mate in 3, 16", "mate in 4, 16"):
-    ahead = share["internal", "post", name] - share["external", "post", name]
-    half = half_width(ahead)
-    signs[name] = int((ahead > 0).sum())
-    print(f"{name}: internal minus external {ahead.mean():+.3f} ± {half:.3f}, ahead in {signs[name]} of 3 seeds")
-    assert abs(float(ahead.mean())) < 0.05
-    assert name == "mate in 1, 16" or abs(float(ahead.mean())) < half, "the sign is not known"
-assert signs["mate in 1, 16"] == 3 and signs["mate in 4, 16"] == 0
-for recall in ("internal", "external"):
-    at = {name: share[recall, "post", name] for name, *_ in columns}
-    assert (at["mate in 1, 128"] - at["mate in 1, 16"]).abs().max() <= 0.02
-    assert (at["mate in 1, 64, from noise"] - at["mate in 1, 128"]).abs().max() <= 0.05
-    assert (at["mate in 1, 16"] - share["none", "post", "mate in 1, 16"]).min() > 0.2
-assert (
-    share["none", "post", "mate in 1, 128"].max() < 0.2
-    and share["none", "post", "mate in 1, 64, from noise"].max() < 0.02
+post, outer, none, peri = (scores[variant] for variant in variants)
+gaps = {d: difference(post[f"mate in {d}, 16"], outer[f"mate in {d}, 16"]) for d in DEPTHS}
+print(
+    "internal minus external:", {d: f"{mean:+.3f} ({low:+.3f} to {high:+.3f})" for d, (mean, low, high) in gaps.items()}
 )
-peri_gap = share["internal", "post", "mate in 1, 16"] - share["internal", "peri", "mate in 1, 16"]
-peri_lost = share["internal", "peri", "mate in 1, 128"] - share["internal", "peri", "mate in 1, 64, from noise"]
-assert peri_gap.min() > 0.05 and peri_lost.mean() > 0.02
+ahead = {d: int((post[f"mate in {d}, 16"] > outer[f"mate in {d}, 16"]).sum()) for d in DEPTHS}
+assert all(abs(mean) < 0.05 for mean, _, _ in gaps.values()) and ahead[1] == 3 and ahead[4] == 0
+assert 0 < gaps[1][1] < 0.01 and all(gaps[d][1] < 0 < gaps[d][2] for d in (2, 3, 4))
+for one in (post, outer):
+    assert (one["mate in 1, 128"] - one["mate in 1, 16"]).abs().max() <= 0.02
+    assert (one["mate in 1, 64, from noise"] - one["mate in 1, 128"]).abs().max() <= 0.05
+    assert 0.4 < (none["mate in 1, 16"] / one["mate in 1, 16"]).mean() < 0.6
+assert none["mate in 1, 128"].mean() < 0.05 and none["mate in 1, 64, from noise"].max() == 0
+assert (post["mate in 1, 16"] - peri["mate in 1, 16"]).min() > 0.05
+assert (peri["mate in 1, 128"] - peri["mate in 1, 64, from noise"]).mean() > 0.02
 
 # %% [markdown]
 # - **Recall against none**: the clearest line of the table. Without recall a model learns about half as much in these steps, holds it for some 16 loops, and has nearly nothing left after 128. From noise it has exactly nothing. A solved sudoku explains itself; a board with a move marked on it does not, so nothing corrects a state that has lost a piece. Recall says in every loop where the pieces stand.
@@ -1114,32 +1146,14 @@ assert peri_gap.min() > 0.05 and peri_lost.mean() > 0.02
 #
 # Three seeds, 600 steps, models of some 68,000 parameters: what a longer training would do to the order, this table does not say.
 #
-# ## 10. A position of your own
-#
-# Paste a FEN: from a game of yours, from a newspaper, or built piece by piece. The model was made for mates; what does it do where there is none?
-
-# %%
-widgets.solver(
-    long_model,
-    "6k1/5ppp/8/8/8/8/5PPP/3R2K1 w - - 0 1",
-    {
-        "back rank": "6k1/5ppp/8/8/8/8/5PPP/3R2K1 w - - 0 1",
-        "smothered": "r5rk/6pp/7N/8/8/8/8/6K1 w - - 0 1",
-        "first move of a game": "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1",
-        "a mate in two": positions[2, "engine"].fens[chosen],
-    },
-    label="your position (FEN)",
-    loops=64,
-)
-
-# %% [markdown]
 # ## Recap
 #
 # - A position is twelve planes. Normalize what the answer does not depend on, and keep the way back.
-# - A move as two questions, *from* and *to*, is a product of two distributions: cheap, and blind to which square belongs to which. Rules, asked afterwards, repair it; **legality** says how much there was to repair.
+# - A move as two questions, *from* and *to*, is a product of two distributions: cheap, and blind to which square belongs to which, and to the piece of a promotion. Rules, asked afterwards, repair it; **legality** says how much there was to repair.
 # - The direction of a **shift** between training and test is an experiment, not an intuition. Look at the data of both sides first.
-# - Trained with few loops, a model may have no fixed point at its answers. Accuracy at the loops of training cannot tell: only a curve far beyond can, and its **horizon** is a number.
-# - In chess the first loops buy much: the rules, then a short list, then a choice. Loops beyond training buy nothing here, at any depth of mate. The first moves of deeper mates took hardly more loops and were found nearly as often; quiet moves were not. What was shown in training made the difference, not how long the model may think.
+# - **Still is not right, for chess too.** @@RECAP7
+# - In chess the first loops buy much: the rules, then a short list, then a choice. Loops beyond training buy nothing here, at any depth of mate. What was shown in training made the difference, not how long the model may think.
+# - **Simple players first.** Counting answers, one ply deep, finds every mate in one and about half of the first moves of longer mates. What a model is worth is what it finds beyond that.
 # - Without **recall** the question is lost on the way: a chess position with a move marked does not explain itself as a solved sudoku does.
 #
 # ## Self-test
@@ -1156,15 +1170,15 @@ widgets.solver(
 #
 # <details><summary>Answer</summary>
 #
-# What a player gets who picks a check by chance. The same model on quiet first moves alone. And accuracy over loops for mates of different depth: a search that goes deeper needs more of something. (A fourth: play the defence, and ask for the next moves.)
+# What a player gets who plays the check that leaves the fewest answers. The same model on quiet first moves alone. And accuracy over loops for mates of different depth: a search that goes deeper needs more of something. (A fourth: play the defence, and ask for the next moves.)
 #
 # </details>
 #
-# **3.** Your friend has the model of section 5 and says: I always stop at 4 loops, where it is good, so why train longer runs? What can his model not do?
+# **3.** Your friend has the model of section 5 and says: its state comes to rest, so I wait until the residual is small, and then I trust the move. What do you show him?
 #
 # <details><summary>Answer</summary>
 #
-# It cannot say when it is done: its state does not come to rest on the answer, so there is no residual to wait for, and easy and hard positions get the same 4 loops. It cannot use more time on a hard one. And a start state that is a little off stays off, since nothing pulls it back.
+# @@ANSWER3
 #
 # </details>
 #
@@ -1175,8 +1189,5 @@ widgets.solver(
 # - A. Ruoss and others, *Amortized Planning with Large-Scale Transformers: A Case Study on Chess*, arXiv 2402.04494: how far recognizing goes without any search, with 270 million parameters.
 # - E. Jenner and others, *Evidence of Learned Look-Ahead in a Chess-Playing Neural Network*, arXiv 2406.00877: how one would show that a network does look ahead.
 
-# %%
+# %% tags=["plumbing"]
 report(ex)
-
-# %% [markdown]
-# Next: **09 · spend loops where they are needed**, which stops each instance when it has settled.

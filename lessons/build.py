@@ -8,7 +8,8 @@
 
 A source is a jupytext percent file. Its exercise cells hold the solution between BEGIN SOLUTION and END SOLUTION, its
 hidden tests stand between BEGIN HIDDEN TESTS and END HIDDEN TESTS. The learner's form has a stub for each solution, the
-solution folded under it, and no hidden tests; the solved form has both.
+solution folded under it, and no hidden tests; the solved form has both. A cell tagged ``claims`` asserts what the text
+says, one tagged ``plumbing`` only helps: both are run, and shown folded.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import re
 import sys
 import time
@@ -32,6 +34,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 SETUP = SOURCES / "setup_cell.py"  # the first code cell of every notebook
 SETUP_LOOK = {"tags": ["setup", "hide-input"], "jupyter": {"source_hidden": True}, "cellView": "form"}  # folded
+FOLDED = ("claims", "plumbing")  # tags of cells that are shown folded, too: what asserts, and what only helps
 COLAB = "https://colab.research.google.com/github/{place}/blob/main/notebooks/{name}.ipynb"
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION\n?", re.DOTALL | re.MULTILINE)
 HIDDEN = re.compile(r"^[ \t]*### BEGIN HIDDEN TESTS\n(.*?)^[ \t]*### END HIDDEN TESTS\n?", re.DOTALL | re.MULTILINE)
@@ -114,6 +117,9 @@ def build(source: Path, solved: bool, repository: str | None = None) -> Notebook
     for place, cell in enumerate(cells):
         cell.id = f"{source.stem[:2]}-{place:03d}"
         cell.source = cell.source.strip("\n")
+        tags = cell.metadata.get("tags", [])
+        if set(FOLDED) & set(tags):
+            cell.metadata.update(SETUP_LOOK | {"tags": [*tags, "hide-input"]})
     notebook.cells = cells
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -140,6 +146,7 @@ def readdress(source: Path) -> None:
 def execute(notebook: NotebookNode, timeout: int) -> float:
     """Run all cells in ``notebooks/`` as the working folder; returns the seconds it took. A failing cell raises."""
     began = time.perf_counter()
+    os.environ["LOOPED_LITE_PROGRESS"] = ""  # what a build solves is nobody's progress
     NotebookClient(
         notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": NOTEBOOKS}}
     ).execute()

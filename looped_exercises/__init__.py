@@ -2,7 +2,8 @@
 
 A lesson decorates the learner's function with an exercise of its module, say ``@ex.rms_norm``. The check runs at once
 and prints what it found. A right answer is what the lesson goes on with; for a wrong or missing one it goes on with the
-course's own version, and says so. Nothing is stored, nothing is sent, and no file name matters.
+course's own version, and says so. That it is solved is noted in a file of the learner's own (`progress`); nothing is
+sent, and no file name matters.
 
 From the same declaration come the learner's check, the tests of the check, and hidden cases (`Exercise.make_cases` with
 another seed), whose answers may come from another process: `Exercise.judge` looks at outcomes alone.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -20,6 +22,7 @@ from typing import Any
 
 import torch
 
+from . import progress
 from .comparing import differs, has_floats, like
 from .plain import Case, Named, Outcome, dump, make, tidy
 from .running import STUB, run
@@ -99,6 +102,7 @@ class Exercise:
             print(f"It returns {verdict.turned}; the lesson turns it into one.")
         if self.uses:
             print("The rest of the lesson uses your version.")
+        tell_once(progress.note(self.number))
         return self.turning(answer) if verdict.turned else answer
 
     def make_cases(self, seed: int = 0) -> list[Case]:
@@ -235,9 +239,23 @@ def exercises_of(lesson: ModuleType) -> list[Exercise]:
     return sorted(found, key=lambda exercise: [int(part) for part in exercise.number.split(".")])
 
 
+TOLD: set[str] = set()
+
+
+def tell_once(word: str) -> None:
+    """Print a word about the file of what is solved, once in a session."""
+    if word and word not in TOLD:
+        TOLD.add(word)
+        print(f"(What you have solved could not be noted as usual: {word}. The lesson does not need it.)")
+
+
 def report(lesson: ModuleType) -> None:
-    """Print how the exercises of a lesson's module stand."""
-    exercises = exercises_of(lesson)
+    """Print how the exercises of a lesson's module stand: now, and in the learner's own file of earlier days."""
+    exercises, (earlier, _) = exercises_of(lesson), progress.read(progress.place())
     for exercise in exercises:
-        print(f"{exercise.number}  {exercise.state:9}  {exercise.title}")
+        before = earlier.get(exercise.number, "") if exercise.state != "solved" else ""
+        print(f"{exercise.number}  {exercise.state:9}  {exercise.title}" + (before and f"  (solved on {before})"))
     print(f"{sum(exercise.state == 'solved' for exercise in exercises)} of {len(exercises)} solved.")
+    if earlier:
+        by_lesson = Counter(number[:2] for number in earlier)
+        print("On all days: " + ", ".join(f"lesson {n}: {count}" for n, count in sorted(by_lesson.items())) + ".")

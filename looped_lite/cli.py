@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -49,7 +50,9 @@ def make_parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentP
     """The parser, and the parser of each command."""
     parser = Parser(prog="looped-lite", description="Looped transformers from scratch: train, evaluate, solve.")
     parser.add_argument("--version", action="version", version=f"looped-lite {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="train | eval | solve | card | doctor")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="train | eval | solve | card | export | doctor | progress | grade"
+    )
     made = {name: add(commands) for name, add in COMMANDS.items()}
     for command in made.values():
         command.add_argument("--threads", type=at_least_one, help="CPU threads (default: torch's own choice)")
@@ -151,6 +154,31 @@ def add_card(commands: Any) -> argparse.ArgumentParser:
     return card
 
 
+def add_export(commands: Any) -> argparse.ArgumentParser:
+    export = commands.add_parser("export", help="a model as two ONNX graphs, for onnxruntime and browsers")
+    export.add_argument("model", help="the name of a pretrained model, or a .safetensors file")
+    export.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="the folder for encode.onnx, step.onnx and model.json",
+    )
+    export.set_defaults(run=run_export)
+    return export
+
+
+def run_export(args: argparse.Namespace) -> int:
+    from .export import export
+    from .pretrained import load_pretrained
+
+    folder = export(load_pretrained(args.model), args.out)
+    sizes = ", ".join(f"{path.name} {path.stat().st_size:,} bytes" for path in sorted(folder.glob("*.onnx")))
+    print(f"{folder}: {sizes}")
+    return 0
+
+
 def add_doctor(commands: Any) -> argparse.ArgumentParser:
     doctor = commands.add_parser(
         "doctor", help="what this machine has, how long each lesson takes on it, what is wrong"
@@ -165,7 +193,44 @@ def run_doctor(args: argparse.Namespace) -> int:
     return doctor()
 
 
-COMMANDS = {"train": add_train, "eval": add_eval, "solve": add_solve, "card": add_card, "doctor": add_doctor}
+# Commands that packages above this one bring along. Each is declared there, as an entry point of the group
+# "looped_lite.commands"; here is only what the list of commands says of them.
+BROUGHT = {
+    "progress": "which exercises you have solved, by lesson",
+    "grade": "for instructors: marks and feedback for a folder of submissions",
+}
+
+
+def add_brought(name: str) -> Callable[[Any], argparse.ArgumentParser]:
+    return lambda commands: commands.add_parser(name, help=BROUGHT[name])
+
+
+def run_brought(name: str, words: list[str]) -> int:
+    """Run a command that another package of the course declares. ValueError if none that is installed does."""
+    for point in entry_points(group="looped_lite.commands", name=name):
+        try:
+            run = point.load()
+        except ModuleNotFoundError as error:
+            if error.name != point.module.partition(".")[0]:
+                raise
+            break
+        return run(words)
+    home = {"progress": "looped_exercises.progress", "grade": "coursework"}[name]
+    raise ValueError(
+        f"{name} comes with another part of the course, which is not installed here: in a copy of the course that has"
+        f" it, run make lab again, or python -m {home}"
+    )
+
+
+COMMANDS = {
+    "train": add_train,
+    "eval": add_eval,
+    "solve": add_solve,
+    "card": add_card,
+    "export": add_export,
+    "doctor": add_doctor,
+}
+COMMANDS |= {name: add_brought(name) for name in BROUGHT}
 
 
 def run_train(args: argparse.Namespace) -> int:
@@ -357,6 +422,8 @@ def main(words: list[str] | None = None) -> int:
     words = [f" {word}" if re.fullmatch(r"-[-.\d_*|+=:\s]{15,}", word) else word for word in words]
     sys.path.append("")  # a task of your own lies in the folder where you are
     try:
+        if words and words[0] in BROUGHT:
+            return run_brought(words[0], words[1:])
         parser, commands = make_parser()
         if words and words[0] in commands:  # intermixed: options may stand between the instances
             args = commands[words[0]].parse_intermixed_args(words[1:])

@@ -31,7 +31,7 @@ def logits_over_loops(
     if not wanted or wanted[0] < 1:
         raise ValueError(f"loops must be at least 1, got {wanted}")
     loop = model.loop(x)
-    z, active = loop.start(start, generator), torch.arange(len(x), device=x.device)
+    z, active = loop.start(start, generator), torch.arange(len(x), device=loop.h.device)
     logits = loop.read_out(z).clone()
     for t in range(1, wanted[-1] + 1):
         before, z = z, loop(z)
@@ -66,5 +66,5 @@ def accuracy_over_loops(
     parts = []
     for part, right in zip(x.split(at_once or len(x)), targets.split(at_once or len(x)), strict=True):
         logits = logits_over_loops(model, part, loops, start, generator, still)
-        parts.append({t: exact_match(read, right) for t, read in logits.items()})
+        parts.append({t: exact_match(read.to(right.device), right) for t, read in logits.items()})
     return {t: torch.cat([part[t] for part in parts]) for t in sorted(parts[0])}

@@ -60,6 +60,15 @@ def wilson(successes: Any, n: Any, z: float = 1.96) -> tuple[np.ndarray, np.ndar
     return np.clip(low, 0.0, 1.0), np.clip(high, 0.0, 1.0)
 
 
+def in_words(right: Any, n: int | None = None, digits: int = 3) -> str:
+    """A share with Wilson's interval, "0.960 (0.924 to 0.979)": of right answers (n,) bool, or of a count ``right`` of
+    ``n``.
+    """
+    right, n = (int(np.sum(_numbers(right))), len(right)) if n is None else (right, n)
+    low, high = wilson(right, n)
+    return f"{right / n:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
 def band(values: Any, share: float = 0.8, axis: int = -1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Median and the band that holds the middle ``share`` of ``values`` along ``axis``: ``(median, low, high)``."""
     if not 0 < (share := float(_numbers(share, "share"))) <= 1:

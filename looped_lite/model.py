@@ -124,8 +124,8 @@ class LoopedTransformer(nn.Module):
         return attention.qkv.in_features // attention.heads
 
     def encode(self, x: Tensor) -> Tensor:
-        """Input channels (batch, cells, features) -> embedded input ``h`` (batch, cells, width)."""
-        h = self.embed(x)
+        """Input channels (batch, cells, features) -> embedded input ``h`` (batch, cells, width), on our device."""
+        h = self.embed(x.to(self.embed.weight.device))
         return h if self.cell_embedding is None else h + self.cell_embedding
 
     def loop(self, x: Tensor) -> Loop:

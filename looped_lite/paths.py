@@ -33,3 +33,8 @@ def model_path(name: str | Path) -> Path:
 def read_rows(path: str | Path) -> list[dict[str, str]]:
     """Rows of a CSV of results as dictionaries; none if there is no such file. ValueError for no whole table."""
     return list(read_table(path)) if Path(path).exists() else []
+
+
+def read_results(name: str) -> list[dict[str, str]]:
+    """The rows of a shipped table of results, such as ``prefix_sums_grid``, as dictionaries of strings."""
+    return read_rows(data_path("results", f"{name}.csv"))

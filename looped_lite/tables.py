@@ -1,4 +1,6 @@
-"""Tables of text as people have them: CSV in UTF-8, plain or compressed, columns in any order; errors in one line."""
+"""Tables of text as people have them: CSV in UTF-8, plain or compressed, columns in any order. What is wrong is said in
+one line. And tables
+as a lesson shows them."""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -125,6 +127,28 @@ def brief(error: Exception) -> str:
     """What an error says, in less than a few lines."""
     text = " ".join(str(error).split())
     return text if len(text) <= 300 else f"{text[:297]}..."
+
+
+def in_markdown(header: Sequence[str], rows: Iterable[Sequence[Any]], digits: int = 3) -> str:
+    """Rows as a table in Markdown: numbers that are not whole with so many ``digits`` after the point, all else as it
+    prints.
+    """
+    written = [
+        [f"{cell:.{digits}f}" if isinstance(cell, float) else str(cell).replace("|", "\\|") for cell in row]
+        for row in rows
+    ]
+    uneven = next((row for row in written if len(row) != len(header)), None)
+    if uneven is not None:
+        raise ValueError(f"expected {len(header)} cells in each row, as in the header, got {len(uneven)}: {uneven}")
+    lines = [list(header), ["---"] * len(header), *written]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def show(header: Sequence[str], rows: Iterable[Sequence[Any]], digits: int = 3) -> None:
+    """Display `in_markdown` in a notebook."""
+    from IPython.display import Markdown, display
+
+    display(Markdown(in_markdown(header, rows, digits)))
 
 
 def finite(row: Row, name: str) -> float:

@@ -251,6 +251,26 @@ def trajectory_player(
     return player(lambda loop: plots.trajectories(states, groups, plane, loop, names), frames, describe)
 
 
+def queue_player(runs: Mapping[str, tuple[Any, Any]], frames: int = 40, still: float = 0.4) -> Panel:
+    """Queues of instances side by side while the clock runs: press play, and it takes as long as it took. Static:
+    `plots.queues`, whose ``runs`` these are. ``still`` is the part of the time at which the picture stands that takes
+    the widget's place.
+    """
+    end = max(float(torch.as_tensor(seconds).max()) for seconds, _ in runs.values())
+    at = lambda frame: end * frame / (frames - 1)
+
+    def describe(frame: int) -> str:
+        said = []
+        for name, (seconds, right) in runs.items():
+            done, right = torch.as_tensor(seconds) <= at(frame) + 1e-9, torch.as_tensor(right)
+            said.append(f"{name}: {int(done.sum())} of {len(done)} answered, {int((done & right).sum())} rightly")
+        return f"After {at(frame):.1f} s. {'; '.join(said)}."
+
+    draw = lambda frame: plots.queues(runs, at(frame) + 1e-9)
+    pause = max(50, int(1000 * end / frames))
+    return player(draw, frames, describe, "time", interval=pause, still=round(still * (frames - 1)))
+
+
 # ---------------------------------------------------------------- watching a model solve, whatever its task
 
 

@@ -1,12 +1,13 @@
-"""The static site: the lessons as they ship, tables of results, and a reference from docstrings. It asks no other
-server for anything.
+"""The static site: the lessons as they ship, tables of results, a reference from docstrings, and pages that run a model
+in the reader's browser. It asks no other server for anything.
 
     python site/build.py                 into build/site/html; `make site` does the same
     python site/build.py --out FOLDER
 
-What builds it lives in an environment of its own, build/site/env, made once. The notebooks are not run: their outputs
-are those that were checked in. A widget needs a kernel, so its picture as it was when the lesson ran stands in its
-place.
+What the running pages need of the models is written first, with the Python that you call it with: the course's own
+(`site/pages.py`). What builds the rest lives in an environment of its own, build/site/env, made once. The notebooks are
+not run: their outputs are those that were checked in. A widget needs a kernel, so its picture as it was when the lesson
+ran stands in its place.
 """
 
 from __future__ import annotations
@@ -223,6 +224,9 @@ A course about models that think in loops: one transformer block, applied again 
 changing. You build the block, train it while you watch, and take it apart with the tools of fixed points. Here you read
 it. To run it, to do the exercises and to move what moves, a laptop without a GPU is enough, or Google Colab.
 
+Before you install anything, let a trained block think in this browser: <a href="try/sudoku.html">a sudoku</a>, <a
+href="try/bits.html">a string of bits</a>, <a href="try/chess.html">a chess position</a>.
+
 | lesson | question |
 |---|---|
 {chr(10).join(rows)}
@@ -282,6 +286,77 @@ def write_book(lessons: list[Path], reference: list[str]) -> None:
     (PAGES / "_toc.yml").write_text(toc, encoding="utf-8")
 
 
+# ---------------------------------------------------------------- pages that run a model
+
+ORT = ["dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm"]
+
+
+def write_try(out: Path, files: list[Path]) -> None:
+    """The pages in which a model runs: site/try with its templates filled, the models of build/site/try, and ``files``
+    of onnxruntime-web.
+    """
+    for path in (HERE / "try").glob("*.[mc][js]s"):
+        shutil.copy(path, out / path.name)
+    (out / "ort").mkdir()
+    for path in files:
+        shutil.copy(path, out / "ort" / path.name)
+    sys.path.insert(0, str(HERE))
+    from pages import MODELS
+
+    pages = list(MODELS)
+    parts = {name: page_parts((HERE / "try" / f"{name}.html").read_text(encoding="utf-8")) for name in pages}
+    for name in pages:
+        shutil.copytree(BUILD / "try" / name, out / name)
+        links = [
+            f'<a href="{other}.html"{" aria-current=page" if other == name else ""}>{other}</a>' for other in pages
+        ]
+        loads = [
+            "page.mjs",
+            "grid.mjs",
+            "draw.mjs",
+            "loop.mjs",
+            "noise.mjs",
+            "text.mjs",
+            f"{name}.mjs",
+            f"ort/{files[0].name}",
+        ]
+        preload = [f'<link rel="modulepreload" href="{one}">' for one in loads]
+        preload.append(f'<link rel="preload" href="ort/{files[1].name}" as="fetch" crossorigin>')
+        told = json.loads((BUILD / "try" / name / "stills.json").read_text(encoding="utf-8"))
+        stills = [
+            f'<figure><img src="{name}/{one["file"]}" loading="lazy"'
+            f' alt="{html.escape(one["words"])}"><figcaption>{html.escape(one["words"])}</figcaption></figure>'
+            for one in told["pictures"]
+        ]
+        facts = json.loads((out / name / MODELS[name][0] / "model.json").read_text(encoding="utf-8"))
+        more = {
+            "name": name,
+            "parameters": f"{facts['parameters']:,}",
+            "links": " ".join(links),
+            "preload": "\n".join(preload),
+            "stills": "\n".join(stills),
+            "script": f"{name}-page.mjs",
+        }
+        templates = ((HERE / "try" / f"{one}.html").read_text(encoding="utf-8") for one in ("controls", "page"))
+        controls, text = (fill(template, parts[name] | more) for template in templates)
+        text = fill(fill(text, {"controls": controls}), more)  # twice: what a page says may name a number of its model
+        (out / f"{name}.html").write_text(text, encoding="utf-8")
+
+
+def page_parts(text: str) -> dict[str, str]:
+    """What a page's file says: {{name: words}} on lines of their own, then what stands above the model and, below
+    {{rest}}, under it.
+    """
+    parts = dict(re.findall(r"^\{\{(\w+): (.*)\}\}$", text, re.MULTILINE))
+    above, _, below = re.sub(r"^\{\{\w+: .*\}\}\n", "", text, flags=re.MULTILINE).partition("{{rest}}\n")
+    return {"restarts": ""} | parts | {"lede": above.strip(), "words": below.strip()}
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """A template with {{name}} replaced by what ``parts`` has under that name."""
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: parts.get(match[1], match[0]), template)
+
+
 # what the theme writes, and what the site has instead: first to take away, then to name for those who hear the page
 TIDY = [
     (r'localStorage.getItem\("(mode|theme)"\) \|\| ""', r'localStorage.getItem("\1") || "light"'),
@@ -331,7 +406,7 @@ def environment() -> Path:
 def build(out: Path) -> int:
     """Write the pages, build the book and copy it to ``out``. Runs in the environment that has Jupyter Book."""
     sys.path.insert(0, str(HERE))
-    from npm import package_file
+    from npm import package_file, package_files
 
     shutil.rmtree(PAGES, ignore_errors=True)
     for folder in ("files", "reference", "_static"):
@@ -371,6 +446,8 @@ def build(out: Path) -> int:
             page.unlink()
         else:
             tidy(page)
+    (out / "try").mkdir()
+    write_try(out / "try", package_files("onnxruntime-web", ORT))
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
     print(f"{len(list(out.rglob('*.html')))} pages, {size:.0f} MB: open {out / 'index.html'}")
     return 0
@@ -381,6 +458,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=BUILD / "html")
     arguments = parser.parse_args()
     python = environment()
+    if Path(sys.prefix).resolve() != python.parent.parent.resolve():
+        made = subprocess.run(
+            [sys.executable, str(HERE / "pages.py"), str(BUILD / "try")], stderr=subprocess.PIPE, text=True
+        )
+        if made.returncode:
+            print(
+                f"{(made.stderr.strip().splitlines() or ['?'])[-1]}\nThe site needs the course and the extra test: make"
+                " site",
+                file=sys.stderr,
+            )
+            return 1
     if Path(sys.prefix).resolve() != python.parent.parent.resolve():
         return subprocess.run([str(python), str(HERE / "build.py"), "--out", str(arguments.out.resolve())]).returncode
     try:

@@ -1,4 +1,6 @@
-"""One file out of an npm package, at the version and checksum of npm.json; fetched once, kept under build/npm/."""
+"""Files out of npm packages, at the version and with the checksum of npm.json; each package fetched once, kept under
+build/npm/.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,19 @@ KEPT = HERE.parent / "build" / "npm"
 
 
 def package_file(name: str, inside: str) -> Path:
-    """The path of a file of package ``name``, e.g. ``package_file("axe-core", "axe.min.js")``.
+    """The path of a file of package ``name``, e.g. ``package_file("axe-core", "axe.min.js")``."""
+    return package_files(name, [inside])[0]
+
+
+def package_files(name: str, inside: list[str]) -> list[Path]:
+    """The paths of some files of package ``name``.
 
     RuntimeError in a sentence if npm is missing or does not get the package, or if the package is not the one that
     npm.json means.
     """
     wanted = json.loads((HERE / "npm.json").read_text(encoding="utf-8"))[name]
-    kept = KEPT / f"{name}-{wanted['version']}" / Path(inside).name
-    if kept.exists():
+    kept = [KEPT / f"{name}-{wanted['version']}" / Path(one).name for one in inside]
+    if all(path.exists() for path in kept):
         return kept
     npm = shutil.which("npm")
     if not npm:
@@ -40,7 +47,7 @@ def package_file(name: str, inside: str) -> Path:
                 f"{name} {wanted['version']} is not the package that npm.json names: its checksum differs"
             )
         with tarfile.open(archives[0]) as archive:
-            data = archive.extractfile(f"package/{inside}").read()
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes(data)
+            for one, path in zip(inside, kept, strict=True):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(archive.extractfile(f"package/{one}").read())
     return kept

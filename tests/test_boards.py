@@ -315,8 +315,10 @@ def marked(fig, kind):
     return [int(box.x0 + 0.5) + 8 * int(box.y0 + 0.5) for box in found]
 
 
-@pytest.mark.parametrize("fen, move, side", [(MATE, "a1a8", "white"), (FOR_BLACK, "h8h1", "black")])
-def test_a_chess_move_is_shown_on_the_board_as_given(player_of_chess, fen, move, side):
+@pytest.mark.parametrize(
+    "fen, move, san, side", [(MATE, "a1a8", "Ra8#", "white"), (FOR_BLACK, "h8h1", "Rh1#", "black")]
+)
+def test_a_chess_move_is_shown_on_the_board_as_given(player_of_chess, fen, move, san, side):
     seen = watch(player_of_chess, fen, loops=2)
     assert seen.logits.shape == (3, 2, 64) and seen.residuals.shape == (2,)
     target = task.make_positions([fen], [move]).targets  # in squares of the normalized board
@@ -324,7 +326,7 @@ def test_a_chess_move_is_shown_on_the_board_as_given(player_of_chess, fen, move,
     draw, describe = boards.chess.draw(
         replace(seen, logits=torch.cat([torch.zeros(1, 2, 64), sure, sure])), player_of_chess.recipe.task
     )
-    assert f"{side} to move; likeliest legal moves: {move} 1.00, which mates at once" in describe(1)
+    assert f"{side} to move; likeliest legal moves: {move} ({san}) 1.00, which mates at once" in describe(1)
     assert "together have probability 1.00; last step" in describe(1) and "not settled in 2 loops" in describe(1)
     assert "together have probability 0.00" in describe(0)  # 1 / 64**2 for each
     squares = task.read_squares([move])[0].tolist()

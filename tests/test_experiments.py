@@ -5,15 +5,18 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
+import torch
 
-from experiments import chess, prefix_sums, sudoku
+from experiments import chess, judges, prefix_sums, restarts, stopping, sudoku
 from experiments.__main__ import main
 from experiments.grid import RATES, cell_of, chosen, grid_jobs
 from experiments.sweep import Experiment, Job, collate, known_jobs, plain, read_job, run, run_job, write_rows
 from looped_lite.paths import read_rows
 from looped_lite.recipe import Recipe
+from looped_lite.stopping import Seen
 from looped_lite.tasks.prefix_sums import PrefixSums
 
 SMALL = {"width": 8, "heads": 2, "batch": 4, "steps": 6}
@@ -32,6 +35,7 @@ def columns(job):
     return {"seed": job.recipe.seed}
 
 
+SEEN = Seen(1, torch.ones(2), torch.zeros(2), torch.zeros(2) > 0, torch.ones(2), torch.zeros(2, 3))
 TRIAL = Experiment("trial", "four small models", jobs, measure, columns, facts=("steps",))
 
 
@@ -144,9 +148,31 @@ def test_a_grid_chooses_the_rate_of_each_cell_on_validation_data():
 
 def test_every_experiment_names_its_jobs(monkeypatch):
     monkeypatch.delenv("LOOPED_LITE_DATA")
-    for experiment in (*prefix_sums.EXPERIMENTS, *sudoku.EXPERIMENTS, *chess.EXPERIMENTS):
+    for experiment in [
+        e for part in (prefix_sums, sudoku, chess, stopping, restarts, judges) for e in part.EXPERIMENTS
+    ]:
         keys = [job.key for job in experiment.jobs({})]
         assert keys and len(set(keys)) == len(keys), experiment.name
+
+
+def test_schedules_of_tries_spend_what_they_say():
+    never = float("inf")
+    times = torch.tensor([[never, 40.0, 40.0], [10.0, never, never], [never, never, never]])
+    assert [restarts.luby(n) for n in range(15)] == [1, 1, 2, 1, 1, 2, 4, 1, 1, 2, 1, 1, 2, 4, 8]
+    solved, loops = restarts.spend(times, lambda n: 64, 100)
+    assert solved.tolist() == [0, 1, 0] and loops.tolist() == [100, 10, 100]  # the second try has 36 loops left
+    solved, loops = restarts.spend(times, lambda n: 32 + 32 * n, 200)
+    assert solved.tolist() == [1, 1, 0] and loops.tolist() == [72, 10, 200]
+
+
+def test_a_rule_is_chosen_on_validation_data_and_then_only():
+    seen = [replace(SEEN, loops=t, residual=torch.tensor([1.0, 1.0]) / t) for t in range(1, 9)]
+    right = torch.tensor([[False, False]] * 3 + [[True, False]] + [[True, True]] * 4)
+    rules = {tol: stopping.still(tol) for tol in (0.5, 0.25, 0.2, 0.125)}
+    assert stopping.choose(rules, [(seen, right)], 1.0) == 0.2
+    assert stopping.choose(rules, [(seen, right)], 0.505) == 0.25
+    loops, hits = stopping.outcome(rules[0.25], [(seen, right)])
+    assert loops.tolist() == [4, 4] and hits.tolist() == [True, False]
 
 
 def test_the_program(capsys, monkeypatch):

@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from looped_lite.intervals import auc, band, bootstrap, difference, ranks, spearman, t_interval, t_quantile, wilson
+from looped_lite.intervals import (
+    auc,
+    band,
+    bootstrap,
+    difference,
+    in_words,
+    ranks,
+    spearman,
+    t_interval,
+    t_quantile,
+    wilson,
+)
 
 rng = np.random.default_rng(0)
 
@@ -43,6 +54,10 @@ def test_wilson_takes_numbers_arrays_and_tensors():
     ):
         assert np.array_equal(wilson(successes, n), expected)
     assert float(wilson(torch.tensor([True, False]).sum(), 2)[0]) == pytest.approx(0.0945, abs=1e-4)
+
+
+def test_a_share_in_words():
+    assert in_words(torch.arange(100) < 98, digits=2) == in_words(98, 100, 2) == "0.98 (0.93 to 0.99)"
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,25 @@ def every_figure():
         "stability_regions": lambda: plots.stability_regions(paths={"internal": [[1, 0], [0.8, -0.4]]}),
         "answers_over_loops": lambda: plots.answers_over_loops(torch.rand(9, 20), reach=2),
         "cells_over_loops": lambda: plots.cells_over_loops({"none-pre": 9 * steps}),
+        "lines": lambda: plots.lines(
+            [{("none", "pre"): (loops, rng.random((3, 4)))}, {"b": (range(1, 31), steps[:, 0])}],
+            ["loops", "steps"],
+            ["share", "size"],
+            log=["x", "y"],
+            marks={"here": 4},
+            level=0.5,
+        ),
+        "visited": lambda: plots.visited(loops, rng.random((9, 4)), "r", "states", {"here": 2}),
+        "ends_over_plane": lambda: plots.ends_over_plane(
+            {name: ["cycle", "fixed point"] * 2 for name in "abcd"}, (0, 1, 0, 1), "x", "y", (0, 0)
+        ),
+        "seed_bars": lambda: plots.seed_bars({"a": {"zeros": [0.1, 0.3]}, "b": {"zeros": [0.5]}}, "share", level=0.5),
+        "heat_maps": lambda: plots.heat_maps({"a": steps, "b": steps.log()}, "cell", "loop", "size", (-9.0, 1.0)),
         "loops_needed": lambda: plots.loops_needed(torch.rand(9), torch.arange(9.0), [0, 0.5, 1], [2, 4]),
+        "roc_curves": lambda: plots.roc_curves({"residual": (torch.rand(9), torch.arange(9) > 3)}),
+        "queues": lambda: plots.queues(
+            {"fixed": (torch.rand(9), torch.arange(9) > 3), "adaptive": ([1, 2], [True, False])}, 0.5
+        ),
         "seed_dots": lambda: plots.seed_dots({("internal", "post"): [0.1, 0.2], "other": [0.3]}, "accuracy"),
         "block_diagram": lambda: plots.block_diagram("internal", "sandwich"),
     }
@@ -54,7 +72,7 @@ def test_a_figure_is_drawn_and_leaves_nothing_behind(name):
     for ax in fig.axes:
         assert (
             not ax.axison
-            or ((ax.get_xlabel() or name == "seed_dots") and ax.get_ylabel())
+            or ((ax.get_xlabel() or name.startswith("seed_")) and (ax.get_ylabel() or name == "heat_maps"))
             or ax.get_label() == "<colorbar>"
         ), "an axis has no label"
     data = plots.png(fig)

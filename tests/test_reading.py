@@ -17,7 +17,7 @@ import zstandard
 from data.sudoku_generator import generate, singles_only
 from looped_lite.checks import integers, plain_text
 from looped_lite.paths import data_path, read_rows
-from looped_lite.tables import finite, read_table
+from looped_lite.tables import finite, in_markdown, read_table
 from looped_lite.tasks.chess import Chess, load_positions, move_probabilities, read_fen, read_lichess
 from looped_lite.tasks.prefix_sums import PrefixSums, one_hot, read_bits
 from looped_lite.tasks.sudoku import Sudoku, box_of, load_puzzles, read_puzzles, read_sudoku_extreme
@@ -43,6 +43,14 @@ def generator(seed=0):
 
 
 # ---- tables ----
+
+
+def test_a_table_in_markdown():
+    text = in_markdown(["what", "share"], [["a|b", 0.12345], ["n", 7]], digits=2)
+    assert text.splitlines() == ["| what | share |", "| --- | --- |", "| a\\|b | 0.12 |", "| n | 7 |"]
+    with pytest.raises(ValueError, match=r"2 cells in each row.* got 1"):
+        in_markdown(["what", "share"], [["alone"]])
+
 
 PAIRS = [(PUZZLE, ANSWER), (ANSWER, ANSWER)]
 

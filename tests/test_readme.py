@@ -78,7 +78,23 @@ def test_commands_exist(page):
 
 def test_the_address_is_the_projects():
     text, names = (ROOT / "README.md").read_text(encoding="utf-8"), [path.stem for path in publish.sources([])]
-    assert publish.readme_with(text, publish.project_setting("Repository"), names) == text
+    addresses = publish.project_setting("Repository"), names, publish.project_setting("Homepage")
+    assert publish.readme_with(text, *addresses) == text
+
+
+def test_readme_begins_with_the_page_that_runs_a_model():
+    text, site = (ROOT / "README.md").read_text(encoding="utf-8"), "https://a.github.io/b"
+    said = publish.readme_with(text, "https://github.com/a/b", [], site)
+    links = re.findall(r"\]\(((?!notebooks/images)[^)]*)\)", said)
+    assert links[0] == f"{site}/try/sudoku.html" and f".gif)]({site}/try/sudoku.html)" in said
+    assert publish.readme_with(said, "", []) == publish.readme_with(text, "", [])
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    twice = publish.project_with(
+        publish.project_with(project, "https://github.com/a/b", site), "https://github.com/a/b", site
+    )
+    assert twice.count("[project.urls]") == twice.count(f'Homepage = "{site}"') == 1
+    with pytest.raises(ValueError, match="no address of pages"):
+        publish.check_site("file:///pages")
 
 
 def test_publishing_writes_the_address_once():

@@ -4,9 +4,11 @@ nothing.
 Builds the site (`site/build.py`). Skipped where there is no browser or no npm, but never under CI=true.
 """
 
+import contextlib
 import functools
 import html.parser
 import http.server
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +25,7 @@ from npm import package_file
 HTML = drive.ROOT / "build" / "site" / "html"
 LACKING = drive.missing() or (None if shutil.which("npm") else "npm is missing: install Node.js")
 pytestmark = pytest.mark.skipif(bool(LACKING) and not os.environ.get("CI"), reason=str(LACKING))
+TRY = ("sudoku", "bits", "chess")
 LOOKED_AT = ["index.html", "00_start_here.html", "07_sudoku.html", "results.html", "reference/looped_lite.model.html"]
 
 
@@ -149,3 +152,188 @@ def test_axe_finds_nothing_serious(served, name):
     found = axe(page)
     page.close()
     assert found == []
+
+
+# ---------------------------------------------------------------- pages that run a model
+
+
+@contextlib.contextmanager
+def tried(served, name, **context):
+    """An open page of site/try, its model loaded; what it asks of others and what goes wrong on it fails the test."""
+    browser, address = served
+    page = browser.new_page(**{"viewport": {"width": 1280, "height": 900}, **context})
+    wrong = []
+    page.on("request", lambda request: wrong.append(request.url) if not request.url.startswith(address) else None)
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"{address}/try/{name}.html")
+    page.locator("#play:enabled").wait_for()
+    yield page
+    page.close()
+    assert wrong == []
+
+
+def result(page, lane=0):
+    """What the page says when a run has ended."""
+    found = page.locator(".result").nth(lane)
+    page.wait_for_function("lane => document.querySelectorAll('.result')[lane]?.textContent", arg=lane, timeout=60_000)
+    return found.inner_text()
+
+
+def told(name, text):
+    """What `looped-lite solve` says of an instance, in one line."""
+    from looped_lite.cli import in_words
+    from looped_lite.pretrained import load_pretrained
+    from looped_lite.recipe import get_task
+    from looped_lite.solving import solve_one
+
+    task = get_task({"bits": "prefix-sums"}.get(name, name))
+    model = load_pretrained(task.default_model(text))
+    return in_words(solve_one(model, text), model.recipe.task, terminal=False).replace("  (", " (")
+
+
+@pytest.mark.parametrize(
+    "name, group", [("sudoku", "9x9, hard"), ("sudoku", "6x6, hard"), ("bits", "64 bits"), ("chess", "mate in 2")]
+)
+def test_a_page_says_what_solve_says(served, name, group):
+    with tried(served, name) as page:
+        page.select_option("#group", label=group)
+        page.click("#ten")
+        page.wait_for_function("Number(document.querySelector('#count').textContent) >= 10")
+        for _ in range(3):  # to the end of what solve would do, and beyond
+            if not page.locator(".result").inner_text():
+                page.click("#ten")
+                page.wait_for_function("document.querySelector('#play').textContent === 'Play'")
+        said, wanted = result(page), told(name, page.input_value("#text"))
+    number = lambda text: text.partition("residual ")[2][:7]  # its last digit depends on the processor
+    assert said.replace(number(said), "") == wanted.replace(number(wanted), "")
+
+
+def test_play_pauses_and_goes_on_and_twenty_presses_do_no_harm(served):
+    with tried(served, "bits") as page:
+        page.select_option("#group", label="64 bits")
+        for _ in range(20):
+            page.click("#play")
+        assert page.locator("#play").inner_text() == "Play"
+        page.click("#play")
+        page.wait_for_timeout(600)
+        page.click("#play")
+        at = int(page.locator("#count").inner_text())
+        page.wait_for_timeout(400)
+        assert 0 < at < 20 and int(page.locator("#count").inner_text()) == at
+        page.click("#step")
+        page.wait_for_function(f"Number(document.querySelector('#count').textContent) === {at + 1}")
+        page.locator("#loop").fill("50")
+        page.wait_for_function("document.querySelector('#count').textContent === '50'")
+        page.locator("#loop").fill("3")
+        assert page.locator(".now").inner_text().startswith("Loop 3:")
+
+
+BAD = {
+    "sudoku": {
+        "": "a puzzle of 0 characters",
+        "9" * 10_000: "a puzzle of 10000 characters",
+        "😀" * 81: "row 1, column 1: '😀' is neither a digit",
+        "55" + "." * 79: "row 1 has two 5s: columns 1 and 2",
+        "." * 81: "several solutions",
+    },
+    "bits": {"": "an empty string", "01😀": "character 3", "01" * 5000: "at most 1,024"},
+    "chess": {
+        "": "expected a FEN",
+        "x" * 10_000: "expected 8",
+        "8/8/8/8/8/8/8/7K w - - 0 1": "black has no king",
+        "😀": "expected 8",
+    },
+}
+
+
+@pytest.mark.parametrize("name", TRY)
+def test_bad_input_is_named_and_nothing_runs(served, name):
+    with tried(served, name) as page:
+        good = page.input_value("#text")
+        for text, words in BAD[name].items():
+            page.fill("#text", text)
+            page.locator("#error", has_text=words).wait_for()
+            assert page.locator("#play").is_disabled() and page.locator(".result").inner_text() == ""
+        assert page.locator("#text").get_attribute("aria-invalid") == "true"
+        page.fill("#text", f"  {good[:9]}\n{good[9:]} " if name != "chess" else f"  {good} \n")
+        page.locator("#play:enabled").wait_for()
+        page.click("#step")
+        page.locator(".now", has_text="Loop 1").wait_for()
+        assert page.locator("#error").inner_text() == ""
+
+
+def test_clashing_cells_are_shown_and_the_board_takes_keys(served):
+    with tried(served, "sudoku") as page:
+        page.locator("#error").focus()
+        page.locator("[role=gridcell]").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("9")  # a 9 stands in this row
+        page.locator("#error", has_text="row 1 has two 9s").wait_for()
+        assert page.locator("[data-kind=clash]").count() == 2
+        page.keyboard.press("Delete")
+        page.locator("#play:enabled").wait_for()
+        assert page.locator("[data-kind=clash]").count() == 0
+
+
+def test_a_page_is_used_by_keyboard_alone_and_says_its_result(served):
+    with tried(served, "sudoku", reduced_motion="reduce", viewport={"width": 390, "height": 844}) as page:
+        names = []
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            names.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.slice(0, 20)"))
+            if names[-1] == "play":
+                break
+        assert {"group", "another", "text", "play"} <= set(names)
+        page.keyboard.press("Enter")
+        assert "solved, checked by the rules" in result(page)
+        page.wait_for_function("document.querySelector('#say').textContent.includes('solved')")
+        assert page.locator("#say").get_attribute("role") == "status"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_run_without_recall_forgets_beside_one_that_does_not(served):
+    with tried(served, "bits") as page:
+        page.check("#beside")
+        page.select_option("#model-1", "prefix-sums-none-post-seed0")
+        for i in (0, 1):
+            page.select_option(f"#start-{i}", "noise")
+        page.locator(".lane").nth(1).wait_for()
+        page.locator("#loop").fill("60")
+        page.wait_for_function("document.querySelector('#count').textContent === '60'")
+        first, second = (page.locator(".now").nth(i).inner_text() for i in (0, 1))
+        assert "16 of 16 bits right" in first and "16 of 16 bits right" not in second
+
+
+def test_stills_stand_where_nothing_runs(served):
+    browser, address = served
+    for way in ({"java_script_enabled": False}, {}):
+        page = browser.new_page(**way)
+        if not way:
+            page.add_init_script("delete WebAssembly")
+        page.goto(f"{address}/try/sudoku.html")
+        page.locator("#stills img").first.wait_for()
+        assert page.locator("#app").is_hidden() and page.locator("#stills img:not([alt])").count() == 0
+        page.close()
+
+
+@pytest.mark.parametrize("name", TRY)
+def test_axe_finds_nothing_serious_while_a_model_runs(served, name):
+    with tried(served, name) as page:
+        page.check("#beside")
+        page.locator(".lane").nth(1).wait_for()
+        page.locator("#loop").fill("20")
+        page.wait_for_function("document.querySelector('#count').textContent === '20'")
+        assert axe(page) == []
+
+
+def test_a_first_visit_is_light(site):
+    """What a visit of the sudoku page loads, each file as gzip would send it: at most 6 MB."""
+    import gzip
+
+    folder = site / "try"
+    facts = json.loads((folder / "sudoku" / "sudoku-9x9" / "model.json").read_text(encoding="utf-8"))
+    files = [*folder.glob("*.mjs"), *folder.glob("*.css"), *(folder / "ort").iterdir(), folder / "sudoku.html"]
+    files += [folder / "sudoku" / "examples.json", *(folder / "sudoku" / "sudoku-9x9").glob("*.*")]
+    assert facts["cells"] == 81
+    assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 6_000_000

@@ -55,7 +55,7 @@ def turn(z, angle):
 
 
 class Block(nn.Module):
-    """One map a kind: settles, diverges, cycles, runs out, nan, zero, overflows, stands still, gets into a cycle."""
+    """One map a kind: settles, diverges, cycles, runs out, is nan, is zero, overflows, rests, gets into a cycle."""
 
     def __init__(self, attention):
         super().__init__()

@@ -152,6 +152,24 @@ def test_orbit_ends_in_words():
     assert "has not settled" in widgets.orbit_end(lambda z: 3.9 * z * (1 - z), 0.3)
 
 
+def test_queues_are_answered_as_the_clock_runs():
+    runs = {
+        "fixed": (torch.tensor([2.0, 2.0, 4.0]), torch.tensor([True, False, True])),
+        "adaptive": ([1.0, 2.0], [True, True]),
+    }
+    panel = widgets.queue_player(runs, frames=5)
+    (slider,) = parts(panel, ipywidgets.IntSlider)
+    said = []
+    for slider.value in (1, 2, 4):
+        said.append(words(panel))
+    assert "After 1.0 s. fixed: 0 of 3 answered, 0 rightly; adaptive: 1 of 2 answered" in said[0]
+    assert (
+        "fixed: 2 of 3 answered, 1 rightly; adaptive: 2 of 2" in said[1]
+        and "fixed: 3 of 3 answered, 2 rightly" in said[2]
+    )
+    assert "After 2.0 s" in panel.still()
+
+
 def test_trajectory_player_moves():
     states = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
     player = widgets.trajectory_player(states, [0, 0, 1, 1])

@@ -235,9 +235,13 @@ def draw(seen: Watched, task: Any) -> tuple[Draw, Describe]:
     def moves(loop: int) -> tuple[dict[str, float], float]:
         return chess.move_probabilities(fen, seen.logits[loop])
 
+    def san(move: str) -> str:
+        """The move as people write it; with ``#`` where it mates."""
+        return position.san(position.parse_uci(move))
+
     def describe(loop: int) -> str:
         shares, legal = moves(loop)
-        listed = [f"{move} {share:.2f}" for move, share in list(shares.items())[:3]]
+        listed = [f"{move} ({san(move)}) {share:.2f}" for move, share in list(shares.items())[:3]]
         mates = chess.mates_at_once(position, position.parse_uci(next(iter(shares))))
         listed[0] += ", which mates at once" if mates else ", which does not mate at once"
         return (
@@ -248,7 +252,7 @@ def draw(seen: Watched, task: Any) -> tuple[Draw, Describe]:
     def draw_loop(loop: int) -> Figure:
         best, share = next(iter(moves(loop)[0].items()))
         start, end = chess.read_squares([best])[0].tolist()
-        title = f"{side} to move, loop {loop}: {best} {share:.2f}"
+        title = f"{side} to move, loop {loop}: {san(best)} {share:.2f}"
         return board(boards[0], heat[loop], [(start, end)], title, seen.residuals, loop)
 
     return draw_loop, describe

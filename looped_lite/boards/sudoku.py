@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -168,28 +168,66 @@ def who_sees_whom(masks: Any, cell: int, names: Sequence[str], box: tuple[int, i
     return fig
 
 
+class Read(NamedTuple):
+    """What a watched model says: ``givens`` (cells,), 0 for an empty one, and after each loop, (loops + 1, cells): its
+    ``digits``, how ``sure`` it
+    is of each, and which of its cells are ``broken``, that is, break a rule."""
+
+    givens: np.ndarray
+    digits: np.ndarray
+    sure: np.ndarray
+    broken: np.ndarray
+
+
+def guesses(seen: Watched, box: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Givens (cells,), and after each loop, (loops + 1, cells): the digits, givens among them, and how sure each is."""
+    givens = np.array(sudoku_puzzles.parse(seen.text, box))
+    sure, guess = (part.numpy() for part in seen.logits.softmax(-1).max(-1))
+    return givens, np.where(givens > 0, givens, guess + 1), sure
+
+
+def clashing(givens: np.ndarray, digits: np.ndarray, box: tuple[int, int]) -> np.ndarray:
+    """Filled-in cells whose digit stands a second time in their row, column or box: (cells,) bool."""
+    found = sudoku_puzzles.clashes(digits.tolist(), box)
+    wrong = np.zeros(len(givens), bool)
+    wrong[[cell for _, _, holders in found for cell in holders]] = True
+    return wrong & (givens == 0)
+
+
+def read(seen: Watched, box: tuple[int, int] = (3, 3)) -> Read:
+    """What a watched model says after each loop, held against the rules."""
+    givens, digits, sure = guesses(seen, box)
+    return Read(givens, digits, sure, np.stack([clashing(givens, grid, box) for grid in digits]))
+
+
+def story(said: Read, loops: Sequence[int], box: tuple[int, int] = (3, 3), columns: int = 4) -> Figure:
+    """A `strip` of the puzzle and what the model says after each of ``loops``; cells that break a rule are struck
+    out.
+    """
+    givens, loops = said.givens, list(loops)
+    digits, sure = np.stack([givens, *said.digits[loops]]), np.stack([said.sure[0], *said.sure[loops]])
+    broken = np.stack([givens < 0, *said.broken[loops]])  # on the first board no cell is struck out
+    return strip(givens, digits, sure, broken, ["the puzzle", *(f"loop {loop}" for loop in loops)], box, columns)
+
+
 def draw(seen: Watched, task: Any) -> tuple[Draw, Describe]:
     """How to draw, and to describe, a watched sudoku after any loop. Cells that break a rule are marked; no solution is
     looked up.
     """
     box = task.box
-    givens = np.array(sudoku_puzzles.parse(seen.text, box))
-    sure, guess = (part.numpy() for part in seen.logits.softmax(-1).max(-1))  # (loops + 1, cells)
-    digits = np.where(givens > 0, givens, guess + 1)
-
-    def clashing(loop: int) -> np.ndarray:
-        found = sudoku_puzzles.clashes(digits[loop].tolist(), box)
-        wrong = np.zeros(len(givens), bool)
-        wrong[[cell for _, _, holders in found for cell in holders]] = True
-        return wrong & (givens == 0)
+    givens, digits, sure = guesses(seen, box)
 
     def describe(loop: int) -> str:
         if sudoku_puzzles.is_valid_solution(digits[loop].tolist(), givens.tolist(), box):
             state = "solved"
         else:
-            count = int(clashing(loop).sum())
+            count = int(clashing(givens, digits[loop], box).sum())
             state = f"not solved, {count} of {int((givens == 0).sum())} filled cells break a rule"
         step = f"; last step {seen.residuals[loop - 1]:.1e} of the state's length" if loop else ""
         return f"{place_in_time(seen, loop)}: {state}{step}."
 
-    return lambda loop: board(givens, digits[loop], sure[loop], seen.residuals, loop, box, clashing(loop)), describe
+    def picture(loop: int) -> Figure:
+        wrong = clashing(givens, digits[loop], box)
+        return board(givens, digits[loop], sure[loop], seen.residuals, loop, box, wrong)
+
+    return picture, describe

@@ -40,7 +40,7 @@ def classify_end(f: Map, z: Tensor, loops: int = 1000, longest_period: int = 16)
     """Run ``loops`` loops from ``z`` and say for each instance how its trajectory ends.
 
     - *fixed point*: the **absolute** step ``|z[t+1] - z[t]|`` has reached the rounding error of the state, or falls
-      faster than 1/t, so that the way still to go is finite.
+      like a power t^-p with p > 1, or faster, so that the way still to go is finite (as far as a finite run can tell).
     - *diverging*: the state overflows, or its length keeps growing. A state that drifts at a constant step belongs
       here, although its *relative* step falls like 1/t and passes every tolerance some day; so does growth like log t.
     - *cycle* of period p: as fixed point, for ``f`` applied p times, p up to ``longest_period``, and no smaller p.
@@ -93,7 +93,7 @@ def thirds(numbers: Tensor) -> list[Tensor]:
 
 
 def dies_out(distances: Tensor, floor: float) -> bool:
-    """Do these distances reach ``floor``, or fall faster than 1/t?
+    """Do these distances reach ``floor``, or fall like t^-p with p above 1, or faster?
 
     Their mean logarithms over the thirds of the run decide. From the first third to the second and from there to the
     last, a power law t^-p falls by 1.39 p and 0.52 p, a geometric decay twice by the same amount. Chaos can imitate

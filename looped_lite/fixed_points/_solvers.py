@@ -137,3 +137,26 @@ def newton_krylov(f: Map, z: Tensor, evaluations: int, tol: float = 1e-6, krylov
             trial_after, trial_moved = books.look(trial)
         z, after, moved = trial, trial_after, trial_moved
     return books.result()
+
+
+def gauss_newton(gap: Map, z: Tensor, steps: int = 60) -> tuple[Tensor, float]:
+    """Walk downhill on ``|gap(z)|`` from one small state ``z`` (d,), by Gauss-Newton steps with damping, until it goes
+    no further.
+
+    Returns the end and ``|gap|`` there. With ``gap = f(z) - z`` it looks for a fixed point, whether it attracts or not;
+    where there is none, it ends at a gap that is not 0.
+    """
+    r, damping = gap(z), 1e-2
+    for _ in range(steps):
+        J, before = torch.autograd.functional.jacobian(gap, z), r.norm()
+        for _ in range(12):
+            closer = z - torch.linalg.solve(J.T @ J + damping * torch.eye(len(z), dtype=z.dtype), J.T @ r)
+            if gap(closer).norm() < r.norm():
+                break
+            damping *= 4
+        else:
+            break
+        z, r, damping = closer, gap(closer), max(damping / 5, 1e-12)
+        if r.norm() < 1e-12 or r.norm() > 0.9999 * before:
+            break
+    return z, float(r.norm())

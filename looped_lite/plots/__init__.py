@@ -2,7 +2,8 @@
 task is known here.
  Every function takes arrays or tensors and returns a matplotlib ``Figure``; nothing is drawn on screen and nothing is
 left behind in pyplot. `show` puts a figure into the notebook with alt text and a caption.
- `style` holds colours and lines and the ways into a notebook; `curves`, `states`, `maps` and `diagrams` draw. How the
+ `style` holds colours and lines and the ways into a notebook; `curves`, `panels`, `states`, `maps` and `diagrams` draw.
+ How the
 instances of a task look is in `looped_lite.boards`.
 """
 
@@ -12,13 +13,16 @@ from .curves import (
     cells_over_loops,
     live_training,
     loops_needed,
+    queues,
     residual_curves,
+    roc_curves,
     seed_dots,
     state_norms,
     training_curves,
 )
 from .diagrams import block_diagram
-from .maps import cobweb, line_basins, stability_regions
+from .maps import cobweb, ends_over_plane, line_basins, stability_regions, visited
+from .panels import heat_maps, lines, seed_bars
 from .states import Plane, basin_map, eigenvalues, pca_plane, project, trajectories, trajectory_gif
 from .style import (
     INK,
@@ -57,16 +61,22 @@ __all__ = [
     "cells_over_loops",
     "cobweb",
     "eigenvalues",
+    "ends_over_plane",
     "gif",
+    "heat_maps",
     "line_basins",
     "line_style",
+    "lines",
     "live_training",
     "loops_needed",
     "pca_plane",
     "picture_html",
     "png",
     "project",
+    "queues",
     "residual_curves",
+    "roc_curves",
+    "seed_bars",
     "seed_dots",
     "shades",
     "show",
@@ -76,4 +86,5 @@ __all__ = [
     "trajectories",
     "trajectory_gif",
     "use_style",
+    "visited",
 ]

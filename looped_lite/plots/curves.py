@@ -11,7 +11,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..intervals import band, wilson
-from .style import INK, PALETTE, array, curve_style, legend, panels, picture_html, plain_log, shades, styled
+from .style import (
+    INK,
+    PALETTE,
+    RIGHT,
+    WRONG,
+    array,
+    curve_style,
+    legend,
+    panels,
+    picture_html,
+    plain_log,
+    shades,
+    styled,
+)
 
 
 def _summary(values: np.ndarray) -> tuple[float, float, float]:
@@ -48,6 +61,7 @@ def accuracy_curves(
     title: str = "",
     chance: float | None = None,
     styles: Mapping[Hashable, Mapping[str, Any]] | None = None,
+    marks: Mapping[str, float] | None = None,
 ) -> Figure:
     """Accuracy against loops: does thinking longer than trained help, hold, or harm?
 
@@ -58,8 +72,8 @@ def accuracy_curves(
     - ``(loops, values)`` with values ``(places,)`` or ``(seeds, places)``: the same;
     - ``(loops, middle, low, high)``: drawn as it is.
 
-    ``trained`` marks the most loops seen in training, ``chance`` the accuracy of a guess. ``styles`` overrides line
-    properties by name.
+    ``trained`` marks the most loops seen in training, ``chance`` the accuracy of a guess, ``marks`` other numbers of
+    loops that have a name. ``styles`` overrides line properties by name.
     """
     fig, ax = panels(1, 1, (6.6 if len(curves) <= 3 else 7.6, 3.5))
     places: set[float] = set()
@@ -80,6 +94,9 @@ def accuracy_curves(
             f"trained to {trained}", (trained, 1.0), (3, 3), xycoords=("data", "axes fraction"),
             textcoords="offset points", fontsize=9, color=INK, annotation_clip=False,
         )  # fmt: skip
+    for text, place in (marks or {}).items():
+        ax.axvline(place, color=WRONG, linewidth=1.2, linestyle="--")
+        ax.annotate(text, (place, 0.9), (-4, 0), textcoords="offset points", ha="right", fontsize=9, color="#B34700")
     if chance is not None:
         ax.axhline(chance, color="#999999", linewidth=1, linestyle=(0, (1, 2)))
         ax.annotate("chance", (1.0, chance), (-2, 2), xycoords=("axes fraction", "data"),
@@ -330,6 +347,60 @@ def answers_over_loops(
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_title(title)
     fig.colorbar(image, ax=ax, label=colour_label)
+    return fig
+
+
+@styled
+def roc_curves(judges: Mapping[Hashable, tuple[Any, Any]], title: str = "") -> Figure:
+    """How well does a number tell right answers from wrong ones? Name -> (scores, right), both (instances,), high
+    scores for right.
+
+    For every bar that one could set: of the right answers the share above it, against that of the wrong ones. A judge
+    that knows nothing lies on the diagonal. ValueError where all answers are right, or all wrong.
+    """
+    fig, ax = panels(1, 1, (4.6 if len(judges) <= 3 else 6.6, 3.8))
+    for index, (key, (scores, right)) in enumerate(judges.items()):
+        scores, right = array(scores).astype(float), array(right).astype(bool)
+        if right.all() or not right.any():
+            raise ValueError(f"{key}: a judge needs right and wrong answers, got only one kind")
+        bars = np.unique(scores)[::-1]
+        above = scores[None, :] >= bars[:, None]
+        x, y = (np.concatenate([[0.0], above[:, which].mean(1)]) for which in (~right, right))
+        ax.plot(x, y, **{**curve_style(key, index, None), "markevery": max(1, len(x) // 8)})
+    ax.plot([0, 1], [0, 1], color="#999999", linewidth=1, linestyle=(0, (1, 2)))
+    ax.set(xlabel="share of wrong answers above the bar", ylabel="share of right answers above it")
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    ax.set_title(title)
+    legend(ax, len(judges))
+    return fig
+
+
+@styled
+def queues(runs: Mapping[str, tuple[Any, Any]], now: float, per_row: int = 12) -> Figure:
+    """Queues of instances side by side after ``now`` seconds: name -> (seconds at which each was answered, is the
+    answer right?), both (instances,).
+
+    A pale square waits, a blue one is answered rightly, an orange one with a cross wrongly. First in line is at the
+    upper left.
+    """
+    longest = max(len(array(seconds)) for seconds, _ in runs.values())
+    rows = -(-longest // per_row)
+    fig, axes = panels(1, len(runs), (3.4 * len(runs), 0.9 + 3.2 * rows / per_row), squeeze=False)
+    for ax, (name, (seconds, right)) in zip(axes[0], runs.items(), strict=True):
+        seconds, right = array(seconds).astype(float), array(right).astype(bool)
+        place = np.arange(len(seconds))
+        x, y, done = place % per_row, -(place // per_row), seconds <= now
+        for chosen, look in (
+            (~done, {"marker": "s", "facecolor": "white", "edgecolor": "#BBBBBB"}),
+            (done & right, {"marker": "s", "facecolor": RIGHT, "edgecolor": RIGHT}),
+            (done & ~right, {"marker": "X", "facecolor": WRONG, "edgecolor": WRONG}),
+        ):
+            ax.scatter(x[chosen], y[chosen], s=110, linewidths=1, **look)
+        ax.set(xlim=(-0.7, per_row - 0.3), ylim=(0.3 - rows, 0.7), aspect="equal")
+        ax.axis("off")
+        ended = f", finished at {seconds.max():.1f} s" if done.all() else ""
+        ax.set_title(f"{name}: {int(done.sum())} of {len(done)} answered,\n{int((done & right).sum())} rightly{ended}")
+    fig.suptitle(f"{now:.1f} s", x=0.02, ha="left", fontsize=12)
     return fig
 
 

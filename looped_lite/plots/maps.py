@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from .style import INK, PALETTE, RECALL_COLOURS, array, panels, soft, styled
@@ -134,4 +136,53 @@ def stability_regions(limit: float = 3.0, paths: Mapping[str, Any] | None = None
         ax.set_title(f"{recall} recall: {formulas[recall]}")
     if start:
         axes[1].legend(loc="lower right", handlelength=1)
+    return fig
+
+
+@styled
+def visited(x: Any, states: Any, x_label: str, y_label: str, marked: Mapping[str, float] | None = None) -> Figure:
+    """Which numbers late orbits visit, for many settings of a map: ``states`` (loops, settings) over ``x`` (settings,),
+    with some of ``x`` named.
+    """
+    x, states = array(x).astype(float), array(states).astype(float)
+    fig, ax = panels(1, 1, (7.2, 3.4))
+    places = np.broadcast_to(x, states.shape).ravel()
+    ax.plot(places, states.ravel(), linestyle="", marker=".", markersize=1, color=PALETTE[0], alpha=0.35)
+    for name, value in (marked or {}).items():
+        ax.axvline(value, color=PALETTE[3], linewidth=1, linestyle=(0, (3, 2)))
+        ax.annotate(name, (value, 1.01), xycoords=("data", "axes fraction"), ha="center", fontsize=9, color=INK,
+                    annotation_clip=False)  # fmt: skip
+    ax.set(xlabel=x_label, ylabel=y_label, ylim=(0, 1))
+    return fig
+
+
+END_COLOURS = {"fixed point": "#0072B2", "cycle": "#E69F00", "wandering": "#CC79A7", "diverging": "#E2E2E2"}
+
+
+@styled
+def ends_over_plane(
+    ends: Mapping[str, Sequence[str]],
+    extent: tuple[float, float, float, float],
+    x_label: str,
+    y_label: str,
+    star: tuple[float, float] | None = None,
+) -> Figure:
+    """How loops end, over a square grid of two settings, four maps by name: each a list of the kinds of `classify_end`,
+    row by row from below.
+
+    ``extent`` is (left, right, bottom, top), ``star`` marks a place.
+    """
+    fig, axes = panels(2, 2, (7.6, 6.2), sharex=True, sharey=True)
+    colours = {kind: matplotlib.colors.to_rgb(colour) for kind, colour in END_COLOURS.items()}
+    for ax, (name, kinds) in zip(axes.flat, ends.items(), strict=True):
+        side = round(len(kinds) ** 0.5)
+        image = np.array([colours[kind] for kind in kinds]).reshape(side, side, 3)
+        ax.imshow(image, origin="lower", extent=extent, aspect="equal", interpolation="nearest")
+        if star is not None:
+            ax.plot(*star, marker="*", markersize=13, color=INK, markeredgecolor="white")
+        ax.set(xlabel=x_label, ylabel=y_label)
+        ax.set_title(name)
+        ax.grid(False)
+    patches = [Patch(color=colour, label=kind) for kind, colour in END_COLOURS.items()]
+    fig.legend(handles=patches, loc="outside right center")
     return fig

@@ -165,6 +165,8 @@ def basin_map(
     extent: tuple[float, float, float, float],
     names: Mapping[int, str] | Sequence[str] | None = None,
     points: Any = None,
+    path: Any = None,
+    most: int | None = None,
     x_label: str = "first coordinate of the start",
     y_label: str = "second coordinate of the start",
     title: str = "",
@@ -172,9 +174,13 @@ def basin_map(
     """Which end each start of a 2-D slice reaches. ``ends`` (rows, columns) of small integers, row 0 at the bottom; -1
     for none.
 
-    ``extent`` is (left, right, bottom, top) of the slice, ``points`` (n, 2) marks fixed points.
+    ``extent`` is (left, right, bottom, top) of the slice, ``points`` (n, 2) marks fixed points, ``path`` (loops + 1, 2)
+    is an orbit to draw over it, its start as a ring. With ``most``, ends beyond the first so many share a colour.
     """
     ends = array(ends).astype(int)
+    if most is not None:
+        ends = np.minimum(ends, most)
+        names = {most: "other ends", **(names if isinstance(names, Mapping) else {})}
     kinds = sorted(set(ends.ravel().tolist()))
     colours = {kind: "#FFFFFF" if kind < 0 else matplotlib.colors.to_hex(soft(kind)) for kind in kinds}
     lookup = np.array([matplotlib.colors.to_rgb(colours[kind]) for kind in kinds])
@@ -184,6 +190,10 @@ def basin_map(
     if points is not None:
         ax.plot(*array(points).reshape(-1, 2).T, linestyle="", marker="X", markersize=9, color="white",
                 markeredgecolor=INK)  # fmt: skip
+    if path is not None:
+        steps = array(path).astype(float)
+        ax.plot(*steps.T, color=INK, marker="o", markersize=3.5, linewidth=1.1)
+        ax.plot(*steps[0], color="white", marker="o", markersize=9, markeredgecolor=INK)
     ax.grid(False)
     ax.set(xlabel=x_label, ylabel=y_label, xlim=extent[:2], ylim=extent[2:])
     ax.set_title(title)

@@ -1,0 +1,205 @@
+"""One table of ratios, measured side by side: ``make bench``, or ``python benchmarks/bench.py [WORD ...]`` for the
+parts whose names hold a word.
+
+Writes bench.md, bench.csv and bench.png beside this file. One thread; processor time; the ways take turns
+(`timing.take_turns`). A ratio below 1 means that the first way is quicker.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from matplotlib.figure import Figure
+from timing import Ratio, ratio, take_turns
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from experiments.stopping import AT_ONCE, MODELS, MOST, plain, stream, sudoku_puzzles
+from experiments.sweep import write_rows
+from looped_lite import plots
+from looped_lite.blocks import windowed_attention
+from looped_lite.checkpoints import write_atomic
+from looped_lite.model import LoopedTransformer
+from looped_lite.paths import data_path, read_rows
+from looped_lite.pretrained import load_pretrained
+from looped_lite.solving import solve
+from looped_lite.stopping import Rule, certified, run_until, still
+from looped_lite.tasks import IGNORE
+from looped_lite.tasks.prefix_sums import PrefixSums, random_bits
+from looped_lite.tasks.sudoku_puzzles import show
+from looped_lite.tasks.sudoku_puzzles import solve as search
+
+HERE = Path(__file__).resolve().parent
+Found = Iterator[
+    tuple[str, str, Ratio]
+]  # the first way, the one that it is compared with, and how many times as long it took
+
+
+def dial(part: str, rule: str) -> float:
+    """The setting of a rule that validation data chose (`python -m experiments stopping`)."""
+    rows = read_rows(data_path("results", "stopping.csv"))
+    return next(float(r["setting"]) for r in rows if (r["stream"], r["rule"], r["chosen"]) == (part, rule, "1"))
+
+
+# ---- the parts
+
+
+Part = list[tuple[Tensor, Tensor]]  # groups of inputs and targets, each of one number of cells
+
+
+@torch.no_grad()
+def looking(model: LoopedTransformer, stop: Rule, most: int, groups: Part) -> None:
+    for x, y in groups:
+        for a, b in zip(x.split(64), y.split(64), strict=True):
+            run_until(model, a, stop, most, b != IGNORE)
+
+
+def blind(model: LoopedTransformer, loops: int, at_once: int, groups: Part) -> None:
+    for x, _ in groups:
+        plain(model, x, loops, at_once * max(1, 512 // x.shape[1]) if len(groups) > 1 else at_once)
+
+
+def stopping_early() -> Found:
+    """Each instance as long as it needs, against the fixed number of loops that is as accurate on validation data.
+    Strings come in seven lengths, once equally many strings of each, once equally many bits.
+    """
+    for part, rule, every in (("bits", "residual", 4), ("sudoku", "certificate", 4), ("mates", "residual", 4)):
+        model, most, fixed = load_pretrained(MODELS[part]), MOST[part], int(dial(part, "fixed"))
+        stop = certified if rule == "certificate" else still(dial(part, rule))
+        groups = [(x[::every], y[::every]) for x, y, _ in stream(part, "test")]
+        way, other = f"{part}: halt by {rule}", f"{fixed} loops for all"
+        look, fix = partial(looking, model, stop, most), partial(blind, model, fixed, AT_ONCE[part])
+        if part != "bits":
+            yield (
+                way,
+                other,
+                ratio(take_turns({"look": partial(look, groups), "fixed": partial(fix, groups)}, 3), "look", "fixed"),
+            )
+            continue
+        # each length is timed by itself, and the two streams are put together from these times
+        times = take_turns({(how, x.shape[1]): partial(run, [(x, y)]) for x, y in groups
+                            for how, run in (("look", look), ("fixed", fix))}, 3)  # fmt: skip
+        for stream_of, weight in (("strings", lambda cells: 1), ("bits", lambda cells: 512 / (cells - 1))):
+            total = {how: [sum(weight(cells) * seconds[k] for (one, cells), seconds in times.items() if one == how) for k in range(3)]
+                     for how in ("look", "fixed")}  # fmt: skip
+            yield f"{way}, as many {stream_of} of each length", other, ratio(total, "look", "fixed")
+
+
+def pooling() -> Found:
+    """The solver, which steps many instances together, against the same loop one by one, and against a search
+    program.
+    """
+    model = load_pretrained("sudoku-9x9")
+    grids = sudoku_puzzles("test", 6)[0].tolist()
+    texts = [show(grid) for grid in grids]
+    run = lambda **options: list(solve(model, texts, **options))
+    times = take_turns(
+        {"pool": run, "one": partial(run, at_once=1), "search": lambda: [search(grid) for grid in grids]}, 3
+    )
+    yield "sudoku: solver, many together", "solver, one by one", ratio(times, "pool", "one")
+    yield "sudoku: solver, many together", "search program, pure Python", ratio(times, "pool", "search")
+
+
+@torch.no_grad()
+def attention() -> Found:
+    """Windowed attention, window 5, 4 heads of 16 channels, against dense attention under the same mask."""
+    for cells in (64, 256, 1024, 4096):
+        q, k, v = torch.randn(3, max(1, 1024 // cells), 4, cells, 16, generator=torch.Generator().manual_seed(0))
+        place = torch.arange(cells)
+        mask = (place[:, None] - place).abs() <= 2
+        window, dense = partial(windowed_attention, q, k, v, 5), partial(F.scaled_dot_product_attention, q, k, v, mask)
+        times = take_turns({"window": repeat(window), "dense": repeat(dense, 2)}, 7)
+        yield (
+            f"attention over {cells:,} cells: window of 5",
+            "dense",
+            Ratio(*(r / 10 for r in ratio(times, "window", "dense")[:3]), 7),
+        )
+
+
+def repeat(way: Callable[[], object], often: int = 20) -> Callable[[], None]:
+    def again() -> None:
+        with torch.no_grad():
+            for _ in range(often):
+                way()
+
+    return again
+
+
+def products(block: torch.nn.Module, z: Tensor, wide: Tensor) -> None:
+    """The matrix products of one step, and nothing else."""
+    (
+        block.recall.Wz(z),
+        block.recall.Wz(z),
+        block.attention.qkv(z),
+        block.attention.out(z),
+        block.mlp.up(z),
+        block.mlp.down(wide),
+    )
+
+
+@torch.no_grad()
+def floor() -> Found:
+    """A block's own matrix products, and nothing else, against a whole step: what is left to gain."""
+    for part, count in (("bits", 5), ("sudoku", 16), ("mates", 16)):
+        model = load_pretrained(MODELS[part])
+        x = PrefixSums().tensors(random_bits(count, 256, torch.Generator().manual_seed(0)))[0]
+        x = x if part == "bits" else stream(part, "test")[0][0][:count]
+        loop, block = model.loop(x), model.blocks[0]
+        z, wide = loop.start(), torch.randn(*loop.h.shape[:2], block.mlp.up.out_features)
+        ways = {"products": repeat(partial(products, block, z, wide)), "step": repeat(partial(loop, z))}
+        yield f"{part}: the products of a step", "a step", ratio(take_turns(ways, 7), "products", "step")
+
+
+PARTS = {"stopping early": stopping_early, "pooling": pooling, "attention": attention, "floor": floor}
+
+# ---- the table
+
+
+def picture(rows: list[dict]) -> Figure:
+    """Each ratio as a dot, from its least to its most, on a logarithmic axis; 1 is a draw."""
+    fig = Figure(figsize=(8.2, 0.34 * len(rows) + 1.0))
+    ax = fig.subplots()
+    for place, row in enumerate(rows):
+        ax.plot([row["least"], row["most"]], [-place] * 2, color=plots.PALETTE[0], linewidth=3, alpha=0.5)
+        ax.plot(row["ratio"], -place, marker="o", color=plots.PALETTE[0])
+    ax.axvline(1, color=plots.INK, linewidth=1, linestyle=(0, (1, 2)))
+    ax.set_yticks(
+        [-i for i in range(len(rows))], [f"{row['way']}\nagainst {row['against']}" for row in rows], fontsize=7
+    )
+    ax.set_xscale("log")
+    ax.set(xlabel="processor time, as a multiple of the other's (left of 1: quicker)")
+    return fig
+
+
+def main(words: list[str]) -> None:
+    torch.set_num_threads(1)
+    plots.use_style()
+    rows = []
+    for name, part in PARTS.items():
+        if not words or any(word in name for word in words):
+            for way, against, found in part():
+                rows.append(
+                    {
+                        "part": name,
+                        "way": way,
+                        "against": against,
+                        **dict(zip(("ratio", "least", "most", "rounds"), found, strict=True)),
+                    }
+                )
+                print(f"{way} against {against}: {found}", flush=True)
+    if words:
+        return  # a part of the table is not written over the whole
+    lines = ["| way | against | time, as a multiple (least to most) |", "|---|---|---|"]
+    lines += [f"| {r['way']} | {r['against']} | {r['ratio']:.3g} ({r['least']:.3g} to {r['most']:.3g}) |" for r in rows]
+    write_rows(HERE / "bench.csv", rows)
+    write_atomic(HERE / "bench.md", ("\n".join(lines) + "\n").encode())
+    write_atomic(HERE / "bench.png", plots.png(picture(rows)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

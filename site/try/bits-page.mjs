@@ -1,0 +1,48 @@
+import { open } from "./bits.mjs";
+import { begin } from "./page.mjs";
+
+const models = () =>
+  ["internal-post", "none-post", "internal-pre", "none-pre"].map((name, i) => {
+    const [recall, norm] = name.split("-");
+    const words = `${recall === "none" ? "no recall" : "recall"}, ${norm === "post" ? "outer" : "pre"} norm`;
+    return { name: `prefix-sums-${name}-seed0`, words: i ? words : `${words}; what solve uses` };
+  });
+
+// Each bit of the input, and the model's bit below it: blue where it is right, orange and struck out where it is wrong.
+function board(element) {
+  let shown = null;
+  let answers = [];
+  return {
+    draft() {
+      element.innerHTML = "";
+      shown = null;
+    },
+    draw(problem, seen, look) {
+      if (shown !== problem) {
+        shown = problem;
+        element.innerHTML = `<div class="bits" role="img"></div>`;
+        const pairs = problem.bits.map((bit) => {
+          const pair = document.createElement("span");
+          pair.innerHTML = `<b>${bit}</b><b></b>`;
+          return pair;
+        });
+        answers = pairs.map((pair) => pair.lastChild);
+        element.firstChild.append(...pairs);
+        element.classList.toggle("long", problem.bits.length > 256);
+        if (problem.bits.length > 256) element.tabIndex = 0;
+        else element.removeAttribute("tabindex");
+      }
+      element.firstChild.setAttribute("aria-label", `${problem.bits.length} bits, each with the model's bit below it; ${look?.words ?? "nothing said yet"}`);
+      answers.forEach((answer, i) => {
+        answer.textContent = seen ? seen.classes[i] : "";
+        answer.dataset.kind = !seen ? "empty" : seen.classes[i] === problem.right[i] ? "right" : "wrong";
+        answer.style.setProperty("--sure", seen ? (2 * seen.sure[i] - 1).toFixed(2) : 0);
+      });
+    },
+  };
+}
+
+begin(async () => {
+  const { groups } = await (await fetch("bits/examples.json")).json();
+  return { name: "bits", examples: groups, open, draft: () => null, models, board };
+});

@@ -1,0 +1,32 @@
+// For tests/test_pages.py: calls functions of the pages' modules. Standard input: [[module, function, ...arguments], ...]; output: results as JSON,
+// {error, cells} for what is refused.
+
+import { readFileSync } from "node:fs";
+import * as chess from "../site/try/chess.mjs";
+import { image } from "../site/try/sudoku.mjs";
+
+// what the tests ask in one call
+const more = {
+  backOf: (grid, symmetry, side, logits) => image(grid, symmetry, side).back(logits),
+  movesOf(fen) {
+    const { position } = chess.open(fen);
+    return chess.legalMoves(position).map((move) => [chess.uci(move), chess.san(position, move)]);
+  },
+  rankOf(fen, logits) {
+    const { listed, legal } = chess.open(fen).look({ logits });
+    return { listed: listed.map(({ move, share }) => [chess.uci(move), share]), legal };
+  },
+};
+
+const results = [];
+for (const [module, name, ...args] of JSON.parse(readFileSync(0, "utf8"))) {
+  const found = await import(`../site/try/${module}.mjs`);
+  try {
+    results.push(await (more[name] ?? found[name])(...args));
+  } catch (error) {
+    if (error.constructor.name !== "Refused") throw error;
+    results.push({ error: error.message, cells: error.cells });
+  }
+}
+const plain = (_, value) => (ArrayBuffer.isView(value) ? [...value] : value);
+console.log(JSON.stringify(results, plain));
