@@ -31,46 +31,4 @@ from ._jacobian import (
     spectral_norm,
     spectral_radius,
 )
-<<<<<<< HEAD
-from ._solvers import Solved, anderson, newton_krylov, picard
-=======
 from ._solvers import Solved, anderson, gauss_newton, newton_krylov, picard
-
-__all__ = [
-    "ENDS",
-    "Basins",
-    "End",
-    "Map",
-    "PathIndependence",
-    "Solved",
-    "Spectrum",
-    "Trajectory",
-    "adjoint_product",
-    "agreement",
-    "anderson",
-    "arnoldi",
-    "basins",
-    "classify_end",
-    "gauss_newton",
-    "gmres",
-    "gradient_error",
-    "implicit_gradient",
-    "input_product",
-    "input_sensitivity",
-    "input_sensitivity_by_difference",
-    "iterate",
-    "jacobian",
-    "jacobian_product",
-    "leading_eigenvalues",
-    "lengths",
-    "newton_krylov",
-    "path_independence",
-    "picard",
-    "power_iteration",
-    "random_like",
-    "residual",
-    "spectral_norm",
-    "spectral_radius",
-    "unrolled_gradient",
-]
->>>>>>> main
