@@ -85,7 +85,8 @@ def stopping_early() -> Found:
         times = take_turns({(how, x.shape[1]): partial(run, [(x, y)]) for x, y in groups
                             for how, run in (("look", look), ("fixed", fix))}, 3)  # fmt: skip
         for stream_of, weight in (("strings", lambda cells: 1), ("bits", lambda cells: 512 / (cells - 1))):
-            total = {how: [sum(weight(cells) * seconds[k] for (one, cells), seconds in times.items() if one == how) for k in range(3)]
+            total = {how: [sum(weight(cells) * seconds[k] for (one, cells), seconds in times.items() if one == how)
+                for k in range(3)]
                      for how in ("look", "fixed")}  # fmt: skip
             yield f"{way}, as many {stream_of} of each length", other, ratio(total, "look", "fixed")
 

@@ -237,7 +237,8 @@ def tries_row(model: LoopedTransformer, job: Job, reference: Tensor, clock: dict
         gap_low, gap_high = bootstrap(gap)
         loops = torch.tensor([float(one.loops) for one in said]).mean()
         rows.append({
-            "rule": "certificate and tries", "setting": budget, "chosen": int(budget == MOST["sudoku"]), "count": len(right),
+            "rule": "certificate and tries", "setting": budget, "chosen": int(budget == MOST["sudoku"]),
+            "count": len(right),
             "right": int(right.sum()), "low": float(low), "high": float(high), "loops": float(loops),
             "gap": float(gap.mean()), "gap_low": gap_low, "gap_high": gap_high, "all_seconds": seconds,
         })  # fmt: skip
