@@ -83,7 +83,7 @@ STREAMS: dict[str, tuple[Callable[[str, int], Iterator[Group]], int, int]] = {
 def rules(stream: str, head: Callable[[Seen], Tensor]) -> dict[str, dict[float, Rule]]:
     """Every rule, at every setting that is tried."""
     most = MOST[stream]
-    counts = sorted({round(most * 2 ** (-k / 4)) for k in range(20)})
+    counts = sorted({round(most * 2 ** (-k / 12)) for k in range(60)})
     found = {
         "fixed": {t: fixed(t) for t in counts},
         "residual": {tol: still(tol) for tol in (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)},

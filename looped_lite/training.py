@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from .checkpoints import check_writable, checksum, load_into, load_tensors, save_tensors
 from .checks import check_device, number, short, whole
-from .model import LoopedTransformer
+from .model import Loop, LoopedTransformer
 from .paths import model_path
 from .recipe import Recipe
 from .tasks import IGNORE, Task, correct_cells, exact_match
@@ -38,8 +39,8 @@ def sample_loops(most: int, generator: torch.Generator) -> tuple[int, int]:
     return n, k
 
 
-def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> Tensor:
-    """Run ``n`` loops without gradient, then ``k`` with it, and read out: (batch, cells, classes).
+def progressive_states(model: LoopedTransformer, x: Tensor, n: int, k: int) -> tuple[Loop, Tensor, Tensor]:
+    """``n`` loops without gradient, then ``k`` with it: the loop, the state before its last application, the last one.
 
     The start of the second part carries no gradient through the first, but recall still brings ``h`` in with gradient.
     With n = 0 the start is ``h`` itself, gradient and all: without recall the embedding learns from these batches
@@ -51,13 +52,30 @@ def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> T
         for _ in range(n):
             z = loop(z)
     for _ in range(k):
-        z = loop(z)
+        before, z = z, loop(z)
+    return loop, before, z
+
+
+def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> Tensor:
+    """What is read off the last of the `progressive_states`: (batch, cells, classes)."""
+    loop, _, z = progressive_states(model, x, n, k)
     return loop.read_out(z)
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy over the scored cells: (batch, cells, classes), (batch, cells) -> ()."""
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
+
+
+def relative_step(before: Tensor, z: Tensor) -> Tensor:
+    """The squared length of a step relative to that of the state it led to, mean over a batch of states: ()."""
+    squared = lambda states: states.float().square().flatten(1).sum(1)
+    return (squared(z - before) / squared(z)).mean()
+
+
+def add_step(loss: Tensor, recipe: Recipe, before: Tensor, z: Tensor) -> Tensor:
+    """``loss`` and, as much as the recipe's ``still`` asks for, the `relative_step` from ``before`` to ``z``."""
+    return loss + recipe.still * relative_step(before, z) if recipe.still else loss
 
 
 @contextmanager
@@ -144,41 +162,65 @@ def set_rates(optimizers: list[torch.optim.Optimizer], recipe: Recipe, step: int
             group["lr"] = learning_rate(step, end, peak, decay=decay)
 
 
-def descend(state: State, loss: Tensor) -> None:
-    """One step down the gradient of ``loss``, clipped. FloatingPointError when it is not finite."""
-    if not math.isfinite(loss.item()):
-        raise FloatingPointError(f"the loss is {loss.item()} at step {state.run.step}: try a smaller learning rate")
-    state.model.zero_grad(set_to_none=True)
+def process() -> tuple[int, int]:
+    """The number of this process, and how many of them train one model (`torchrun`): (0, 1) for one alone."""
+    together = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+
+
+def mean_over_processes(tensors: list[Tensor]) -> None:
+    """Make each tensor, in place, the mean of what all processes that train together have. Alone it stays as it is."""
+    if process()[1] > 1:
+        joined = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(joined)
+        for tensor, part in zip(tensors, joined.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor) / process()[1])
+
+
+def descend(state: State, loss: Tensor) -> float:
+    """One step down the gradient of ``loss``, clipped. Returns the loss; FloatingPointError when it is not finite."""
+    model, step = state.model, state.run.step
+    mean_over_processes([value := loss.detach().clone()])
+    if not math.isfinite(value.item()):
+        raise FloatingPointError(f"the loss is {value.item()} at step {step}: try a smaller learning rate")
+    model.zero_grad(set_to_none=True)
     loss.backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.recipe.clip))
+    mean_over_processes([p.grad for p in model.parameters() if p.grad is not None])
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), state.recipe.clip))
     if not math.isfinite(norm):  # one such step would fill the weights, and the next checkpoint, with nan
-        raise FloatingPointError(f"the gradient norm is {norm} at step {state.run.step}: try a smaller learning rate")
+        raise FloatingPointError(f"the gradient norm is {norm} at step {step}: try a smaller learning rate")
     for optimizer in state.optimizers:
         optimizer.step()
+    return value.item()
 
 
 def train_step(state: State) -> float:
-    """One step of progressive loss on one batch. Returns the loss.
+    """One step of progressive loss on one batch. Returns the loss. Processes that train together draw the same batch,
+    and each takes its share.
 
     Batches of full level and nearly full depth update ``run.running``; when it passes ``advance``, the curriculum moves
     on to the next level. Shallow batches say nothing about readiness: they fail for lack of loops.
     """
     recipe, model, run, generator, task = state.recipe, state.model, state.run, state.generator, state.recipe.task
     level = task.draw_level(run.level, generator)
-    x, y = (part.to(model.embed.weight.device) for part in task.batch(recipe.batch, level, generator))
+    x, y = task.batch(recipe.batch, level, generator)
+    (rank, count), cells = process(), int((y != IGNORE).sum())
+    x, y = (part[rank::count].to(model.embed.weight.device) for part in (x, y))
+    scored = y != IGNORE
+    weight = count * int(scored.sum()) / cells  # of this share among all, whose means are averaged; 1 alone
     most = task.loops(level)
     n, k = sample_loops(most, generator)
     with half_precision(model, recipe.bfloat16):
-        logits = progressive_logits(model, x, n, k).float()
-    loss = cross_entropy(logits, y)
-    descend(state, loss)
+        loop, before, z = progressive_states(model, x, n, k)
+        logits = loop.read_out(z).float()
+    loss = add_step(cross_entropy(logits, y) * weight, recipe, before, z)
+    value = descend(state, loss)
     if level == run.level and n + k >= 0.8 * most:
-        scored = y != IGNORE
-        accuracy = float(correct_cells(logits, y)[scored].float().mean())
-        run.running += 0.3 * (accuracy - run.running)
+        mean_over_processes([accuracy := correct_cells(logits, y)[scored].float().mean() * weight])
+        run.running += 0.3 * (float(accuracy) - run.running)
         if run.running > recipe.advance and level != task.last_level:
             run.level, run.running = task.harder(level), 0.0
-    return loss.item()
+    return value
 
 
 def make_pool(recipe: Recipe, generator: torch.Generator, device: torch.device) -> Pool:
@@ -210,10 +252,10 @@ def pool_step(state: State, most: int = 8) -> float:
             noisy = fresh & (torch.rand(len(rows), generator=generator) < recipe.noise).to(device)
             z = torch.where(noisy[:, None, None], torch.randn(z.shape, generator=generator).to(z), z)
         for _ in range(k):
-            z = loop(z)
+            before, z = z, loop(z)
         logits = loop.read_out(z).float()
-    loss = cross_entropy(logits, y)
-    descend(state, loss)
+    loss = add_step(cross_entropy(logits, y), recipe, before, z)
+    value = descend(state, loss)
 
     right, age = exact_match(logits, y), pool["age"][rows] + k
     state.run.running += 0.02 * (float(right.float().mean()) - state.run.running)
@@ -224,7 +266,7 @@ def pool_step(state: State, most: int = 8) -> float:
         new_x, new_y = task.batch(len(gone), task.last_level, generator)
         pool["x"][gone], pool["y"][gone] = new_x.to(device), new_y.to(device)
         pool["age"][gone], pool["right"][gone] = 0, False
-    return loss.item()
+    return value
 
 
 def train(
@@ -252,10 +294,16 @@ def train(
     first one stopped, to the same result; a finished run is only loaded. Ctrl-C (the stop button, SIGTERM, SIGHUP) ends
     the current step, saves, and returns.
 
+    Processes that have joined a group of `torch.distributed` (see experiments/together.py) train one model: each takes
+    its share of every batch, and the first one saves.
+
     Raises ValueError when the checkpoint belongs to another recipe, FloatingPointError when the loss is not finite.
     """
     whole("save_every", save_every, 1)
     check_device(device)
+    rank, count = process()
+    if count > 1 and (recipe.batch % count or recipe.pool is not None):
+        raise ValueError(f"{count} processes share a batch of equal parts and no pool: got batch {recipe.batch}")
     model = start_model(recipe, model).to(device).train()
     generator = torch.Generator().manual_seed(recipe.seed)
     optimizers = make_optimizers(model, recipe)
@@ -266,11 +314,11 @@ def train(
         check_writable(checkpoint)
         if Path(checkpoint).exists():
             run = state.run = resume(checkpoint, state)
-    save = lambda: checkpoint and save_run(checkpoint, state)
+    save = lambda: checkpoint and rank == 0 and save_run(checkpoint, state)
     saved = time.monotonic()
     with (
         interruptible() as interrupted,
-        tqdm(total=recipe.steps, initial=run.step, disable=not progress, unit="step") as bar,
+        tqdm(total=recipe.steps, initial=run.step, disable=not progress or rank > 0, unit="step") as bar,
     ):
         while run.step < recipe.steps and not run.finished and not interrupted():
             began = time.perf_counter()
