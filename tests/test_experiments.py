@@ -232,3 +232,13 @@ def kill_at_first_row(process):
     while not list(TRIAL.path().glob("*.json")) and time.monotonic() < end:
         time.sleep(0.005)
     os.kill(process, signal.SIGKILL)
+
+
+def test_loops_until_right_for_good(monkeypatch):
+    from experiments import fill_or_flood
+
+    right = [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]]  # instances by loops
+    logits = {t: torch.tensor([[[0.5, float(row[t - 1])]] for row in right]) for t in range(1, 5)}
+    monkeypatch.setattr(fill_or_flood, "logits_over_loops", lambda model, x, loops: {t: logits[t] for t in loops})
+    found = fill_or_flood.needed(None, None, torch.ones(5, 1, dtype=torch.long), loops=4)
+    assert found.tolist() == [2, 3, 0, 1, 0]

@@ -295,14 +295,29 @@ def test_a_page_is_used_by_keyboard_alone_and_says_its_result(served):
 def test_a_run_without_recall_forgets_beside_one_that_does_not(served):
     with tried(served, "bits") as page:
         page.check("#beside")
-        page.select_option("#model-1", "prefix-sums-none-post-seed0")
-        for i in (0, 1):
+        for i, name in enumerate(("prefix-sums-internal-post-seed0", "prefix-sums-none-post-seed0")):
+            page.select_option(f"#model-{i}", name)
             page.select_option(f"#start-{i}", "noise")
         page.locator(".lane").nth(1).wait_for()
         page.locator("#loop").fill("60")
         page.wait_for_function("document.querySelector('#count').textContent === '60'")
         first, second = (page.locator(".now").nth(i).inner_text() for i in (0, 1))
         assert "16 of 16 bits right" in first and "16 of 16 bits right" not in second
+        page.select_option("#model-0", "prefix-sums-seed0")  # has a second fixed point, with every bit turned round
+        page.wait_for_function("document.querySelector('#count').textContent === '0'")
+        page.locator("#loop").fill("60")
+        page.locator(".now", has_text="Loop 60: 0 of 16 bits right").wait_for()
+
+
+def test_a_model_that_saw_random_bits_alone_settles_on_a_wrong_answer(served):
+    with tried(served, "bits") as page:
+        page.check("#beside")
+        page.select_option("#model-1", "prefix-sums-internal-post-seed0")
+        page.fill("#text", "1" * 64)
+        page.locator("#loop").fill("64")
+        page.click("#ten")
+        first, second = result(page), result(page, lane=1)
+    assert first.startswith("10" * 32) and not second.startswith("10" * 32) and "settled after" in second
 
 
 def test_stills_stand_where_nothing_runs(served):
