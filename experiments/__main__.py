@@ -9,12 +9,12 @@ import time
 
 import torch
 
-from . import chess, claims, fill_or_flood, judges, prefix_sums, restarts, stopping, sudoku
+from . import beyond, chess, claims, fill_or_flood, judges, prefix_sums, restarts, stopping, sudoku
 from .sweep import Experiment, collate, known_jobs, run
 
 EXPERIMENTS = {
     experiment.name.replace("_", "-"): experiment
-    for part in (prefix_sums, sudoku, chess, stopping, restarts, judges, fill_or_flood)
+    for part in (prefix_sums, sudoku, chess, stopping, restarts, judges, fill_or_flood, beyond)
     for experiment in part.EXPERIMENTS
 }
 

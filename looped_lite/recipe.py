@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from .blocks import NORMS, RECALLS
-from .checks import memory, number, short, whole
+from .checks import memory, number, one_of, short, whole
 from .model import LoopedTransformer, count_parameters
 from .tasks import Task
 
@@ -26,10 +26,10 @@ TASKS = {
     "chess": "looped_lite.tasks.chess:Chess",
 }
 
-VERSION = 1
+VERSION = 2
 # Settings that came after version 1: name -> (the version that brought it, the value that recipes written before it
 # had). A name of a task's setting is written "task.setting".
-ADDED: dict[str, tuple[int, Any]] = {}
+ADDED: dict[str, tuple[int, Any]] = {"still": (2, 0.0)}
 
 
 def option(default: Any, help: str, low: Any = None, high: Any = None, words: tuple[str, ...] = ()) -> Any:
@@ -60,6 +60,9 @@ class Recipe:
     muon: float | None = option(None, "rate of Muon for the matrices in the loop (none: AdamW for all)", 1e-12, 1e3)
     clip: float = option(1.0, "longest gradient", 1e-12, 1e12)
     advance: float = option(0.9, "running accuracy at which the curriculum moves on", 0.0, 1.0)
+    still: float = option(
+        0.0, "weight in the loss of the last step: its length squared, relative to the state's", 0.0, 1e6
+    )
     pool: int | None = option(None, "train on so many instances that keep their states from step to step", 1, 10**7)
     horizon: int = option(64, "most loops of an instance of the pool", 1, 10**6)
     noise: float = option(0.0, "share of the pool's instances that begin from noise", 0.0, 1.0)
@@ -129,8 +132,10 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Twelve characters that name this recipe: equal for equal recipes, and for no others."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:12]
+        """Twelve characters that name this recipe: equal for equal recipes, and for no others. Settings that come later
+        do not change them.
+        """
+        return hashlib.sha256(json.dumps(oldest_form(self.to_dict()), sort_keys=True).encode()).hexdigest()[:12]
 
     def command(self) -> str:
         """The line that trains this recipe again."""
@@ -155,9 +160,7 @@ def checked(setting: Field, value: Any) -> Any:
     """``value`` if the setting may have it, as the type that the setting has; ValueError otherwise."""
     name, low, high = setting.name, setting.metadata["low"], setting.metadata["high"]
     if setting.metadata["words"]:
-        if value not in setting.metadata["words"]:
-            raise ValueError(f"unknown {name} {short(value)}: expected one of {', '.join(setting.metadata['words'])}")
-        return value
+        return one_of(name, value, setting.metadata["words"])
     if value is None and setting.default is None:
         return None
     kind = setting.type.removesuffix(" | None")
@@ -182,6 +185,17 @@ def complete(given: dict[str, Any], known: set[str], version: int, prefix: str =
         raise ValueError(f"the recipe lacks {', '.join(sorted(missing))}")
     tuples = {name: tuple(v) if isinstance(v, list) else v for name, v in given.items()}  # JSON has no tuples
     return {name: later[name][1] for name in known - given.keys()} | tuples
+
+
+def oldest_form(facts: dict[str, Any]) -> dict[str, Any]:
+    """``facts`` of `Recipe.to_dict` as the oldest version that can say the same would write them."""
+    flat = {**{f"task.{name}": value for name, value in facts["task"].items()}, **facts}
+    versions = [brought for name, (brought, before) in ADDED.items() if flat.get(name, before) != before]
+    later = {name for name, (brought, _) in ADDED.items() if brought > max(versions, default=1)}
+    task = {name: value for name, value in facts["task"].items() if f"task.{name}" not in later}
+    return {name: value for name, value in facts.items() if name not in later} | {
+        "version": max(versions, default=1), "task": task,
+    }  # fmt: skip
 
 
 def task_class(kind: str) -> type:

@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from .checkpoints import check_writable, checksum, load_into, load_tensors, save_tensors
-from .checks import number, short, whole
-from .model import LoopedTransformer
+from .checks import check_device, number, short, whole
+from .model import Loop, LoopedTransformer
 from .paths import model_path
 from .recipe import Recipe
 from .tasks import IGNORE, Task, correct_cells, exact_match
@@ -37,8 +39,8 @@ def sample_loops(most: int, generator: torch.Generator) -> tuple[int, int]:
     return n, k
 
 
-def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> Tensor:
-    """Run ``n`` loops without gradient, then ``k`` with it, and read out: (batch, cells, classes).
+def progressive_states(model: LoopedTransformer, x: Tensor, n: int, k: int) -> tuple[Loop, Tensor, Tensor]:
+    """``n`` loops without gradient, then ``k`` with it: the loop, the state before its last application, the last one.
 
     The start of the second part carries no gradient through the first, but recall still brings ``h`` in with gradient.
     With n = 0 the start is ``h`` itself, gradient and all: without recall the embedding learns from these batches
@@ -50,7 +52,13 @@ def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> T
         for _ in range(n):
             z = loop(z)
     for _ in range(k):
-        z = loop(z)
+        before, z = z, loop(z)
+    return loop, before, z
+
+
+def progressive_logits(model: LoopedTransformer, x: Tensor, n: int, k: int) -> Tensor:
+    """What is read off the last of the `progressive_states`: (batch, cells, classes)."""
+    loop, _, z = progressive_states(model, x, n, k)
     return loop.read_out(z)
 
 
@@ -59,7 +67,19 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE)
 
 
-def half_precision(model: LoopedTransformer, on: bool) -> torch.autocast:
+def relative_step(before: Tensor, z: Tensor) -> Tensor:
+    """The squared length of a step relative to that of the state it led to, mean over a batch of states: ()."""
+    squared = lambda states: states.float().square().flatten(1).sum(1)
+    return (squared(z - before) / squared(z)).mean()
+
+
+def add_step(loss: Tensor, recipe: Recipe, before: Tensor, z: Tensor) -> Tensor:
+    """``loss`` and, as much as the recipe's ``still`` asks for, the `relative_step` from ``before`` to ``z``."""
+    return loss + recipe.still * relative_step(before, z) if recipe.still else loss
+
+
+@contextmanager
+def half_precision(model: LoopedTransformer, on: bool) -> Iterator[None]:
     """Within it, and if ``on``, matrix products are in bfloat16: about twice as fast where the processor has
     instructions for it.
 
@@ -67,7 +87,9 @@ def half_precision(model: LoopedTransformer, on: bool) -> torch.autocast:
     without gradient made, and the loops with gradient would learn nothing.
     """
     kind = model.embed.weight.device.type
-    return torch.autocast(kind, torch.bfloat16, enabled=on, cache_enabled=False)
+    with torch.autocast(kind, torch.bfloat16, enabled=on, cache_enabled=False), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # gains stay in float32
+        yield
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int = 50, decay: float = 0.4) -> float:
@@ -85,6 +107,21 @@ class Run:
     seconds: float = 0.0
     finished: bool = False
     history: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "level": [], "running": []})
+
+
+Pool = dict[str, Tensor]
+
+
+@dataclass
+class State:
+    """All that the next step depends on."""
+
+    recipe: Recipe
+    model: LoopedTransformer
+    optimizers: list[torch.optim.Optimizer]
+    generator: torch.Generator
+    run: Run
+    pool: Pool = field(default_factory=dict)
 
 
 def end_of_run(run: Run, task: Task, steps: int, settle: int | None) -> int:
@@ -125,52 +162,65 @@ def set_rates(optimizers: list[torch.optim.Optimizer], recipe: Recipe, step: int
             group["lr"] = learning_rate(step, end, peak, decay=decay)
 
 
-def descend(
-    model: LoopedTransformer, loss: Tensor, optimizers: list[torch.optim.Optimizer], run: Run, clip: float
-) -> None:
-    """One step down the gradient of ``loss``, clipped to length ``clip``. FloatingPointError when it is not finite."""
-    if not math.isfinite(loss.item()):
-        raise FloatingPointError(f"the loss is {loss.item()} at step {run.step}: try a smaller learning rate")
+def process() -> tuple[int, int]:
+    """The number of this process, and how many of them train one model (`torchrun`): (0, 1) for one alone."""
+    together = dist.is_available() and dist.is_initialized()
+    return (dist.get_rank(), dist.get_world_size()) if together else (0, 1)
+
+
+def mean_over_processes(tensors: list[Tensor]) -> None:
+    """Make each tensor, in place, the mean of what all processes that train together have. Alone it stays as it is."""
+    if process()[1] > 1:
+        joined = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(joined)
+        for tensor, part in zip(tensors, joined.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view_as(tensor) / process()[1])
+
+
+def descend(state: State, loss: Tensor) -> float:
+    """One step down the gradient of ``loss``, clipped. Returns the loss; FloatingPointError when it is not finite."""
+    model, step = state.model, state.run.step
+    mean_over_processes([value := loss.detach().clone()])
+    if not math.isfinite(value.item()):
+        raise FloatingPointError(f"the loss is {value.item()} at step {step}: try a smaller learning rate")
     model.zero_grad(set_to_none=True)
     loss.backward()
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip))
+    mean_over_processes([p.grad for p in model.parameters() if p.grad is not None])
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), state.recipe.clip))
     if not math.isfinite(norm):  # one such step would fill the weights, and the next checkpoint, with nan
-        raise FloatingPointError(f"the gradient norm is {norm} at step {run.step}: try a smaller learning rate")
-    for optimizer in optimizers:
+        raise FloatingPointError(f"the gradient norm is {norm} at step {step}: try a smaller learning rate")
+    for optimizer in state.optimizers:
         optimizer.step()
+    return value.item()
 
 
-def train_step(
-    model: LoopedTransformer,
-    recipe: Recipe,
-    optimizers: list[torch.optim.Optimizer],
-    run: Run,
-    generator: torch.Generator,
-) -> float:
-    """One step of progressive loss on one batch. Returns the loss.
+def train_step(state: State) -> float:
+    """One step of progressive loss on one batch. Returns the loss. Processes that train together draw the same batch,
+    and each takes its share.
 
     Batches of full level and nearly full depth update ``run.running``; when it passes ``advance``, the curriculum moves
     on to the next level. Shallow batches say nothing about readiness: they fail for lack of loops.
     """
-    task = recipe.task
+    recipe, model, run, generator, task = state.recipe, state.model, state.run, state.generator, state.recipe.task
     level = task.draw_level(run.level, generator)
-    x, y = (part.to(model.embed.weight.device) for part in task.batch(recipe.batch, level, generator))
+    x, y = task.batch(recipe.batch, level, generator)
+    (rank, count), cells = process(), int((y != IGNORE).sum())
+    x, y = (part[rank::count].to(model.embed.weight.device) for part in (x, y))
+    scored = y != IGNORE
+    weight = count * int(scored.sum()) / cells  # of this share among all, whose means are averaged; 1 alone
     most = task.loops(level)
     n, k = sample_loops(most, generator)
     with half_precision(model, recipe.bfloat16):
-        logits = progressive_logits(model, x, n, k).float()
-    loss = cross_entropy(logits, y)
-    descend(model, loss, optimizers, run, recipe.clip)
+        loop, before, z = progressive_states(model, x, n, k)
+        logits = loop.read_out(z).float()
+    loss = add_step(cross_entropy(logits, y) * weight, recipe, before, z)
+    value = descend(state, loss)
     if level == run.level and n + k >= 0.8 * most:
-        scored = y != IGNORE
-        accuracy = float(correct_cells(logits, y)[scored].float().mean())
-        run.running += 0.3 * (accuracy - run.running)
+        mean_over_processes([accuracy := correct_cells(logits, y)[scored].float().mean() * weight])
+        run.running += 0.3 * (float(accuracy) - run.running)
         if run.running > recipe.advance and level != task.last_level:
             run.level, run.running = task.harder(level), 0.0
-    return loss.item()
-
-
-Pool = dict[str, Tensor]
+    return value
 
 
 def make_pool(recipe: Recipe, generator: torch.Generator, device: torch.device) -> Pool:
@@ -183,21 +233,14 @@ def make_pool(recipe: Recipe, generator: torch.Generator, device: torch.device) 
     return {name: part.to(device) for name, part in pool.items()}
 
 
-def pool_step(
-    model: LoopedTransformer,
-    recipe: Recipe,
-    optimizers: list[torch.optim.Optimizer],
-    run: Run,
-    generator: torch.Generator,
-    pool: Pool,
-    most: int = 8,
-) -> float:
-    """One step on a batch of a ``pool``: each instance goes on from its own state for k loops, k in [1, ``most``], all
+def pool_step(state: State, most: int = 8) -> float:
+    """One step on a batch of the pool: each instance goes on from its own state for k loops, k in [1, ``most``], all
     with gradient.
 
     So the model meets the states that it really gets into after dozens of loops, stuck ones above all. An instance
     makes room for a fresh one when it was right twice in a row, or has run for ``horizon`` loops. Returns the loss.
     """
+    recipe, model, generator, pool = state.recipe, state.model, state.generator, state.pool
     task, device = recipe.task, pool["z"].device
     rows = torch.randperm(len(pool["age"]), generator=generator)[: recipe.batch].to(device)
     k = int(torch.randint(1, most + 1, (), generator=generator))
@@ -209,13 +252,13 @@ def pool_step(
             noisy = fresh & (torch.rand(len(rows), generator=generator) < recipe.noise).to(device)
             z = torch.where(noisy[:, None, None], torch.randn(z.shape, generator=generator).to(z), z)
         for _ in range(k):
-            z = loop(z)
+            before, z = z, loop(z)
         logits = loop.read_out(z).float()
-    loss = cross_entropy(logits, y)
-    descend(model, loss, optimizers, run, recipe.clip)
+    loss = add_step(cross_entropy(logits, y), recipe, before, z)
+    value = descend(state, loss)
 
     right, age = exact_match(logits, y), pool["age"][rows] + k
-    run.running += 0.02 * (float(right.float().mean()) - run.running)
+    state.run.running += 0.02 * (float(right.float().mean()) - state.run.running)
     leaves = (right & pool["right"][rows]) | (age >= recipe.horizon)
     pool["z"][rows], pool["age"][rows], pool["right"][rows] = z.detach(), age, right
     gone = rows[leaves]
@@ -223,7 +266,7 @@ def pool_step(
         new_x, new_y = task.batch(len(gone), task.last_level, generator)
         pool["x"][gone], pool["y"][gone] = new_x.to(device), new_y.to(device)
         pool["age"][gone], pool["right"][gone] = 0, False
-    return loss.item()
+    return value
 
 
 def train(
@@ -251,30 +294,37 @@ def train(
     first one stopped, to the same result; a finished run is only loaded. Ctrl-C (the stop button, SIGTERM, SIGHUP) ends
     the current step, saves, and returns.
 
+    Processes that have joined a group of `torch.distributed` (see experiments/together.py) train one model: each takes
+    its share of every batch, and the first one saves.
+
     Raises ValueError when the checkpoint belongs to another recipe, FloatingPointError when the loss is not finite.
     """
     whole("save_every", save_every, 1)
+    check_device(device)
+    rank, count = process()
+    if count > 1 and (recipe.batch % count or recipe.pool is not None):
+        raise ValueError(f"{count} processes share a batch of equal parts and no pool: got batch {recipe.batch}")
     model = start_model(recipe, model).to(device).train()
     generator = torch.Generator().manual_seed(recipe.seed)
     optimizers = make_optimizers(model, recipe)
     task, run = recipe.task, Run(level=recipe.task.first_level if recipe.pool is None else recipe.task.last_level)
     pool = {} if recipe.pool is None else make_pool(recipe, generator, model.embed.weight.device)
+    state = State(recipe, model, optimizers, generator, run, pool)
     if checkpoint is not None:
         check_writable(checkpoint)
         if Path(checkpoint).exists():
-            run = resume(checkpoint, recipe, model, optimizers, generator, pool)
-    save = lambda: checkpoint and save_run(checkpoint, recipe, run, model, optimizers, generator, pool)
+            run = state.run = resume(checkpoint, state)
+    save = lambda: checkpoint and rank == 0 and save_run(checkpoint, state)
     saved = time.monotonic()
     with (
         interruptible() as interrupted,
-        tqdm(total=recipe.steps, initial=run.step, disable=not progress, unit="step") as bar,
+        tqdm(total=recipe.steps, initial=run.step, disable=not progress or rank > 0, unit="step") as bar,
     ):
         while run.step < recipe.steps and not run.finished and not interrupted():
             began = time.perf_counter()
             end = end_of_run(run, task, recipe.steps, recipe.settle)
             set_rates(optimizers, recipe, run.step, end)
-            step = pool_step if pool else train_step
-            loss = step(model, recipe, optimizers, run, generator, *[pool] * bool(pool))
+            loss = (pool_step if pool else train_step)(state)
             run.step += 1
             run.seconds += time.perf_counter() - began
             for name, value in (("loss", loss), ("level", run.level), ("running", run.running)):
@@ -331,35 +381,21 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(getattr(signal, name), handler)
 
 
-def save_run(
-    path: str | Path,
-    recipe: Recipe,
-    run: Run,
-    model: LoopedTransformer,
-    optimizers: list[torch.optim.Optimizer],
-    generator: torch.Generator,
-    pool: Pool,
-) -> None:
+def save_run(path: str | Path, state: State) -> None:
     """Save all that the next step depends on: weights, moments, generator, pool, and where the run stands."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"pool.{name}": value for name, value in pool.items()}
-    for optimizer in optimizers:
-        for name, parameter in model.named_parameters():
+    tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    tensors |= {f"pool.{name}": value for name, value in state.pool.items()}
+    for optimizer in state.optimizers:
+        for name, parameter in state.model.named_parameters():
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = value
-    tensors["generator"] = generator.get_state()
-    save_tensors(path, tensors, {"run": asdict(run), "recipe": recipe.to_dict()})
+    tensors["generator"] = state.generator.get_state()
+    save_tensors(path, tensors, {"run": asdict(state.run), "recipe": state.recipe.to_dict()})
 
 
-def resume(
-    path: str | Path,
-    recipe: Recipe,
-    model: LoopedTransformer,
-    optimizers: list[torch.optim.Optimizer],
-    generator: torch.Generator,
-    pool: Pool,
-) -> Run:
+def resume(path: str | Path, state: State) -> Run:
     """Bring model, optimizers, generator and pool to where `save_run` left them, and return the run."""
+    recipe, model, pool = state.recipe, state.model, state.pool
     tensors, facts = load_tensors(path)
     if "run" not in facts or "recipe" not in facts:
         raise ValueError(f"{path} holds no training run: expected a file saved by train")
@@ -367,7 +403,7 @@ def resume(
     run = read_run(path, facts["run"], recipe)
     weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     load_into(model, weights, path)
-    owner = {id(p): optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    owner = {id(p): each for each in state.optimizers for group in each.param_groups for p in group["params"]}
     parameters = dict(model.named_parameters())
     try:
         for name, value in tensors.items():
@@ -381,7 +417,7 @@ def resume(
             if tensors[f"pool.{name}"].shape != part.shape:
                 raise TypeError(f"pool.{name}")
             pool[name] = tensors[f"pool.{name}"].to(part)
-        generator.set_state(tensors["generator"])
+        state.generator.set_state(tensors["generator"])
     except (KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} is no whole training run: it lacks or misfits {short(str(error))}") from error
     return run

@@ -13,6 +13,7 @@ import torch
 from looped_lite import recipe as recipes
 from looped_lite.cli import main
 from looped_lite.model import count_parameters
+from looped_lite.paths import data_path
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe, get_task, kind_of, settings_of, variants
 from looped_lite.tasks import Task
@@ -28,7 +29,7 @@ OTHERS = {
     "recall": "external", "norm": "gru", "width": 32, "heads": 2, "mlp_ratio": 2, "blocks": 2, "steps": 700,
     "batch": 9, "lr": 1e-4,
     "decay": 0.25, "settle": 7, "weight_decay": 0.0, "beta2": 0.95, "muon": 0.02, "clip": 2.5, "advance": 0.5,
-    "pool": 80, "horizon": 5,
+    "still": 0.1, "pool": 80, "horizon": 5,
     "noise": 0.5, "bfloat16": True, "compiled": True, "begin": "some model", "seed": 2**63 - 1,
 }  # fmt: skip
 
@@ -131,8 +132,8 @@ def change(**changes):
     [
         ([], "a recipe must be an object with a task, got []"),
         ({"task": []}, "a recipe must be an object with a task"),
-        (change(version=...), "version None: expected a number from 1 to 1"),
-        (change(version=2), "version 2"),
+        (change(version=...), "version None: expected a number from 1 to 2"),
+        (change(version=3), "version 3"),
         (change(version=True), "version True"),
         (change(version=0), "version 0"),
         (change(lr=...), "the recipe lacks lr"),
@@ -166,13 +167,35 @@ def test_a_setting_that_came_later_has_the_value_of_its_time(monkeypatch):
     """A file of version 1 gets what was so then for what version 2 brought; a file of version 2 must have it."""
     old = other().to_dict()
     del old["clip"], old["task"]["biased"]
-    monkeypatch.setattr(recipes, "VERSION", 2)
-    monkeypatch.setattr(recipes, "ADDED", {"clip": (2, 5.0), "task.biased": (2, 0.0)})
+    monkeypatch.setattr(recipes, "VERSION", 3)
+    monkeypatch.setattr(recipes, "ADDED", {"clip": (3, 5.0), "task.biased": (3, 0.0)})
     assert Recipe.from_dict(old) == Recipe(PrefixSums(biased=0.0), clip=5.0)
     with pytest.raises(ValueError, match="the recipe lacks biased"):
-        Recipe.from_dict({**old, "version": 2})
+        Recipe.from_dict({**old, "version": 3})
     with pytest.raises(ValueError, match="the recipe lacks clip"):
-        Recipe.from_dict({**old, "version": 2, "task": other().to_dict()["task"]})
+        Recipe.from_dict({**old, "version": 3, "task": other().to_dict()["task"]})
+
+
+def test_a_digest_outlives_settings_that_come_later(monkeypatch):
+    """Rows and cards are named by digests: a recipe that version 1 could say has the digest of then."""
+    of_then = {"d63b72c19b08": other(), "dffca0b8eba8": Recipe(Sudoku((2, 3)), norm="pre", blocks=2, seed=7)}
+    assert all(recipe.digest == digest for digest, recipe in of_then.items())
+    later = {**recipes.ADDED, "clip": (3, 1.0), "task.biased": (3, 0.3), "task.box": (3, [3, 3])}
+    monkeypatch.setattr(recipes, "ADDED", later)
+    monkeypatch.setattr(recipes, "VERSION", 3)
+    some = [other(), other(still=0.1), Recipe(PrefixSums(biased=0.2))]
+    forms = [recipes.oldest_form(recipe.to_dict()) for recipe in some]
+    assert [form["version"] for form in forms] == [1, 2, 3]
+    present = [("still" in form, "clip" in form, "biased" in form["task"]) for form in forms]
+    assert present == [(False,) * 3, (True, False, False), (True,) * 3]
+    assert [Recipe.from_dict(form) for form in forms] == some
+
+
+def test_digests_of_the_rows_that_are_kept():
+    """Files of data/results are still named by the recipes in them."""
+    for path in sorted(data_path("results").glob("*/*.json"))[::7]:
+        facts = json.loads(path.read_text(encoding="utf-8"))["recipe"]
+        assert path.stem.startswith(Recipe.from_dict(facts).digest), path
 
 
 # ---------------------------------------------------------------- models
