@@ -18,22 +18,18 @@ PUBLISHED = [
     ("PTRM", "", "", "Sudoku-Extreme", "0.988", ""),
     ("EqR", "", "", "Sudoku-Extreme", "above 0.99", ""),
     ("FRM", "", "", "Sudoku-Extreme, not trained on it", "0.961", ""),
-    ("SE-RRM", "2M", "", "Sudoku-Extreme", "0.955", ""),
+    ("SE-RRM", "", "", "Sudoku-Extreme", "0.955", ""),
     ("recurrent relational net (CoursIA)", "353,000", "", "hard 9x9 grids of its own", "0.83", ""),
 ]
 
 
+SHOWN = ("test", "hard", "extreme", "qqwing-expert")
+
+
 def ours(task: str, model: str, parameters: int, loops: int, test: str, right: int, count: int, **more) -> Row:
     """A row of the course's own: ``right`` of ``count``, Wilson's interval. ``work`` is parameters x loops x tries."""
-    row = {
-        "task": task,
-        "model": model,
-        "parameters": parameters,
-        "blocks": 1,
-        "loops": loops,
-        "tries": 1,
-        "verifier": "no",
-    } | more
+    row = {"task": task, "model": model, "parameters": parameters, "blocks": 1, "loops": loops}
+    row |= {"tries": 1, "verifier": "no"} | more
     low, high = (float(end) for end in wilson(right, count))
     row |= {"work": parameters * loops * row["tries"], "test": test, "count": count, "accuracy": right / count}
     return row | {"low": low, "high": high, "data": "of this course"}
@@ -42,26 +38,13 @@ def ours(task: str, model: str, parameters: int, loops: int, test: str, right: i
 def nine() -> list[Row]:
     """The shipped 9x9 model, by loops and by tries. Its verifier is the rules: they tell, without a solution, what is
     solved."""
-    size = int(load_pretrained("sudoku-9x9").card["parameters"])
-    rows = []
-    for row in read("sudoku_9x9"):
-        if row["split"] in ("test", "hard", "extreme", "qqwing-expert"):
-            rows.append(
-                ours(
-                    "sudoku 9x9",
-                    "sudoku-9x9",
-                    size,
-                    int(row["loops"]),
-                    row["split"],
-                    int(row["right"]),
-                    int(row["count"]),
-                )
-            )
-    for row in read("sudoku_9x9_tries"):
-        if row["split"] in ("test", "hard", "extreme", "qqwing-expert") and row["tries"] in ["1", "2", "4", "8", "16"]:
-            counts = int(row["solved"]), int(row["count"])
+    rows, model = [], ("sudoku 9x9", "sudoku-9x9", int(load_pretrained("sudoku-9x9").card["parameters"]))
+    for row in (row for row in read("sudoku_9x9") if row["split"] in SHOWN):
+        rows.append(ours(*model, int(row["loops"]), row["split"], int(row["right"]), int(row["count"])))
+    for row in (row for row in read("sudoku_9x9_tries") if row["split"] in SHOWN):
+        if row["tries"] in ("1", "2", "4", "8", "16"):
             more = {"tries": int(row["tries"]), "verifier": "the rules"}
-            rows.append(ours("sudoku 9x9", "sudoku-9x9", size, int(row["loops"]), row["split"], *counts, **more))
+            rows.append(ours(*model, int(row["loops"]), row["split"], int(row["solved"]), int(row["count"]), **more))
     return rows
 
 
