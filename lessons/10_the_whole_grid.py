@@ -583,7 +583,7 @@ plots.show(
 H, E, N, X = "holds", "holds with an exception", "not seen here", "not run"
 EXPECTED = {
     1: (H, H, H), 2: (E, H, H), 3: (H, H, H), 4: (E, H, H), 5: (E, E, H), 6: (H, H, H), 7: (H, E, H), 8: (H, H, H),
-    9: (H, H, H), 10: (N, H, H), 11: (H, N, E), 12: (H, N, N), 15: (E, E, E), 16: (E, E, H), 17: (E, N, N),
+    9: (H, H, H), 10: (N, H, H), 11: (H, E, E), 12: (H, N, N), 15: (E, E, E), 16: (E, E, H), 17: (E, N, N),
     19: (N, N, X), 21: (E, H, X), 22: (E, E, N),
 }  # fmt: skip
 for number, said in EXPECTED.items():
