@@ -19,7 +19,7 @@ from timing import Ratio, ratio, take_turns
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from experiments.stopping import AT_ONCE, MODELS, MOST, plain, stream, sudoku_puzzles
+from experiments.stopping import AT_ONCE, MODELS, plain, stream, sudoku_puzzles
 from experiments.sweep import write_rows
 from looped_lite import plots
 from looped_lite.blocks import windowed_attention
@@ -65,15 +65,16 @@ def blind(model: LoopedTransformer, loops: int, at_once: int, groups: Part) -> N
 
 
 def stopping_early() -> Found:
-    """Each instance as long as it needs, against the fixed number of loops that is as accurate on validation data.
-    Strings come in seven lengths, once equally many strings of each, once equally many bits.
+    """Each instance as long as it needs, at most as long as the fixed number of loops that is as accurate on validation
+    data, against that number for all. Strings come in seven lengths, once equally many strings of each, once equally
+    many bits.
     """
     for part, rule, every in (("bits", "residual", 4), ("sudoku", "certificate", 4), ("mates", "residual", 4)):
-        model, most, fixed = load_pretrained(MODELS[part]), MOST[part], int(dial(part, "fixed"))
+        model, fixed = load_pretrained(MODELS[part]), int(dial(part, "fixed"))
         stop = certified if rule == "certificate" else still(dial(part, rule))
         groups = [(x[::every], y[::every]) for x, y, _ in stream(part, "test")]
         way, other = f"{part}: halt by {rule}", f"{fixed} loops for all"
-        look, fix = partial(looking, model, stop, most), partial(blind, model, fixed, AT_ONCE[part])
+        look, fix = partial(looking, model, stop, fixed), partial(blind, model, fixed, AT_ONCE[part])
         if part != "bits":
             yield (
                 way,
@@ -85,7 +86,8 @@ def stopping_early() -> Found:
         times = take_turns({(how, x.shape[1]): partial(run, [(x, y)]) for x, y in groups
                             for how, run in (("look", look), ("fixed", fix))}, 3)  # fmt: skip
         for stream_of, weight in (("strings", lambda cells: 1), ("bits", lambda cells: 512 / (cells - 1))):
-            total = {how: [sum(weight(cells) * seconds[k] for (one, cells), seconds in times.items() if one == how) for k in range(3)]
+            total = {how: [sum(weight(cells) * seconds[k] for (one, cells),
+            seconds in times.items() if one == how) for k in range(3)]
                      for how in ("look", "fixed")}  # fmt: skip
             yield f"{way}, as many {stream_of} of each length", other, ratio(total, "look", "fixed")
 

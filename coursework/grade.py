@@ -154,10 +154,11 @@ def trusted(outcome: Any) -> Outcome:
 
 
 def grade_one(
-    student: str, entry: Path, assignment: Assignment, out: Path, secret: str, limits: Limits, way: str, package: Path,
-    covered: tuple[Path, ...] = (),
+    student: str, entry: Path, assignment: str | Assignment, out: Path, secret: str, limits: Limits, way: str,
+    package: Path, covered: tuple[Path, ...] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Grade one submission, or read the result of an earlier time. Never raises for what the submission is or does."""
+    assignment = get_assignment(assignment) if isinstance(assignment, str) else assignment
     submission = read(student, entry, assignment.name)
     key = identity(submission, assignment, secret, limits)
     path = out / "results" / f"{key[:24]}.json"
@@ -337,5 +338,5 @@ def run_grade(
         print("Not protected: a submission could read and change what you can (isolation: limits).")
     unread = sum(bool(result["outcome"]) for result in results)
     print(f"{len(results)} submissions graded, {unread} of them could not be read.")
-    print(f"{out}/grades.csv, {out}/summary.html, a page each in {out}/feedback/")
+    print(f"{Path(out, 'grades.csv')}, {Path(out, 'summary.html')}, a page each in {Path(out, 'feedback')}")
     return 0

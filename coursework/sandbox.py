@@ -188,6 +188,8 @@ def bubblewrap(shown: dict[str, str], limits: Limits, covered: tuple[Path, ...] 
         "--clearenv",
     ]
     command += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--hostname", "worker"]
+    # before the folders that are shown: one of them may lie in /tmp
+    command += [*size, "--tmpfs", "/tmp", "--dir", "/tmp/empty"]
     binds = {Path("/usr"): ["--ro-bind", "/usr", "/usr"]}
     binds |= {path: ["--ro-bind", str(path), str(path)] for path in folders()}
     binds |= {path: ["--size", "4096", "--tmpfs", str(path)] for path in covered}
@@ -204,11 +206,6 @@ def bubblewrap(shown: dict[str, str], limits: Limits, covered: tuple[Path, ...] 
         "/proc",
         "--dev",
         "/dev",
-        *size,
-        "--tmpfs",
-        "/tmp",
-        "--dir",
-        "/tmp/empty",
         "--chdir",
         "/tmp/empty",
     ]

@@ -78,9 +78,10 @@ def stability(model: LoopedTransformer, x: Tensor, y: Tensor, seed: int = 7) -> 
         row |= depends_on_input(model, loop, generator)
     finite = ends[0].flatten(1).isfinite().all(1).nonzero()[:EIGENVALUES_OF, 0]
     row |= {"rho_loop": math.nan, "rho_known": 0.0}
-    with suppress(ValueError):  # a state so long that the derivative overflows has no eigenvalues to tell of
-        found = leading_eigenvalues(loop[finite], ends[0][finite], count=2, restarts=3, tol=1e-2)
-        row |= {"rho_loop": float(found.radius.mean()), "rho_known": float(found.known.float().mean())}
+    if len(finite):
+        with suppress(ValueError):  # a state so long that the derivative overflows has no eigenvalues to tell of
+            found = leading_eigenvalues(loop[finite], ends[0][finite], count=2, restarts=3, tol=1e-2)
+            row |= {"rho_loop": float(found.radius.mean()), "rho_known": float(found.known.float().mean())}
     return row | {"gradient": gradient_growth(loop, y)}
 
 

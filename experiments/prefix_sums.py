@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from looped_lite.evaluation import accuracy_over_loops, logits_over_loops
+from looped_lite.fixed_points import leading_eigenvalues
 from looped_lite.model import LoopedTransformer
 from looped_lite.recipe import Recipe, variants
 from looped_lite.tasks import correct_cells
@@ -17,6 +18,7 @@ from looped_lite.tasks.prefix_sums import PrefixSums, random_bits
 
 from .grid import grid_jobs, variant_columns
 from .measures import how_it_ends, rho_Wz, stability
+from .measures import run as end_of
 from .sweep import Experiment, Job, Known, Row, shipped
 
 RANDOM = PrefixSums(
@@ -83,6 +85,39 @@ def measure_grid(model: LoopedTransformer, job: Job) -> Row:
 
 def grid(known: Known) -> list[Job]:
     return grid_jobs(known, MIXED, PrefixSums(most_loops=1, last_loops=None), steps=600)
+
+
+# ---- beside the grid: a gentler rate, and the spectral radii on the way
+
+
+def gentle(known: Known) -> list[Job]:
+    """External recall at a third of the smallest rate of the grid, with more than twice its steps."""
+    settings = {"recall": "external", "lr": 3e-4, "steps": 1500, "beta2": 0.95}
+    return [Job(Recipe(MIXED, norm=norm, seed=seed, **settings)) for norm in ("pre", "post") for seed in SEEDS]
+
+
+MOMENTS = (1, 50, 150, 400)
+
+
+def on_the_way(known: Known) -> list[Job]:
+    """Outer norm after 1 to 400 steps at a rate that does not fall: the model of 50 is that of 400 at its fiftieth."""
+    settings = {"task": PrefixSums(last_level=16, last_loops=None), "decay": 1e-9, "beta2": 0.95}
+    return [
+        Job(Recipe(recall=recall, steps=steps, seed=seed, **settings))
+        for steps in MOMENTS
+        for recall in ("internal", "external")
+        for seed in SEEDS
+    ]
+
+
+def measure_way(model: LoopedTransformer, job: Job) -> Row:
+    """Exact match on 64 random strings of 16 bits after 16 loops; spectral radii of Wz, and of the loop after 64 loops,
+    mean over 4 strings."""
+    x, y = strings(64, 16, torch.Generator().manual_seed(2_000))
+    right = accuracy_over_loops(model, x, y, [16])[16]
+    loop = model.loop(x[:4])
+    found = leading_eigenvalues(loop, end_of(loop, loop.start(), 64), count=2, size=30, restarts=3, tol=1e-2)
+    return {"exact_16": float(right.float().mean()), "rho_Wz": rho_Wz(model), "rho_loop": float(found.radius.mean())}
 
 
 # ---- more lengths
@@ -257,5 +292,7 @@ EXPERIMENTS = [
     Experiment(
         "shipped_prefix_sums", "the three axes on the grid's models", all_shipped, measure_grid, variant_columns
     ),
+    Experiment("prefix_sums_gentle", "external recall at 3e-4 for 1,500 steps", gentle, measure_grid, variant_columns),
+    Experiment("prefix_sums_on_the_way", "spectral radii during training", on_the_way, measure_way, variant_columns),
     Experiment("grid_prefix_sums", "the grid: recall x norm, a rate for each", grid, measure_grid, variant_columns),
 ]

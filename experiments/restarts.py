@@ -17,7 +17,7 @@ from looped_lite.tasks.sudoku import load_puzzles
 
 from .sweep import Experiment, Job, Known, Row, shipped
 
-LONGEST, EACH = 256, 9  # loops of a try, and tries of each puzzle
+LONGEST, EACH = 192, 8  # loops of a try, and tries of each puzzle
 EVERY = 4  # loops between two looks at the rules, as in `solve`
 
 
@@ -30,7 +30,7 @@ def luby(n: int) -> int:
 
 
 SCHEDULES: dict[str, Callable[[int], int]] = {
-    **{f"fixed {loops}": lambda n, loops=loops: loops for loops in (24, 32, 48, 64, 96, 128, 256)},
+    **{f"fixed {loops}": lambda n, loops=loops: loops for loops in (24, 32, 48, 64, 96, 128, 192)},
     **{f"luby {unit}": lambda n, unit=unit: unit * luby(n) for unit in (16, 32, 64)},
     **{f"growing by {by} from {first}": lambda n, by=by, first=first: first + by * n
        for first, by in ((32, 4), (32, 8), (48, 8), (64, 8), (64, 16))},
@@ -85,8 +85,8 @@ def spend(times: Tensor, schedule: Callable[[int], int], budget: int, draws: int
     return solved.double().mean(1), budget - left.double().mean(1)
 
 
-HARDEST = 80  # hard validation puzzles, those with most guesses
-KINDS = ((1.0, EACH, LONGEST), (0.7, 4, 192))  # step, tries of each puzzle, loops of a try
+HARDEST = 60  # hard validation puzzles, those with most guesses
+KINDS = ((1.0, EACH, LONGEST), (0.7, 3, 128))  # step, tries of each puzzle, loops of a try
 
 
 @cache
@@ -102,7 +102,7 @@ def needs(step: float, tries: int, longest: int) -> tuple[Tensor, Tensor]:
 
 def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
     """A row for each puzzle, step and try: after how many loops of this try it is certified; empty if it is not within
-    `LONGEST` (steps of 1) or 192 (damped steps).
+    `LONGEST` (steps of 1) or 128 (damped steps).
     """
     rows = []
     for step, tries, longest in KINDS:

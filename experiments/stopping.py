@@ -83,7 +83,7 @@ STREAMS: dict[str, tuple[Callable[[str, int], Iterator[Group]], int, int]] = {
 def rules(stream: str, head: Callable[[Seen], Tensor]) -> dict[str, dict[float, Rule]]:
     """Every rule, at every setting that is tried."""
     most = MOST[stream]
-    counts = sorted({round(most * 2 ** (-k / 4)) for k in range(20)})
+    counts = sorted({round(most * 2 ** (-k / 12)) for k in range(60)})
     found = {
         "fixed": {t: fixed(t) for t in counts},
         "residual": {tol: still(tol) for tol in (0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5)},
@@ -237,7 +237,8 @@ def tries_row(model: LoopedTransformer, job: Job, reference: Tensor, clock: dict
         gap_low, gap_high = bootstrap(gap)
         loops = torch.tensor([float(one.loops) for one in said]).mean()
         rows.append({
-            "rule": "certificate and tries", "setting": budget, "chosen": int(budget == MOST["sudoku"]), "count": len(right),
+            "rule": "certificate and tries", "setting": budget, "chosen": int(budget == MOST["sudoku"]),
+            "count": len(right),
             "right": int(right.sum()), "low": float(low), "high": float(high), "loops": float(loops),
             "gap": float(gap.mean()), "gap_low": gap_low, "gap_high": gap_high, "all_seconds": seconds,
         })  # fmt: skip

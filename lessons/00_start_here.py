@@ -206,8 +206,8 @@ assert all(other.status == "settled" and other.answer == right for other in othe
 generator = torch.Generator().manual_seed(7)
 bits = torch.randint(2, (128,), generator=generator)
 long = watch(model, "".join(map(str, bits.tolist())), tol=1e-4)
-truth = torch.tensor(running_parity(bits.tolist()))
-chances = long.logits[:, 1:].softmax(-1).gather(-1, truth.expand(len(long.logits), -1)[..., None])[..., 0]
+truth_128 = torch.tensor(running_parity(bits.tolist()))
+chances = long.logits[:, 1:].softmax(-1).gather(-1, truth_128.expand(len(long.logits), -1)[..., None])[..., 0]
 plots.show(
     plots.answers_over_loops(chances, 0, 2, "One string of 128 bits", "probability of the right bit", "cell (bit)"),
     alt="Heat map of 128 cells against loops. Right answers fill it from the left along a straight front, "
@@ -216,7 +216,7 @@ plots.show(
     "The front of right answers moves along a straight line. The dashed line moves at two cells a loop: "
     "nothing can be known to the right of it, only guessed.",
 )
-long_right = int((long.logits[:, 1:].argmax(-1) == truth).all(1).float().argmax())
+long_right = int((long.logits[:, 1:].argmax(-1) == truth_128).all(1).float().argmax())
 print(f"all 128 answers are right after loop {long_right}, and the state settles at loop {long.settled}")
 
 # %% tags=["claims"]
@@ -226,7 +226,7 @@ exact = {loops: float(right.float().mean()) for loops, right in accuracy_over_lo
 print("share of 32 strings of 128 bits with all 128 answers right, by loops:", exact)
 assert exact[20] == 0 and exact[128] >= 0.95
 assert 6 <= long_right / first_right <= 10, "8 times as many bits, about 8 times as many loops"
-assert (long.logits[-1, 1:].argmax(-1) == truth).all() and long.settled is not None
+assert (long.logits[-1, 1:].argmax(-1) == truth_128).all() and long.settled is not None
 assert model.recipe.task.last_level == 32 and model.recipe.task.most_loops == 20
 assert all(model.card["scores"][f"exact_{length}"] >= 0.98 for length in (64, 128, 256, 512))
 

@@ -494,14 +494,13 @@ for name, A in matrices.items():
 
 # %%
 model = load_pretrained("prefix-sums-internal-post-seed0").double()
-x, _ = model.recipe.task.batch(1, 16, torch.Generator().manual_seed(0))
-f = model.loop(x.double())  # the loop as a map of the state alone
-h = f.h  # the embedded input, from which it starts
-h = h.detach()
-end = fp.iterate(f, h, 120)
-product = fp.jacobian_product(f, end.z)
+strings, _ = model.recipe.task.batch(1, 16, torch.Generator().manual_seed(0))
+block_loop = model.loop(strings.double())  # the loop as a map of the state alone
+embedded = block_loop.h.detach()  # the embedded input, from which it starts
+end = fp.iterate(block_loop, embedded, 120)
+product = fp.jacobian_product(block_loop, end.z)
 v = torch.randn(end.z.numel(), generator=torch.Generator().manual_seed(1))
-rho = float(spectral_radius(lambda v: product(v.view_as(h)).flatten(), v))
+rho = float(spectral_radius(lambda v: product(v.view_as(embedded)).flatten(), v))
 
 steps = end.steps[:, 0]
 measured = float((steps[60] / steps[40]) ** (1 / 20))
@@ -517,10 +516,10 @@ plots.show(
 
 # %% tags=["claims"]
 # Check the claims
-assert h.shape == (1, 17, 64) and end.z.numel() == 1088
+assert embedded.shape == (1, 17, 64) and end.z.numel() == 1088
 assert rho < 1 and abs(rho / measured - 1) < 0.01
-assert abs(float(fp.spectral_radius(f, end.z)) / rho - 1) < 0.01  # the package's own, by Arnoldi's method
-assert str(fp.classify_end(f, h, 300)[0]) == "fixed point"
+assert abs(float(fp.spectral_radius(block_loop, end.z)) / rho - 1) < 0.01  # the package's own, by Arnoldi's method
+assert str(fp.classify_end(block_loop, embedded, 300)[0]) == "fixed point"
 assert steps[80] < 1e-6 * steps[0]
 
 # %% [markdown]

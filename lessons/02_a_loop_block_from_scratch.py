@@ -313,13 +313,13 @@ assert ex.rotary_angles.state == "solved"
 
 # %%
 places = torch.arange(24)[:, None]
-angles = rotary_angles(places, 16)
+angles_24 = rotary_angles(places, 16)
 query, key = random(16, seed=27).expand(24, -1), random(16, seed=28).expand(24, -1)
 gain_q, gain_k = ((0.6 * random(16, seed=seed)).exp() for seed in (29, 30))
 scores = {
     "no rotation": query @ key.T,
-    "rotated": rotate(query, angles) @ rotate(key, angles).T,
-    "rotated, then a gain per channel": (rotate(query, angles) * gain_q) @ (rotate(key, angles) * gain_k).T,
+    "rotated": rotate(query, angles_24) @ rotate(key, angles_24).T,
+    "rotated, then gains": (rotate(query, angles_24) * gain_q) @ (rotate(key, angles_24) * gain_k).T,
 }
 plots.show(
     plots.heat_maps(scores, "key of cell", "query of cell", "", "around 0", upwards=False, colours="PuOr", square=True),
@@ -341,10 +341,12 @@ for name, score in scores.items():
     print(f"{name:34} largest change along a diagonal {change_along_diagonals(score):.1e}")
 assert change_along_diagonals(scores["no rotation"]) == 0 and scores["no rotation"].std() < 1e-5
 assert change_along_diagonals(scores["rotated"]) < 1e-4 and scores["rotated"].std() > 1
-assert change_along_diagonals(scores["rotated, then a gain per channel"]) > 1
+assert change_along_diagonals(scores["rotated, then gains"]) > 1
 # gains whose product is equal within each pair are harmless: it commutes with the rotation, even if the gains themselves differ
 of_pair = torch.cat([gain_q[:8], gain_q[:8]])
-assert change_along_diagonals((rotate(query, angles) * gain_q) @ (rotate(key, angles) * (of_pair / gain_q)).T) < 1e-3
+assert (
+    change_along_diagonals((rotate(query, angles_24) * gain_q) @ (rotate(key, angles_24) * (of_pair / gain_q)).T) < 1e-3
+)
 
 # %% [markdown]
 # Write $R_m$ for the rotation at position $m$, and remember that turning both by the same angle changes no product, so that only $n-m$ is left:

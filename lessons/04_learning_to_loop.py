@@ -37,18 +37,9 @@ import torch
 
 from looped_exercises import lesson_04 as ex
 from looped_exercises import report
-from looped_lite import (
-    PrefixSums,
-    Recipe,
-    accuracy_over_loops,
-    correct_cells,
-    load_pretrained,
-    plots,
-    read_results,
-    tables,
-)
+from looped_lite import PrefixSums, Recipe, accuracy_over_loops, load_pretrained, plots, read_results, tables
 from looped_lite.fixed_points import gradient_error, iterate, spectral_radius, unrolled_gradient
-from looped_lite.tasks import IGNORE
+from looped_lite.tasks import IGNORE, correct_cells
 from looped_lite.tasks.prefix_sums import biased_bits, one_hot, prefix_sums, random_bits, switching_bits
 from looped_lite.training import Run, cross_entropy, end_of_run, learning_rate, sample_loops, train
 
@@ -302,7 +293,7 @@ looks[trained_name] = {"color": plots.PALETTE[3], "marker": "x", "linestyle": "-
 labels = "loops T", "|gradient at the start state|"
 plots.show(
     plots.lines(curves, *labels, log="xy", ticks=depths, y_limits=(1e-9, 1e3), styles=looks),
-    alt="Gradient length against loops, both axes logarithmic. Pre and peri rise along nearly straight lines in all seeds. Untrained post falls away in two seeds, and stays level in the third. The trained post model falls fastest, to below 1e-7 at 80 loops.",
+    alt="Gradient length against loops, both axes logarithmic. Pre and peri rise along nearly straight lines in all seeds. Untrained post falls away in two seeds, and in the third it turns and grows again. The trained post model falls fastest, to below 1e-7 at 80 loops.",
     caption="What to see: with pre and peri the gradient grows like a power of the number of loops (a straight rising line here). With the outer norm it fades in two seeds of three while the weights are random, and geometrically in the trained model: where the loop started is forgotten. Thick: mean of three seeds, thin: each of them.",
 )
 
@@ -319,7 +310,7 @@ print(
 growing = torch.cat([power["internal", "pre"], power["internal", "peri"]])
 assert 0.4 < growing.min() < 0.7 and 0.8 < growing.max() < 1.1
 fading = [found[-1] / found[-3] for found in fresh["internal", "post"]]
-assert sum(ratio < 0.1 for ratio in fading) == 2 and max(fading) > 0.5
+assert sum(ratio < 0.1 for ratio in fading) == 2 and max(fading) > 1
 assert trained_one[-1] < 1e-4 * trained_one[3] and trained_one[-1] < 1e-7
 
 # %% [markdown]
@@ -545,7 +536,7 @@ assert strings_seen == 38_400 and expected < 0.02
 # %%
 kinds = {"random bits": random_bits, "a density of its own": biased_bits, "a switching rate of its own": switching_bits}
 for name, draw in kinds.items():
-    print(f"{name:28}", *("".join(map(str, bits)) for bits in draw(3, 24, torch.Generator().manual_seed(3)).tolist()))
+    print(f"{name:28}", *("".join(map(str, bits)) for bits in draw(3, 24, torch.Generator().manual_seed(5)).tolist()))
 mixed = PrefixSums()
 assert (mixed.uniform, mixed.biased) == (0.4, 0.3)
 
@@ -730,7 +721,7 @@ assert int(once_more["right_64"]) < 41
 
 # %%
 families = read_results("prefix_sums_families")
-kinds = {
+trainings = {
     "random bits": ("random", "internal"),
     "mixture": ("mixed", "internal"),
     "mixture, external recall": ("mixed", "external"),
@@ -738,47 +729,42 @@ kinds = {
 sizes = sorted({int(row["bits"]) for row in families})
 
 
-def solved(kind, seed, bits, column="exact"):
-    wanted = (*kinds[kind], str(seed), str(bits))
-    return sum(
-        int(row[column]) for row in families if (row["trained_on"], row["recall"], row["seed"], row["bits"]) == wanted
-    )
+def solved(training, seed, bits, column="exact"):
+    wanted, keys = (*trainings[training], str(seed), str(bits)), ("trained_on", "recall", "seed", "bits")
+    return sum(int(row[column]) for row in families if tuple(row[key] for key in keys) == wanted)
 
 
-of = lambda kind, seed, bits: f"{solved(kind, seed, bits)} of {solved(kind, seed, bits, 'strings')}"
-table = [
-    [kind, seed, *(of(kind, seed, bits).replace("0 of 0", "") for bits in sizes)] for kind in kinds for seed in range(3)
-]
+def in_words(*which):
+    return f"{solved(*which)} of {solved(*which, 'strings')}" if solved(*which, "strings") else ""
+
+
+table = [[name, seed, *(in_words(name, seed, bits) for bits in sizes)] for name in trainings for seed in range(3)]
 tables.show(["trained on", "seed", *(f"{bits:,} bits" for bits in sizes)], table)
 
 # %%
-ones = load_pretrained("prefix-sums-seed0"), torch.ones(1, 1024, dtype=torch.long)
-x_ones, y_ones = mixed.tensors(ones[1])
+shipped, (x_ones, y_ones) = load_pretrained("prefix-sums-seed0"), mixed.tensors(torch.ones(1, 1024, dtype=torch.long))
 with torch.no_grad():
-    chance = torch.stack([ones[0].read_out(z)[0, 1:].softmax(-1) for z in ones[0].states(x_ones, 600)][::4])
-chance = chance.gather(-1, y_ones[0, 1:].expand(len(chance), -1)[..., None])[..., 0]
+    chance = torch.stack([shipped.read_out(z)[0, 1:].softmax(-1) for z in shipped.states(x_ones, 1056)])
+chance = chance.gather(-1, y_ones[0, 1:].expand(len(chance), -1)[..., None])[..., 0]  # of the right bit, (loops, bits)
+picture = {"1,024 ones, by a model trained to 32 bits": chance[::4, ::4]}
+labels = "bit, in steps of 4", "loop, in steps of 4", "probability of the right bit"
 plots.show(
-    plots.heat_maps(
-        {"1,024 ones, trained to 32 bits": chance[:, ::4]},
-        "bit, in steps of 4",
-        "loop, in steps of 4",
-        "probability of the right bit",
-    ),
-    alt="Heat map of bits against loops. Right answers fill it from the left along a straight front that reaches the last bit before loop 600.",
-    caption="What to see: one string, 1,024 ones. The front of right answers marches on at one speed, 32 times as far as in training, and leaves nothing wrong behind it.",
+    plots.heat_maps(picture, *labels),
+    alt="Heat map of bits against loops. Right answers fill it from the left along a straight front that moves by one bit a loop and reaches the last bit near loop 1,024.",
+    caption="What to see: the front of right answers marches on at one speed, 32 times as far as in training, and leaves nothing wrong behind it. On ones this model takes its time: one bit a loop, half of what the light cone allows.",
 )
 
 # %% tags=["claims"]
 # Check the claims: the mixture's faults, one by one; those of random bits, by the count; and the picture
 missed = {
     (kind, seed, bits): solved(kind, seed, bits, "strings") - solved(kind, seed, bits)
-    for kind in kinds
+    for kind in trainings
     for seed in range(3)
     for bits in sizes
 }
 assert sizes == [8, 16, 32, 64, 128, 256, 512, 1024, 4096]
-assert all(solved(kind, seed, bits, "strings") == 40 for kind in kinds for seed in range(3) for bits in sizes[:-1])
-assert [solved(kind, 0, 4096, "strings") for kind in kinds] == [0, 18, 0]
+assert all(solved(kind, seed, bits, "strings") == 40 for kind in trainings for seed in range(3) for bits in sizes[:-1])
+assert [solved(kind, 0, 4096, "strings") for kind in trainings] == [0, 18, 0]
 faults = {key: count for key, count in missed.items() if count and key[0] != "random bits"}
 assert faults == {("mixture", 0, 8): 1, ("mixture", 1, 512): 1, ("mixture", 1, 4096): 1}, faults
 assert [missed["random bits", seed, 1024] for seed in range(3)] == [9, 1, 2]
@@ -795,7 +781,10 @@ failing = {
 }
 print("what training on random bits leaves out, by seed:", failing)
 assert "ones" in failing[0] and "ones" not in failing[1] | failing[2] and "period 4" in failing[2]
-assert (chance[-1] > 0.5).all() and (chance[100, 900:] < 0.9).any()
+for loop in (100, 300, 500, 700, 900):
+    known = int((chance[loop - 1] > 0.5).long().cumprod(0).sum())  # right from the first bit on, without a gap
+    assert abs(known - loop) < 10, (loop, known)
+assert (chance[1023:] > 0.5).all()
 
 # %% [markdown]
 # Trained on random bits, each seed has blind spots of its own: ones in the first, strings with a period of 4 in the third. With the mixture they are gone, nearly. Three strings of all those in the table are still wrong: one bit of one string at 8 bits, after only 8 loops; one string of 40 at 512 bits, and one of 18 at 4,096. With external recall there is none.

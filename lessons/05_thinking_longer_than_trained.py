@@ -15,7 +15,7 @@
 #
 # **Does it extrapolate?**
 #
-# In lesson 04 a model learned prefix sums of 32 bits, in runs of at most 20 loops. Here you ask it for 512 bits and 1,024 loops. You do the same with the other ways to put recall and norm together, with three seeds of
+# In lesson 04 a model learned prefix sums of 32 bits, in runs of at most 24 loops. Here you ask it for 512 bits and 1,024 loops. You do the same with the other ways to put recall and norm together, with three seeds of
 # each; you take the question out of the start state and see who still knows it; and you look at models that never come to rest.
 #
 # **After this lesson you can**
@@ -26,33 +26,28 @@
 # - measure loops against length, and compare with the light cone;
 # - tell settling from a residual that only looks like it.
 #
-# **Time**: 60 minutes for you, under two minutes for the machine. Nothing is trained: the models come with the course, trained with the recipe of lesson 04.
-# **You need**: lessons 03 and 04.
+# **Time**: 60 minutes for you, about two minutes for the machine. Nothing is trained here. **You need**: lessons 03 and 04.
+#
+# The models come with the course, from two recipes. The *model of lesson 04*, three seeds of it, is made just as in that lesson. The *grid of variants*, 3 recalls by 5 norms by 3 seeds, has an older and plainer recipe, one for all of them: 600 steps at a peak rate of 0.003 instead of 0.002, AdamW's usual `beta2` of 0.999, $N = 20$ throughout, strings of
+# random bits only. So compare the variants among each other, not with the model of lesson 04.
 
 # %%
-import matplotlib.pyplot as plt
 import torch
-from IPython.display import Markdown, display
 
 from looped_exercises import lesson_05 as ex
 from looped_exercises import report
-from looped_lite import plots
+from looped_lite import PrefixSums, Recipe, accuracy_over_loops, load_pretrained, plots, read_results, tables
 from looped_lite.blocks import NORMS, RECALLS
 from looped_lite.fixed_points import classify_end, iterate
-from looped_lite.intervals import wilson
-from looped_lite.paths import data_path, read_rows
-from looped_lite.pretrained import load_pretrained
-from looped_lite.recipe import Recipe
 from looped_lite.tasks import exact_match
-from looped_lite.tasks.prefix_sums import PrefixSums
 
-plots.use_style()
 torch.set_grad_enabled(False)  # nothing is trained in this lesson
-task = PrefixSums(uniform=1, biased=0, last_loops=None)  # strings of random bits
+task = PrefixSums(uniform=1, biased=0)  # strings of random bits: all tests of this lesson
+of_lesson_04 = [load_pretrained(f"prefix-sums-seed{seed}") for seed in range(3)]
 
 
 def model_of(recall, norm, seed=0):
-    """A shipped model; norm "post-long" is the outer norm, trained for 2,000 steps instead of 600."""
+    """A model of the grid; norm "post-long" is the outer norm, trained for 2,000 steps instead of 600."""
     return load_pretrained(f"prefix-sums-{recall}-{norm}-seed{seed}")
 
 
@@ -60,6 +55,18 @@ def strings(count, bits, seed=0):
     """Fresh strings: inputs (count, 1 + bits, 3) and targets (count, 1 + bits)."""
     return task.batch(count, bits, torch.Generator().manual_seed(10_000 * seed + bits))
 
+
+# %% tags=["claims"]
+# Check the claims: two recipes
+for seed, model in enumerate(of_lesson_04):
+    assert model.recipe == Recipe(PrefixSums(), steps=1200, settle=200, lr=2e-3, beta2=0.95, seed=seed)
+for recall in RECALLS:
+    for norm in NORMS:
+        for seed in range(3):
+            plain = Recipe(
+                PrefixSums(uniform=1.0, biased=0.0, last_loops=None), recall, norm, lr=3e-3, beta2=0.999, seed=seed
+            )
+            assert model_of(recall, norm, seed).recipe == plain and plain.steps == 600 and plain.task.most_loops == 20
 
 # %% [markdown]
 # ## 1. Ninety-five percent right
@@ -108,7 +115,7 @@ assert scores(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]]), torch.tensor([[1, 1]])) 
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Here is a model with internal recall whose norm sits elsewhere: `peri`. It reached the end of the curriculum of lesson 04. You ask it for 16, 32, 64 and 128 bits, with as many loops as bits.
+# Here is a model of the grid, with internal recall, whose norm sits elsewhere: `peri`. It reached the end of the curriculum, 32 bits. You ask it for 16, 32, 64 and 128 bits, with as many loops as bits.
 #
 # > **Predict.** At 128 bits it still has more than half of the bits right, clearly better than a coin. How many of 32 strings does it have right in every bit?
 
@@ -116,43 +123,21 @@ assert scores(torch.tensor([[[0.0, 1.0], [1.0, 0.0]]]), torch.tensor([[1, 1]])) 
 peri = model_of("internal", "peri")
 both = {bits: scores(peri(x, bits), y) for bits in (16, 32, 64, 128) for x, y in [strings(32, bits)]}
 
-fig, ax = plt.subplots(figsize=(6.6, 3.2))
-ax.plot(
-    list(both), [cells for _, cells in both.values()], color=plots.PALETTE[0], marker="o", label="share of bits right"
-)
-ax.plot(
-    list(both),
-    [exact for exact, _ in both.values()],
-    color=plots.PALETTE[3],
-    marker="s",
-    linestyle="--",
-    label="exact match",
-)
-ax.axhline(0.5, color="#999999", linewidth=1, linestyle=":")
-ax.set(
-    xscale="log",
-    xlabel="length in bits, and loops",
-    ylabel="accuracy",
-    ylim=(-0.03, 1.05),
-    title="internal + peri, trained to 32 bits",
-)
-ax.set_xticks(list(both), [str(bits) for bits in both])
-ax.minorticks_off()
-ax.legend()
+exact, cells = zip(*both.values(), strict=True)
+curves = {"share of bits right": (list(both), cells), "exact match": (list(both), exact)}
+labels = "length in bits, and loops", "accuracy"
 plots.show(
-    fig,
+    plots.lines(curves, *labels, log="x", ticks=list(both), y_limits=(-0.03, 1.05), level=0.5),
     alt="Two curves against length from 16 to 128 bits. The share of bits sinks slowly from near 1; exact match falls steeply and is near 0 while the share of bits is still well above one half.",
     caption="What to see: the share of bits sinks gently, exact match falls off a cliff. The dotted line is a coin toss, for bits. For whole strings a coin toss is 0.",
 )
-for bits, (exact, cells) in both.items():
-    print(
-        f"{bits:4} bits: {cells:.3f} of the bits, {exact:.3f} of the strings; if errors were independent: {cells**bits:.1e}"
-    )
+header = ["bits", "share of bits right", "share of strings right", "the same if errors were independent"]
+tables.show(header, [[bits, cells, exact, f"{cells**bits:.1e}"] for bits, (exact, cells) in both.items()])
 
 # %% tags=["claims"]
 # Check the claims
 assert both[128][0] <= 0.1 and 0.55 < both[128][1] < 0.8
-assert both[32][1] > 0.9 and both[32][0] < both[32][1] - 0.1
+assert both[16][1] > 0.9 and both[32][1] > 0.9 and both[32][0] < both[32][1] - 0.1
 assert both[32][0] > both[32][1] ** 32, "errors come together: exact match is better than independent errors would give"
 
 # %% [markdown]
@@ -210,9 +195,9 @@ assert list(schoop(Recipe(task, width=16, heads=2).build(), *strings(2, 4), [2, 
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Six variants, strings of 64 bits, twice as long as in training, and up to 256 loops.
+# Six variants of the grid, strings of 64 bits, twice as long as in training, and up to 256 loops.
 #
-# > **Predict.** Which of them rise and hold? Which fall? Before you run the cell, put one word to each: internal, external and no recall with the outer norm (`post`); internal recall with `peri` and `pre`; external recall with `peri`.
+# > **Predict.** Which of them rise, and hold? Before you run the cell, put one word to each: internal, external and no recall with the outer norm (`post`); internal recall with `peri` and `pre`; external recall with `peri`.
 
 # %%
 x64, y64 = strings(32, 64)
@@ -243,6 +228,34 @@ for variant in six[2:]:
     assert curves[variant][256] < 0.5, variant
 
 # %% [markdown]
+# And which fall? For that a model must first have been right. Internal + peri is, on strings of 16 bits, half as long as in training. Let it think on.
+#
+# > **Predict.** Three seeds of internal + peri, all with every string of 16 bits right after 16 loops. What does the curve do up to 400 loops?
+
+# %%
+x_short, y_short = strings(64, 16)
+checkpoints_short = [4, 8, 12, 16, 20, 32, 64, 128, 256, 400]
+falling = {
+    f"seed {seed}": accuracy_over_loops(model_of("internal", "peri", seed), x_short, y_short, checkpoints_short)
+    for seed in range(3)
+}
+plots.show(
+    plots.accuracy_curves(falling, trained=20, title="internal + peri, 64 strings of 16 bits"),
+    alt="Exact match against loops for three seeds. All rise to 1 at 16 loops. Two stay there to 400 loops; the third falls from 20 loops on, to about one half.",
+    caption="What to see: overthinking. One seed has every string right after 16 loops, and loses nearly half of them again, without any change of the question. Two seeds hold, on strings as short as these. Shaded: Wilson's 95% interval.",
+)
+
+# %% tags=["claims"]
+# Check the claims
+share = {
+    name: {loops: float(right.float().mean()) for loops, right in curve.items()} for name, curve in falling.items()
+}
+print({name: {loops: round(value, 2) for loops, value in curve.items()} for name, curve in share.items()})
+assert all(curve[16] == curve[20] == 1 for curve in share.values())
+assert 0.45 < share["seed 0"][400] < 0.65 and share["seed 0"][400] < share["seed 0"][64] < 0.95
+assert all(share[f"seed {seed}"][400] == 1 for seed in (1, 2))
+
+# %% [markdown]
 # ### 32 to 512 bits
 #
 # Now the model of lesson 04 in all three seeds, at 64, 128, 256 and 512 bits, to twice as many loops as bits. One pass gives everything that the rest of this lesson needs: at each loop, which strings are right and how far the state still moves, relative to its length.
@@ -263,42 +276,24 @@ def long_run(model, x, y, loops):
 sizes = {32: 32, 64: 24, 128: 12, 256: 6, 512: 4}  # bits: strings for each seed
 runs = {}
 for bits, count in sizes.items():
-    parts = [
-        long_run(model_of("internal", "post", seed), *strings(count, bits, seed + 1), 2 * bits) for seed in range(3)
-    ]
+    parts = [long_run(model, *strings(count, bits, seed + 1), 2 * bits) for seed, model in enumerate(of_lesson_04)]
     runs[bits] = tuple(torch.cat(part, dim=1) for part in zip(*parts, strict=True))
     print(f"{bits} bits: {3 * count} strings, {2 * bits} loops", flush=True)
 
 # %%
-fig, ax = plt.subplots(figsize=(7.4, 3.4))
-for (bits, (right, _)), colour, mark in zip(runs.items(), plots.shades(5), "os^Dv", strict=True):
-    share = right.float().mean(1)
-    ax.plot(
-        range(1, len(share) + 1),
-        share,
-        color=colour,
-        marker=mark,
-        markevery=[len(share) // 2 - 1, len(share) - 1],
-        label=f"{bits} bits",
-    )
-ax.axvline(20, color=plots.INK, linewidth=1, linestyle=":")
-ax.annotate(
-    "trained to 20",
-    (20, 1.0),
-    (-4, 6),
-    xycoords=("data", "axes fraction"),
-    textcoords="offset points",
-    ha="right",
-    fontsize=9,
-)
-ax.set(xscale="log", xlabel="loops", ylabel="exact match", ylim=(-0.03, 1.05), xlim=(5, 1150))
-ax.set_xticks([8, 16, 32, 64, 128, 256, 512, 1024], ["8", "16", "32", "64", "128", "256", "512", "1024"])
-ax.minorticks_off()
-ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+curves = {f"{bits} bits": (range(1, 2 * bits + 1), right.float().mean(1)) for bits, (right, _) in runs.items()}
+by_length = {
+    name: {"color": colour, "linestyle": "-", "markevery": [bits - 1, 2 * bits - 1]}
+    for (name, bits, colour) in zip(curves, runs, plots.shades(len(runs)), strict=True)
+}
+ticks = [8, 16, 32, 64, 128, 256, 512, 1024]
+labels = "loops", "exact match"
 plots.show(
-    fig,
+    plots.lines(
+        curves, *labels, log="x", ticks=ticks, y_limits=(-0.03, 1.05), styles=by_length, marks={"trained to 24": 24}
+    ),
     alt="Exact match against loops for five lengths from 32 to 512 bits. Each curve is at 0, rises steeply to 1 a little after half as many loops as bits, and stays there to twice as many loops as bits.",
-    caption="What to see: five times the same curve, moved to the right each time the string doubles. Marks are at loops = bits and at twice that. Internal + post, three seeds together.",
+    caption="What to see: five times the same curve, moved to the right each time the string doubles. Marks are at loops = bits and at twice that. The model of lesson 04, three seeds together.",
 )
 
 # %% tags=["claims"]
@@ -310,23 +305,25 @@ for bits, (right, _) in runs.items():
     assert once.float().mean() >= 0.94
 
 # %% [markdown]
-# From 32 to 512 bits, from 20 loops to 1,024: the curve holds. But a dozen strings leave room for luck. So more of them were run beforehand (`python -m experiments prefix-sums-lengths`), with internal recall and with external, three seeds of each: 200 strings of 64 bits and 200 of 128, 60 of 256, 40 of 512,
+# From 32 to 512 bits, from 24 loops to 1,024: the curve holds. But a dozen strings leave room for luck, and it is one variant. So more of them were run beforehand (`python -m experiments prefix-sums-lengths`) with the models of the *grid* that have recall and the outer norm, internal and external, three seeds of each: 200 strings of 64 bits and 200 of 128, 60 of 256, 40 of 512,
 # none of them seen in training.
 
 # %%
-more = read_rows(data_path("results", "prefix_sums_lengths.csv"))
+more = [row for row in read_results("prefix_sums_lengths") if row["trained_on"] == "random"]
 sizes_more = (64, 128, 256, 512)
-rows = [
-    "| recall | seed | "
-    + " | ".join(f"{bits} bits: loops = length / twice" for bits in sizes_more)
-    + " | 64 bits, from noise | 128 bits, from noise |",
-    "|---" * 8 + "|",
+header = [
+    "recall",
+    "seed",
+    *(f"{bits} bits: loops = length / twice" for bits in sizes_more),
+    "64 bits, from noise",
+    "128 bits, from noise",
 ]
-for row in sorted(more, key=lambda row: (row["recall"], row["seed"])):
-    shares = [f"{float(row[f'exact_{bits}']):.3f} / {float(row[f'twice_{bits}']):.3f}" for bits in sizes_more]
-    shares += [f"{float(row[f'noise_{bits}']):.3f}" for bits in (64, 128)]
-    rows.append(f"| {row['recall']} | {row['seed']} | " + " | ".join(shares) + " |")
-display(Markdown("\n".join(rows)))
+at_lengths = lambda row: [
+    f"{float(row[f'exact_{bits}']):.3f} / {float(row[f'twice_{bits}']):.3f}" for bits in sizes_more
+]
+from_noise_at = lambda row: [float(row[f"noise_{bits}"]) for bits in (64, 128)]
+more.sort(key=lambda row: (row["recall"], row["seed"]))
+tables.show(header, [[row["recall"], row["seed"], *at_lengths(row), *from_noise_at(row)] for row in more])
 
 # %% tags=["claims"]
 # Check the claims, seed by seed: at least 0.99 at every length with loops = length and from noise, the same share at twice
@@ -356,62 +353,49 @@ together = {
     for bits in (256, 512)
 }
 assert {bits: round(count) for bits, count in together.items()} == {256: 179, 512: 119}
+from looped_lite.intervals import wilson
+
 low, high = wilson(39, 40)
 print(f"39 of 40 is a share between {low:.2f} and {high:.3f} (95%)")
 assert 0.86 < low < 0.88 and high > 0.99
 
 # %% [markdown]
-# With internal recall, the model of lesson 04, three seeds of three have at least 0.99 of the strings right at every length, and the same share at twice the loops. It is not perfect: seed 0 has one string of 200 wrong at 64 bits, and one at 128. External recall has two seeds without a fault; in the third, one string of 60 is wrong at 256 bits and one of 40 at 512.
+# With internal recall three seeds of three have at least 0.99 of the strings right at every length, and the same share at twice the loops. It is not perfect: seed 0 has one string of 200 wrong at 64 bits, and one at 128. External recall has two seeds without a fault; in the third, one string of 60 is wrong at 256 bits and one of 40 at 512.
 # Those are shares of 0.983 and 0.975, below 0.99; but a model that is right 99 times in 100 may well have one of 40 wrong, too. Forty strings cannot tell. (The three seeds with external recall together: 179 of 180, and 119 of 120.) Twice the loops mend nothing: as many strings are wrong then.
 #
 # Why does it work at lengths never seen? Not because anybody taught it long strings, but because what the block does in one loop, to the cells at the front of what is known, does not depend on how far the front has come.
 #
 # ## 3. The whole table
 #
-# Is it the recall, is it the norm, or is it this one lucky pair? That takes every pair, at *equal steps* (not equal time: on a busy machine equal time is anything but equal), and more than one seed. The course ships the result: 3 recalls, 5 norms, 3 seeds, 600 steps each,
+# Is it the recall, is it the norm, or is it this one lucky pair? That takes every pair, at *equal steps* (not equal time: on a busy machine equal time is anything but equal), and more than one seed. That is what the grid is for: 3 recalls, 5 norms, 3 seeds, 600 steps each,
 # batches of 64, one recipe for all. This command makes it, and goes on where it was if you stop it:
 #
 # ```
-# python -m experiments prefix-sums --results data/results/prefix_sums_grid.csv
+# python -m experiments prefix-sums-grid
 # ```
 
 # %%
-grid = read_rows(data_path("results", "prefix_sums_grid.csv"))
+grid = read_results("prefix_sums_grid")
 
 
 def measured(recall, norm, column):
-    """The values of a column over seeds; a state that overflowed counts as NaN."""
-    return [float(row[column]) for row in grid if (row["recall"], row["norm"], row["steps"]) == (recall, norm, "600")]
+    """The values of a column, one a seed."""
+    return [float(row[column]) for row in grid if (row["recall"], row["norm"]) == (recall, norm)]
 
 
-def cell(recall, norm, column):
-    values = measured(recall, norm, column)
-    if not values:
-        return "not measured"
-    low, high = min(values), max(values)
-    mean = sum(values) / len(values)
-    return (
-        f"{mean:.2f}"
-        + (f" ({low:.2f} to {high:.2f})" if high - low > 0.005 else "")
-        + ("" if len(values) == 3 else f", {len(values)} seed")
-    )
+def in_short(values):
+    """Their mean, and the lowest and highest where they differ."""
+    low, high, mean = min(values), max(values), sum(values) / len(values)
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})" if high - low > 0.005 else f"{mean:.2f}"
 
 
-columns = {
-    "level": "bits reached in training",
-    "exact_32": "32 bits",
-    "exact_64": "64 bits",
-    "exact_128": "128 bits",
-    "exact_512": "512 bits",
-    "noise_32": "32 bits, from noise",
-}
-lines = ["| recall | norm | " + " | ".join(columns.values()) + " |", "|---" * (2 + len(columns)) + "|"]
-for recall in RECALLS:
-    for norm in NORMS:
-        values = [cell(recall, norm, column) for column in columns]
-        values[0] = " / ".join(f"{level:.0f}" for level in measured(recall, norm, "level"))
-        lines.append(f"| {recall} | {norm} | " + " | ".join(values) + " |")
-display(Markdown("\n".join(lines)))
+columns = {f"exact_{bits}": f"{bits} bits" for bits in (32, 64, 128, 512)} | {"noise_32": "32 bits, from noise"}
+reached = lambda *variant: " / ".join(f"{level:.0f}" for level in measured(*variant, "level"))
+variants = [(recall, norm) for recall in RECALLS for norm in NORMS]
+rows = [
+    [*variant, reached(*variant), *(in_short(measured(*variant, column)) for column in columns)] for variant in variants
+]
+tables.show(["recall", "norm", "bits reached in training", *columns.values()], rows)
 
 # %% [markdown]
 # Mean exact match, with the lowest and the highest seed behind it where they differ. Loops = length; from noise, twice that. The first column says how far the curriculum had come after 600 steps, seed by seed.
@@ -419,22 +403,16 @@ display(Markdown("\n".join(lines)))
 # > **Predict**, before you read on: which of the two, recall or norm, can you do without?
 
 # %%
-fig, axes = plt.subplots(1, 3, figsize=(9.8, 3.1), sharey=True)
 lengths = (32, 64, 128, 256, 512)
-for ax, recall in zip(axes, RECALLS, strict=True):
-    for norm in NORMS:
-        values = torch.tensor([measured(recall, norm, f"exact_{bits}") for bits in lengths])
-        if values.numel():
-            style = plots.line_style(recall, norm)
-            ax.plot(lengths, values.mean(1), **{**style, "label": norm})
-            ax.plot(lengths, values, color=style["color"], linestyle=style["linestyle"], linewidth=0.8, alpha=0.45)
-    ax.set(xscale="log", xlabel="length in bits", title=f"recall: {recall}", ylim=(-0.03, 1.05))
-    ax.set_xticks(lengths, [str(bits) for bits in lengths])
-    ax.minorticks_off()
-axes[0].set_ylabel("exact match, loops = length")
-fig.legend(*axes[2].get_legend_handles_labels(), loc="outside right center", title="norm")
+by_length_of = lambda *variant: (
+    torch.tensor([measured(*variant, f"exact_{bits}") for bits in lengths]).T
+)  # (seeds, lengths)
+panels = [{norm: (lengths, by_length_of(recall, norm)) for norm in NORMS} for recall in RECALLS]
+by_norm = {norm: plots.line_style("none", norm, by="norm") | {"label": norm} for norm in NORMS}
+titles, names = [f"recall: {recall}" for recall in RECALLS], ("length in bits", "exact match, loops = length")
+look = {"log": "x", "ticks": lengths, "y_limits": (-0.03, 1.05), "styles": by_norm, "share_y": True}
 plots.show(
-    fig,
+    plots.lines(panels, *names, titles, **look),
     alt="Three panels of exact match against length, one for each recall. Without recall all curves lie at 0, except for the gated one at 32 bits. With external and internal recall the solid line of post stays at 1 to 512 bits, while pre and peri fall to 0.",
     caption="What to see: without recall (within 600 steps) nothing is solved, but for a gated model at 32 bits in one seed. With recall it depends on the norm: the solid line (post) stays at 1 up to 512 bits. Thick lines are means over seeds, thin lines are seeds.",
 )
@@ -452,7 +430,7 @@ for recall in ("internal", "external"):
         values = measured(recall, norm, "exact_512")
         assert values and max(values) <= 0.05, (recall, norm, values)
 sandwich = [value for recall in ("internal", "external") for value in measured(recall, "sandwich", "exact_512")]
-assert len(sandwich) == 6 and sum(value > 0.6 for value in sandwich) == 5 and min(sandwich) == 0, sandwich
+assert sorted(sandwich)[2:] == [1] * 4 and min(sandwich) == 0 and f"{sorted(sandwich)[1]:.2f}" == "0.69", sandwich
 assert min(measured("internal", "sandwich", "exact_32")) == 0 and min(measured("internal", "sandwich", "level")) == 32
 broken = measured("internal", "sandwich", "exact_32").index(0.0)
 x4, y4 = strings(64, 4)
@@ -464,30 +442,91 @@ for norm in ("pre", "peri", "post", "sandwich"):
     assert max(measured("none", norm, "exact_32")) == 0
 gated = measured("none", "gru", "exact_32")
 assert sum(value > 0.5 for value in gated) == 1 and max(measured("none", "gru", "exact_64")) <= 0.05
-reached = [level for norm in NORMS for level in measured("none", norm, "level")]
-print("without recall, bits reached in 600 steps:", [int(level) for level in reached])
-assert max(reached) < 32
+levels = [level for norm in NORMS for level in measured("none", norm, "level")]
+print("without recall, bits reached in 600 steps:", [int(level) for level in levels])
+assert max(levels) < 32
 
 # %% [markdown]
 # What this says, and what it does not:
 #
-# - **Recall and outer norm together** (`post`) solve every length here, in three seeds of three, with internal recall and with external. `sandwich`, which has the same norm on the stream and one more in the branch, carries over to 512 bits in five of its six seeds; the sixth reached 32 bits in training and then fell apart: at the end it has less than half of the strings of 4 bits right. Such accidents are part of a high learning rate, and a reason for more than one seed.
+# - **Recall and outer norm together** (`post`) solve every length here, in three seeds of three, with internal recall and with external. `sandwich`, which has the same norm on the stream and one more in the branch, solves 512 bits in four of its six seeds. The fifth has 0.69 of those strings right. The sixth reached 32 bits in training and then fell apart: at the end it has less than half of the strings of 4 bits right. Such accidents are part of a high learning rate, and a reason for more than one seed.
 # - **With recall but a norm that lets the state grow** (`pre`, `peri`): some seeds learn 32 bits, and none carries over to 512. `gru` keeps the state bounded, and is a lottery: of its six seeds one carries over to 512 bits without a fault, and five do not at all. A bounded state helps; it is not enough.
 # - **Without recall** no model gets through the curriculum in 600 steps. A gate, made to keep things, helps: one seed of `none + gru` comes near. Lesson 04 said why these models learn slowly: with the input in the start alone, everything has to be learned through the whole run.
 # - All share one recipe, and its learning rate of 0.003 was chosen for internal recall with the outer norm. That is part of the result: another rate would have been kinder to others. The theory of lesson 03 gives external recall a way to stay bounded under any norm (its `Wz` can shrink the state before the block), so read
-#   its rows for `pre` and `peri` as "not with this recipe".
+#   its rows for `pre` and `peri` as "not with this recipe". What went wrong there deserves a look of its own.
+#
+# ### A row of zeros
+#
+# `external + pre` has 0.00 in every column. Follow the length of its state, 8 strings of 32 bits, three seeds.
+#
+# > **Predict.** With external recall each loop begins with $W_z z + W_h h$. What happens to the length if training leaves a $W_z$ whose spectral radius is 2?
+
+
+# %%
+def lengths_until_overflow(model, x, loops=240):
+    """Length of the state after each loop, as long as it is a number."""
+    states = model.states(x, loops)
+    found = [float(z.double().norm()) for z in states]
+    return [length for length in found if length < float("inf")]
+
+
+x_32, _ = strings(8, 32)
+grown = {f"seed {seed}": lengths_until_overflow(model_of("external", "pre", seed), x_32) for seed in range(3)}
+curves = {name: (range(1, len(values) + 1), values) for name, values in grown.items()}
+plots.show(
+    plots.lines(
+        curves,
+        "loop",
+        "length of the state",
+        "external + pre",
+        log="y",
+        styles={name: {"marker": ""} for name in curves},
+    ),
+    alt="Length of the state against loops, logarithmic, three seeds: straight rising lines that end near 1e40, the first after 117 loops, the last after 183.",
+    caption="What to see: straight lines on a logarithmic axis, growth by a factor with every loop. Where a line ends, its numbers no longer fit into single precision, and there is no answer to read.",
+)
+
+# %% tags=["claims"]
+# Check the claims: the growth is that of Wz alone; when it overflows; what training reached; and the same at its own best rate
+for seed, values in enumerate(grown.values()):
+    radius, pace = float(measured("external", "pre", "rho_Wz")[seed]), (values[-1] / values[-33]) ** (1 / 32)
+    print(
+        f"seed {seed}: {len(values)} loops until it overflows, a factor of {pace:.2f} a loop; spectral radius of Wz {radius:.2f}"
+    )
+    assert abs(pace / radius - 1) < 0.1
+assert all(110 < len(values) < 195 for values in grown.values()) and len(grown["seed 0"]) < 128
+assert sorted(measured("external", "pre", "level")) == [6, 8, 8]
+assert all(torch.tensor(measured("external", "pre", "norm_400")).isnan())
+own = [
+    row
+    for row in read_results("grid_prefix_sums")
+    if (row["recall"], row["norm"], row["lr"], row["steps_allowed"]) == ("external", "pre", "0.001", "600")
+]
+own.sort(key=lambda row: row["seed"])
+assert [int(row["level"]) for row in own] == [10, 32, 12] and [float(row["exact_32"]) for row in own] == [0, 1, 0]
+assert all(float(row["exact_512"]) == 0 and 1.1 < float(row["rho_Wz"]) < 1.2 for row in own)
+assert all(abs(float(row["rho_loop"]) / float(row["rho_Wz"]) - 1) < 1e-3 for row in own), "far out, the loop is Wz"
+assert round(float(own[1]["exact_64"]), 2) == 0.22
+
+# %% [markdown]
+# The branches read the *direction* of the state, so what they add has a bounded size. Once the state is long, the loop is $W_z$ and next to nothing else, and it grows by the spectral radius of $W_z$, about 1.6 to 2.1 here, with every loop. After 117 to 183 loops it has left the range of single precision: a string of 512 bits has no answer at all. On short strings there is one, and it is wrong:
+# these models had come to 6 to 8 bits when their training ended. They have an eigenvalue problem before they can have a problem with parity.
+#
+# Is it the rate? On the mixture of lesson 04 the course has trained `external + pre` at its own best rate, too, 0.001 (`python -m experiments grid-prefix-sums`). One seed of three then learns 32 bits, all test strings right, and 0.22 of those of 64 bits; the others come to 10 and 12 bits. $W_z$ has a radius of 1.1 to 1.2, so its states still run away, more slowly. A $W_z$ below 1 would put
+# a lid on it, as in lesson 03. No training here has found one.
 #
 # ### Fair is fair: no recall, with patience
 #
 # Slow is not the same as unable. So here are models without recall, with the outer norm, that got 2,000 steps at a third of the learning rate.
 
 # %%
-patient = read_rows(data_path("results", "prefix_sums_no_recall.csv"))
-rows = ["| seed | steps | 32 bits | 64 bits | 128 bits | 512 bits | 32 bits, from noise |", "|---" * 7 + "|"]
-for row in patient:
-    shares = [f"{float(row[column]):.2f}" for column in ("exact_32", "exact_64", "exact_128", "exact_512", "noise_32")]
-    rows.append(f"| {row['seed']} | {row['steps']} | " + " | ".join(shares) + " |")
-display(Markdown("\n".join(rows)))
+patient = read_results("prefix_sums_no_recall")
+columns = {f"exact_{bits}": f"{bits} bits" for bits in (32, 64, 128, 512)} | {"noise_32": "32 bits, from noise"}
+tables.show(
+    ["seed", "steps", *columns.values()],
+    [[row["seed"], row["steps"], *(float(row[column]) for column in columns)] for row in patient],
+    digits=2,
+)
 
 # %% tags=["claims"]
 # Check the claims
@@ -558,23 +597,19 @@ assert noisy.shape == (2, 5, 2)
 # Strings of 32 bits, which all of these models can solve, or nearly, from their usual start; three seeds of each; 64 loops. A coin toss has half of the bits right.
 
 # %%
-entrants = {
-    "internal\n+ post": ("internal", "post"),
-    "external\n+ post": ("external", "post"),
-    "internal\n+ peri": ("internal", "peri"),
-    "none + post\n(2,000 steps)": ("none", "post-long"),
-}
 starts = {"input": None, "zeros": 0.0, "noise": 1.0, "noise x 10": 10.0}
+entrants = {"internal\n+ post": ("internal", "post"), "external\n+ post": ("external", "post"),
+            "internal\n+ peri": ("internal", "peri"), "none + post\n(2,000 steps)": ("none", "post-long")}  # fmt: skip
 
 
 def from_starts(model, x, y, loops):
     """{start: (exact match, share of bits)}."""
-    found = {}
-    for name, scale in starts.items():
-        noise = torch.Generator().manual_seed(1)
-        logits = model(x, loops) if scale is None else from_noise(model, x, loops, scale, noise)
-        found[name] = scores(logits, y)
-    return found
+    generator = lambda: torch.Generator().manual_seed(1)
+    logits = {
+        start: model(x, loops) if scale is None else from_noise(model, x, loops, scale, generator())
+        for start, scale in starts.items()
+    }
+    return {start: scores(found, y) for start, found in logits.items()}
 
 
 x_s, y_s = strings(32, 32, 3)
@@ -583,22 +618,10 @@ known = {
     for name, variant in entrants.items()
 }
 
-fig, ax = plt.subplots(figsize=(7.8, 3.4))
-looks = zip(starts, ("", "//", "..", "xx"), (2, 4, 5, 3), strict=True)  # not the colours of recall
-for i, (start, hatch, colour) in enumerate(looks):
-    places = [j + 0.2 * (i - 1.5) for j in range(len(entrants))]
-    bits = [[found[start][1] for found in seeds] for seeds in known.values()]
-    means = [sum(values) / 3 for values in bits]
-    ax.bar(places, means, 0.19, color=plots.PALETTE[colour], hatch=hatch, edgecolor="white", label=start)
-    for place, values in zip(places, bits, strict=True):
-        ax.plot([place] * 3, values, linestyle="", marker="o", markersize=3.5, color=plots.INK)
-ax.axhline(0.5, color=plots.INK, linewidth=1, linestyle=":")
-ax.set_xticks(range(len(entrants)), list(entrants))
-ax.set(ylabel="share of bits right", ylim=(0, 1.05), title="32 strings of 32 bits, 64 loops")
-ax.grid(axis="x", visible=False)
-ax.legend(title="start", loc="center left", bbox_to_anchor=(1.01, 0.5))
+# %%
+bars = {name: {start: [found[start][1] for found in seeds] for start in starts} for name, seeds in known.items()}
 plots.show(
-    fig,
+    plots.seed_bars(bars, "share of bits right", "32 strings of 32 bits, 64 loops", level=0.5, legend="start"),
     alt="Bars of the share of bits right for four models and four starts, dots for three seeds. With recall and the outer norm all bars are at 1. Internal with peri is lower from other starts, and differs between seeds. Without recall the bar of the usual start is at 1 and the others at one half.",
     caption="What to see: without recall the answer goes with the start, down to a coin toss (dotted). With recall and the outer norm the start does not matter. Internal + peri reads the question too, but it matters where it starts. Dots are seeds.",
 )
@@ -718,31 +741,40 @@ middle = {
 }
 lines = {name: fit_line(list(runs), values) for name, values in middle.items()}
 
-fig, axes = plt.subplots(1, 2, figsize=(9.4, 3.4))
-length = torch.linspace(0, 540, 50)
-for name, colour, mark in (("right", plots.PALETTE[0], "o"), ("settled", plots.PALETTE[2], "s")):
-    slope, intercept = lines[name]
-    formula = f"{slope:.2f} L {'+' if intercept >= 0 else '-'} {abs(intercept):.0f}"
-    axes[0].plot(list(runs), middle[name], linestyle="", marker=mark, color=colour, markersize=6)
-    axes[0].plot(length, slope * length + intercept, color=colour, label=f"{name}: {formula}")
-axes[0].plot(length, length / 2, color=plots.INK, linestyle="--", label="light cone: L/2")
-axes[0].set(xlabel="length L in bits", ylabel="loops (median over strings)", title="loops against length")
-axes[0].legend(loc="upper left")
-for (bits, (_, moved)), colour in zip(runs.items(), plots.shades(5), strict=True):
-    axes[1].plot(range(1, len(moved) + 1), moved.median(1).values, color=colour, label=f"{bits} bits")
-axes[1].axhline(1e-4, color=plots.INK, linewidth=1, linestyle=":")
-axes[1].set(yscale="log", xlim=(0, 560), xlabel="loop", ylabel="relative step", title="how much it still moves")
-axes[1].legend(loc="upper right")
+# %%
+ends_of_line = torch.tensor([0.0, 540.0])
+dots = {name: (list(runs), values) for name, values in middle.items()}
+fits = {
+    f"{name}: {slope:.2f} L {start:+.0f}": (ends_of_line, slope * ends_of_line + start)
+    for name, (slope, start) in lines.items()
+}
+cone = {"light cone: L/2": (ends_of_line, ends_of_line / 2)}
+look = {name: {"linestyle": "", "markersize": 7} for name in dots} | {name: {"marker": ""} for name in (*fits, *cone)}
+labels = "length L in bits", "loops (median over strings)"
 plots.show(
-    fig,
-    alt="Left: loops until right and until settled against length, two straight lines a little steeper than the dashed line of the light cone. Right: relative step against loops for five lengths: a slow decline that becomes longer with length, then a steep fall.",
-    caption="What to see: left, both lines are straight, and the model marches at nearly the speed of light. Right, a march in which the state keeps moving, then the fall to a fixed point. Longer strings have a longer march; the falls look alike.",
+    plots.lines(dots | fits | cone, *labels, styles=look),
+    alt="Loops until right and until settled against length: two straight lines, a little steeper than the line of the light cone below them.",
+    caption="What to see: both lines are straight, and in the median the model marches at nearly the speed of light.",
+)
+
+# %%
+curves = {f"{bits} bits": (range(1, len(moved) + 1), moved.median(1).values) for bits, (_, moved) in runs.items()}
+look = {name: by_length[name] | {"marker": ""} for name in curves}
+plots.show(
+    plots.lines(curves, "loop", "relative step (median over strings)", "how much it still moves", log="y", styles=look),
+    alt="Relative step against loops for five lengths: a slow decline that becomes longer with length, then a steep fall.",
+    caption="What to see: a march in which the state keeps moving, then the fall to a fixed point. Longer strings have a longer march; the falls look alike.",
 )
 
 # %% tags=["claims"]
 # Check the claims
 for name, (slope, intercept) in lines.items():
     print(f"{name}: {slope:.3f} loops a bit, {intercept:+.1f}")
+per_seed = [
+    fit_line(list(runs), [float(good[bits].view(3, -1)[seed].median()) for bits in runs])[0] for seed in range(3)
+]
+print("loops a bit until right, by seed:", [round(slope, 2) for slope in per_seed])
+assert 1.1 < per_seed[0] / max(per_seed[1:]) < 1.3
 assert 0.5 <= lines["right"][0] < 0.65 and 0.45 <= lines["settled"][0] < 0.7
 assert all(b >= a for a, b in zip(middle["right"], middle["settled"], strict=True)), "right before settled"
 assert all(value >= bits / 2 for bits, value in zip(good, middle["right"], strict=True)), "slower than the light cone"
@@ -751,6 +783,8 @@ print("largest share of strings right before the light cone allows more than luc
 assert max(early.values()) < 0.5
 
 # %% [markdown]
+# The three seeds do not march alike: the first takes a sixth more loops for a bit than the two others. Nothing in training asked for speed.
+#
 # (A single string can be right ahead of the light cone. Its last answer is then a coin toss; but beyond the front neighbouring cells can already agree among themselves, up to turning *all* of their bits over, so one lucky toss may settle many cells at once. On average no more than half of the strings can be right before the cone, and far fewer are.)
 #
 # The march is set by the window; no cleverer solver can shorten it, since news cannot travel faster. Only the fall after it, where the state comes to rest, is open to acceleration. Lesson 09 comes back to this.
@@ -764,24 +798,18 @@ assert max(early.values()) < 0.5
 # %%
 x32, _ = strings(16, 32)
 four = [("internal", "post"), ("none", "post"), ("internal", "peri"), ("internal", "pre")]
-ends = {}
-for variant in four:
-    f = model_of(*variant).loop(x32)
-    h = f.h
-    ends[variant] = iterate(f, h, 600)
-
-fig, axes = plt.subplots(1, 2, figsize=(9.6, 3.3))
+loops_of = {variant: model_of(*variant).loop(x32) for variant in four}
+ends = {variant: iterate(loop, loop.start(), 600) for variant, loop in loops_of.items()}
 t = torch.arange(1, 601)
-for variant, end in ends.items():
-    style = {**plots.line_style(*variant), "markevery": [0, 3, 15, 60, 250, 599]}
-    axes[0].plot(t, end.steps.median(1).values.clamp_min(1e-6), **style)
-    axes[1].plot(t, (end.steps / end.norms).median(1).values.clamp_min(1e-8), **style)
-axes[1].plot(t, 2 / t, color=plots.PALETTE[3], linewidth=1, label="falls as 1/t")
-axes[0].set(xscale="log", yscale="log", xlabel="loop", ylabel="step", title="the step itself")
-axes[1].set(xscale="log", yscale="log", xlabel="loop", ylabel="relative step", title="relative to the state's length")
-fig.legend(*axes[1].get_legend_handles_labels(), loc="outside right center")
+the_step = {variant: (t, end.steps.median(1).values.clamp_min(1e-6)) for variant, end in ends.items()}
+relative_step = {
+    variant: (t, (end.steps / end.norms).median(1).values.clamp_min(1e-8)) for variant, end in ends.items()
+}
+falls = {"falls as 1/t": (t, 2 / t)}
+titles = ["the step itself", "relative to the state's length"]
+look = {"falls as 1/t": {"color": plots.PALETTE[3], "linewidth": 1, "marker": "", "linestyle": "-"}}
 plots.show(
-    fig,
+    plots.lines([the_step, relative_step | falls], "loop", ["step", "relative step"], titles, "xy", styles=look),
     alt="Two log-log panels of step against loops. On the left the two post models fall steeply while peri and pre stay level. On the right peri and pre fall along the straight line of 1/t, and post falls steeply.",
     caption="What to see: left, pre and peri go on moving by the same amount for ever. Right, the same two seem to calm down, along the line 1/t, only because the state they are measured against keeps growing.",
 )
@@ -809,15 +837,14 @@ for variant, end in ends.items():
 #
 # ### Right, but not still
 #
-# There is a third combination. Settling was shown above by a median. Look at *every* string, in all three seeds of the model that works, and ask `classify_end` of the package (exercise work of lesson 06) what the restless ones do.
+# There is a third combination. Settling was shown above by a median. Look at *every* string, in all three seeds of the grid's internal + post, and ask `classify_end` of the package (exercise work of lesson 06) what the restless ones do.
 
 # %%
 x_many, y_many = strings(64, 32, 7)
 for seed in range(3):
     one = model_of("internal", "post", seed)
-    f = one.loop(x_many)
-    h = f.h
-    end = iterate(f, h, 400)
+    loop = one.loop(x_many)
+    end = iterate(loop, loop.start(), 400)
     restless = end.steps[-50:].amax(0) > 1e-4 * end.norms[-1]
     right = exact_match(one.read_out(end.z), y_many)
     print(
@@ -825,9 +852,8 @@ for seed in range(3):
     )
     assert right.float().mean() >= 0.98 and restless.float().mean() <= 0.15
     if restless.any():
-        f = one.loop(x_many[restless])
-        h = f.h
-        print("        their ends:", ", ".join(sorted(str(kind) for kind in classify_end(f, h, 600))))
+        moving = loop[restless]
+        print("        their ends:", ", ".join(sorted(str(kind) for kind in classify_end(moving, moving.start(), 600))))
 
 # %% [markdown]
 # The outer norm keeps the state on a bounded set. Bounded does not mean settled: a state can also go to and fro between two points for ever, and as long as both are read as the right answer, no accuracy will tell you. It takes a look at the residual, string by string. How to tell a cycle from a fixed point, and what the spectrum of the Jacobian
@@ -837,9 +863,10 @@ for seed in range(3):
 # ## Recap
 #
 # - Report **exact match**, and bits beside it. One hides near misses, the other hides failure.
-# - **Schoop curves** show whether more loops than in training help, hold, or harm. With recall and the outer norm they rise and hold: 32 bits in training, 512 bits and 1,024 loops here, in three seeds.
+# - **Schoop curves** show whether more loops than in training help, hold, or harm. With recall and the outer norm they rise and hold: 32 bits in training, 512 bits and 1,024 loops here, in three seeds. Others fall, such as one seed of internal + peri.
 # - A start from **noise** tells who reads the question in every loop (recall) and who carried it only in the start (no recall: a coin toss).
 # - Loops grow **linearly** with length, just above the $L/2$ of the light cone; after the march comes a fall to the fixed point.
+# - A row of zeros may be a state that **overflows**: far out a loop with external recall and pre-norm is $W_z$ alone, and grows by its spectral radius.
 # - A relative residual that falls as **1/t** is not convergence. Still is not right, right is not still, and bounded is neither.
 #
 # ## Self-test

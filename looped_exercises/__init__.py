@@ -243,7 +243,7 @@ TOLD: set[str] = set()
 
 
 def tell_once(word: str) -> None:
-    """Print a word about the file of what is solved, once in a session."""
+    """Print a word about the file of what is solved, once until the kernel starts anew."""
     if word and word not in TOLD:
         TOLD.add(word)
         print(f"(What you have solved could not be noted as usual: {word}. The lesson does not need it.)")

@@ -65,7 +65,7 @@ def encode_cell_by_cell(text, side):
 encoded = lambda text, side: one_hot(torch.tensor(numbers(text)), side)
 spoilt = partial(after, encoded)
 encode = Exercise(
-    "07.1", "one-hot encoding of a puzzle", encoded, encode_cases, uses=False,
+    "07.1", "one-hot encoding of a puzzle", encoded, encode_cases,
     seen="A model sees a puzzle as a table of zeros and ones: one row a cell, one column for empty and for each digit.",
     styles=[encode_cell_by_cell, spoilt(torch.Tensor.double), spoilt(torch.Tensor.tolist),
             lambda text, side: np.eye(1 + side)[numbers(text)]],
@@ -120,7 +120,7 @@ def fill_by_where(text, logits):
 
 
 fill_in = Exercise(
-    "07.2", "and its inverse", filling(), fill_in_cases, uses=False,
+    "07.2", "and its inverse", filling(), fill_in_cases,
     seen="This is all that turns logits into an answer: nothing in it knows the rules.",
     styles=[fill_by_where, lambda text, logits: "".join(
         given if given.isdigit() and given != "0" else f"{row.argmax() + 1}"

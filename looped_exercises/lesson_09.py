@@ -140,7 +140,8 @@ def settle_cases(generator):
 flat = lambda z: z.flatten(1).norm(dim=1)
 
 
-def settling(measure=lambda new, old: flat(new - old) / flat(new), rows=lambda active, z: active, shrink=True, keep="after",
+def settling(measure=lambda new, old: flat(new - old) / flat(new), rows=lambda active, z: active, shrink=True,
+        keep="after",
              count=0, put="place", last=True):  # fmt: skip
     """Right as it stands, and wrong in each of its options."""
 
@@ -196,7 +197,8 @@ settle = Exercise(
     seen="The slowest instance no longer holds up the others, and nobody's answer goes to somebody else.",
     styles=[settle_by_mask, one_by_one, after(settling(), list)],
     mistakes=[
-        Mistake("what is at rest must leave the batch: here it is run on, and paid for, to the end", settling(shrink=False)),
+        Mistake("what is at rest must leave the batch: here it is run on, and paid for, to the end",
+                settling(shrink=False)),
         Mistake("these are in the order in which instances came to rest; put each back in its own place",
                 settling(put="leaving")),
         Mistake("step must know which instances are left: pass their numbers, not 0, 1, 2, ...",
@@ -204,11 +206,13 @@ settle = Exercise(
         Mistake("return the state after the loop that moved so little, not the one before", settling(keep="before")),
         Mistake("loops are counted from 1", settling(count=-1)),
         Mistake("this counts one loop too many", settling(count=1)),
-        Mistake("who never rests has an answer, too: the state after `most` loops, and loops = most", settling(last=False)),
+        Mistake("who never rests has an answer, too: the state after `most` loops, and loops = most",
+                settling(last=False)),
         Mistake("at rest is relative: |f(z) - z| at most tol times |f(z)|", settling(lambda new, old: flat(new - old))),
         Mistake("every instance rests by itself; here all wait for the slowest",
                 settling(lambda new, old: (flat(new - old) / flat(new)).amax().expand(len(new)))),
-        Mistake("return both, (states, loops)", after(settling(), lambda both: both[0]), after(settling(), lambda both: both[1])),
+        Mistake("return both, (states, loops)", after(settling(), lambda both: both[0]), after(settling(),
+                lambda both: both[1])),
         Mistake("the order is states, loops", after(settling(), lambda both: both[::-1])),
     ],
 )  # fmt: skip
@@ -232,7 +236,8 @@ def tol_cases(generator):
              tried(100, [0.95, 0.92, 0.91, 0.95, 0.6], [91, 61, 43, 31, 12]), 0.015),
         Case("choose_tol without any slack", tried(100, [0.9, 0.95, 0.95, 0.94, 0.5], [80, 70, 50, 33, 9]),
              tried(50, [0.98, 0.9, 0.88, 0.96, 0.6], [80, 70, 50, 33, 9]), 0.0),
-        Case("choose_tol where a larger tol takes more loops", tried(100, [0.8, 0.9, 0.9, 0.9, 0.6], [50, 30, 35, 40, 9]),
+        Case("choose_tol where a larger tol takes more loops", tried(100, [0.8, 0.9, 0.9, 0.9, 0.6], [50, 30, 35, 40,
+                9]),
              tried(80, [0.95, 0.8, 0.85, 0.9, 0.5], [50, 30, 35, 40, 9]), 0.02),
         Case("choose_tol among three, with a slack of a tenth", tried(50, [0.9, 0.84, 0.7], [40, 22, 9]),
              tried(20, [0.8, 0.85, 0.9], [41, 21, 8]), 0.1),
@@ -266,8 +271,9 @@ choose_tol = Exercise(
     styles=[after(choosing(), list), choosing(key=lambda tol, found: float(found[tol][1].sum()))],
     mistakes=[
         Mistake("you chose by looking at the test data: then its numbers are too good to be true", choosing(look=1)),
-        Mistake("these are the numbers on validation data; they chose tol, so report those on test data", choosing(report=0)),
-        Mistake("this is the most accurate tol; among those at most slack below the best take the one with fewest loops",
+        Mistake("these are the numbers on validation data; they chose tol, so report those on test data",
+                choosing(report=0)),
+        Mistake("this is the most accurate tol; of those at most slack below the best take the one with fewest loops",
                 choosing(key=lambda tol, found: (-mean(found[tol][0]), mean(found[tol][1]))),
                 choosing(key=lambda tol, found: -mean(found[tol][0]))),
         Mistake("this takes the fewest loops whatever the accuracy", choosing(good=lambda *_: True)),
@@ -275,7 +281,8 @@ choose_tol = Exercise(
         Mistake("the largest tol does not always need the fewest loops: compare the loops",
                 choosing(key=lambda tol, found: -tol)),
         Mistake("this is the slowest of those that are good enough", choosing(of=max)),
-        Mistake("return tol, accuracy and mean loops, in this order", choosing(give=lambda tol, share, loops: (tol, loops, share)),
+        Mistake("return tol, accuracy and mean loops, in this order", choosing(give=lambda tol, share, loops: (tol,
+                loops, share)),
                 choosing(give=lambda tol, share, loops: tol), choosing(give=lambda tol, share, loops: (share, loops))),
         Mistake("the loops are a mean over instances, too",
                 choosing(price=lambda loops: float(loops.sum()))),
@@ -293,9 +300,11 @@ def front_cases(generator):
 
     some = [(whole(generator, 5, 200), whole(generator, 300, 990) / 1000) for _ in range(9)]
     return [
-        Case("the front of 5 rules, of which two are beaten", rules((10, 0.5), (20, 0.7), (25, 0.65), (60, 0.9), (80, 0.9))),
+        Case("the front of 5 rules, of which two are beaten", rules((10, 0.5), (20, 0.7), (25, 0.65), (60, 0.9), (80,
+                0.9))),
         Case("the front of 4 rules that all lie on it", rules((10, 0.5), (20, 0.6), (30, 0.7), (40, 0.8))),
-        Case("the front of 5 rules, three of which take equally many loops", rules((10, 0.5), (10, 0.7), (10, 0.6), (30, 0.8), (40, 0.75))),
+        Case("the front of 5 rules, three of which take equally many loops", rules((10, 0.5), (10, 0.7), (10, 0.6),
+                (30, 0.8), (40, 0.75))),
         Case("the front of 4 rules that get worse with more loops", rules((8, 0.9), (16, 0.8), (32, 0.7), (64, 0.6))),
         Case("the front of 9 rules", rules(*{loops: (loops, share) for loops, share in some}.values())),
     ]  # fmt: skip
@@ -344,16 +353,18 @@ front = Exercise(
     seen="Whatever is not on the front is beaten at its own price.",
     styles=[fronting(), after(fronting(), tuple)],
     mistakes=[
-        Mistake("a rule with as many loops and less accuracy is beaten, too, and so is one as accurate with more loops", bound()),
+        Mistake("a tie in one of the two does not save a rule that is worse in the other", bound()),
         Mistake("of rules with equally many loops only the best lies on the front",
                 fronting(lambda a, b: a[0] < b[0] and a[1] >= b[1])),
         Mistake("as accurate with more loops is beaten, too", fronting(lambda a, b: a[0] <= b[0] and a[1] > b[1])),
         Mistake("the order is by loops, from few to many",
-                fronting(order=lambda points, names: by_loops(points, names)[::-1]), fronting(order=lambda points, names: names),
+                fronting(order=lambda points, names: by_loops(points, names)[::-1]), fronting(order=lambda points,
+                names: names),
                 fronting(order=lambda points, names: sorted(names))),
         Mistake("this is the most accurate rule alone; the front has one for every price",
                 lambda points: [max(points, key=lambda name: points[name][1])]),
-        Mistake("these are the rules that are beaten", lambda points: by_loops(points, [n for n in points if n not in front_by_sweep(points)])),
+        Mistake("these are the rules that are beaten", lambda points: by_loops(points,
+                [n for n in points if n not in front_by_sweep(points)])),
         Mistake("this is all rules; leave out those that another one beats", lambda points: by_loops(points, points)),
         Mistake("fewer loops are better, more accuracy is better: yours has one of the two turned round",
                 fronting(lambda a, b: a[0] >= b[0] and a[1] >= b[1] and a != b),
@@ -399,15 +410,16 @@ luby = Exercise(
     mistakes=[
         Mistake("n is counted from 0: luby(0) = 1, luby(1) = 1, luby(2) = 2",
                 lambda n: luby_of(n + 1), lambda n: luby_of(max(n - 1, 0))),
-        Mistake("these are all powers of two in turn; most tries are short, and every length comes as often in sum as the others",
+        Mistake("these are all powers of two in turn; most tries are to be short",
                 lambda n: 2**n),
-        Mistake("this is how often 2 divides n + 1: 1, 2, 1, 4, 1, 2, 1, 8; each copy comes twice before the longer try",
+        Mistake("this goes 1, 2, 1, 4, 1, 2, 1, 8; each copy comes twice before the longer try",
                 lambda n: (n + 1) & -(n + 1)),
         Mistake("every try has length 1 here", lambda n: 1),
         Mistake("these are the exponents; the lengths are powers of two", lambda n: luby_of(n).bit_length() - 1),
         Mistake("the lengths only grow here; after each longer try the sequence begins again with 1",
                 lambda n: max(accumulate((luby_of(i) for i in range(n + 1)), max))),
-        Mistake("these are all lengths up to the n-th; return the n-th alone", lambda n: [luby_of(i) for i in range(n + 1)]),
+        Mistake("these are all lengths up to the n-th; return the n-th alone",
+                lambda n: [luby_of(i) for i in range(n + 1)]),
         Mistake("this adds up the lengths so far", lambda n: sum(luby_of(i) for i in range(n + 1))),
     ],
 )  # fmt: skip
@@ -427,8 +439,10 @@ def spend_cases(generator):
 
     a, b = whole(generator, 20, 60), whole(generator, 65, 120)
     return [
-        Case(f"spend 1,024 loops in tries of 64, the third of which needs {a}", needs(b, 0, a, 10), Named("always", 64), 1024),
-        Case("spend 100 loops in tries of 64: the second needs 50, and 36 are left", needs(0, 50, 5), Named("always", 64), 100,
+        Case(f"spend 1,024 loops in tries of 64, the third of which needs {a}", needs(b, 0, a, 10), Named("always",
+                64), 1024),
+        Case("spend 100 loops in tries of 64: the second needs 50, and 36 are left", needs(0, 50, 5), Named("always",
+                64), 100,
              hint="The last try gets what is left of the budget"),
         Case("spend 400 loops in growing tries, the fourth of which needs exactly what it gets", needs(0, 0, 0, 56, 1),
              Named("growing", 32, 8), 400),
@@ -436,7 +450,8 @@ def spend_cases(generator):
         Case("spend 160 loops where no try ever solves it", needs(0, 0, 0, 0, 0, 0), Named("always", 48), 160),
         Case("spend 500 loops by a universal schedule of unit 16: a need of 30 meets it at the third try",
              needs(30, 30, 30, 30, 30, 30), Named("universal", 16), 500),
-        Case("spend 128 loops, of which two tries of 64 take all; the second needs exactly 64", needs(0, 64), Named("always", 64), 128),
+        Case("spend 128 loops, of which two tries of 64 take all; the second needs exactly 64", needs(0, 64),
+                Named("always", 64), 128),
     ]  # fmt: skip
 
 
@@ -476,8 +491,10 @@ spend = Exercise(
     styles=[spend_by_sums, after(spending(), list), after(spending(), lambda pair: (pair[0], int(pair[1])))],
     mistakes=[
         Mistake("the last try gets only what is left of the budget", spending(trim=False)),
-        Mistake("a try that is solved costs what it needed, not what it was given", spending(cost=lambda need, given: given)),
-        Mistake("a try that needs exactly what it gets is solved: <=, not <", spending(fits=lambda need, given: need < given)),
+        Mistake("a try that is solved costs what it needed, not what it was given", spending(cost=lambda need,
+                given: given)),
+        Mistake("a try that needs exactly what it gets is solved: <=, not <", spending(fits=lambda need,
+                given: need < given)),
         Mistake("tries are counted from 0: the first gets schedule(0)", spending(first=1)),
         Mistake("every try gets the length of its own number, schedule(n), not always that of the first",
                 spending(restart=False)),
@@ -485,7 +502,8 @@ spend = Exercise(
         Mistake("the order is solved, loops", spending(give=lambda solved, used: (used, solved))),
         Mistake("return both, (solved, loops)", spending(give=lambda solved, used: solved),
                 spending(give=lambda solved, used: used)),
-        Mistake("loops that solved nothing were spent as well: return how many", spending(failed=0), spending(failed=NEVER)),
+        Mistake("loops that solved nothing were spent as well: return how many", spending(failed=0),
+                spending(failed=NEVER)),
         Mistake("this only asks whether some try would be short enough; the budget is spent try by try",
                 lambda needs, schedule, budget: (min(needs) <= schedule(0), float(min(min(needs), budget)))),
     ],

@@ -78,25 +78,44 @@ def flooding_by_queue(start, wall):
 
 
 flood = Exercise(
-    "12.1", "a flood", steps_from, flood_cases,
-    seen="A map that is applied until it rests, and that reads the walls in every loop: recall, in a program that you wrote by hand.",
+    "12.1",
+    "a flood",
+    steps_from,
+    flood_cases,
+    seen="A map that is applied until it rests, and that reads the walls in "
+    "every loop: recall, in a program that you wrote by hand.",
     styles=[flooding(), flooding_by_queue],
     mistakes=[
         Mistake("walls stay dry: what is new must be no wall", flooding(walls=False)),
-        Mistake("steps go up, down, left and right; cells that touch at a corner are not beside each other", flooding(diagonal=True)),
+        Mistake(
+            "steps go up, down, left and right; cells that touch at a corner are not beside each other",
+            flooding(diagonal=True),
+        ),
         Mistake("this goes along rows alone; columns count, too", flooding(line=True)),
-        Mistake("rows and columns end at the edge of the maze: `roll` brings what leaves on one side back on the other", flooding(ring=True)),
+        Mistake(
+            "rows and columns end at the edge of the maze: `roll` brings what leaves on one side back on the other",
+            flooding(ring=True),
+        ),
         Mistake("S itself is 0 steps away", flooding(first=1)),
-        Mistake("where no way leads the answer is -1", flooding(far=0), flooding(far=10**6),
-                lambda start, wall: torch.where(steps_from(start, wall) < 0, start[0].numel(), steps_from(start, wall))),
+        Mistake(
+            "where no way leads the answer is -1",
+            flooding(far=0),
+            flooding(far=10**6),
+            lambda start, wall: torch.where(steps_from(start, wall) < 0, start[0].numel(), steps_from(start, wall)),
+        ),
         Mistake("this stops too early: go on until nothing new becomes wet", *(flooding(most=n) for n in (1, 2, 3, 4))),
-        Mistake("this is where the water gets to; after how many loops is asked for",
-                after(steps_from, lambda steps: steps >= 0), after(steps_from, lambda steps: (steps >= 0).long())),
+        Mistake(
+            "this is where the water gets to; after how many loops is asked for",
+            after(steps_from, lambda steps: steps >= 0),
+            after(steps_from, lambda steps: (steps >= 0).long()),
+        ),
         Mistake("a cell that is wet keeps the number of the loop in which it became so", flooding(again=True)),
-        Mistake("this counts the distance as the crow flies; walls are in the way",
-                lambda start, wall: as_the_crow_flies(start).masked_fill(wall, -1)),
+        Mistake(
+            "this counts the distance as the crow flies; walls are in the way",
+            lambda start, wall: as_the_crow_flies(start).masked_fill(wall, -1),
+        ),
     ],
-)  # fmt: skip
+)
 
 
 def as_the_crow_flies(start):
@@ -169,29 +188,54 @@ def one_way_only(mazes):
 
 ends = lambda mazes: (mazes == START) | (mazes == END)
 the_way = Exercise(
-    "12.2", "the way, from two floods", way, way_cases,
+    "12.2",
+    "the way, from two floods",
+    way,
+    way_cases,
     seen="That is the target of a training instance, and it took no search: two floods, one addition.",
     styles=[way_with(lambda there, back, length: there + back == length), way_backwards, after(way, Tensor.tolist)],
     mistakes=[
-        Mistake("these are all cells that can be reached; on a shortest way the two numbers add up to its length",
-                way_with(lambda there, back, length: there >= 0),
-                lambda mazes: floods(mazes)[0] >= 0, lambda mazes: (floods(mazes)[0] >= 0) | (floods(mazes)[1] >= 0)),
-        Mistake("this allows detours: the sum must be the length itself, not one or two more",
-                way_with(lambda there, back, length: there + back <= length + 2)),
-        Mistake("these are the cells nearer to S than E is; most of them lead elsewhere",
-                way_with(lambda there, back, length: there <= length)),
-        Mistake("these are the cells half way; all of the way is asked for", way_with(lambda there, back, length: there == back)),
+        Mistake(
+            "these are all cells that can be reached; on a shortest way the two numbers add up to its length",
+            way_with(lambda there, back, length: there >= 0),
+            lambda mazes: floods(mazes)[0] >= 0,
+            lambda mazes: (floods(mazes)[0] >= 0) | (floods(mazes)[1] >= 0),
+        ),
+        Mistake(
+            "this allows detours: the sum must be the length itself, not one or two more",
+            way_with(lambda there, back, length: there + back <= length + 2),
+        ),
+        Mistake(
+            "these are the cells nearer to S than E is; most of them lead elsewhere",
+            way_with(lambda there, back, length: there <= length),
+        ),
+        Mistake(
+            "these are the cells half way; all of the way is asked for",
+            way_with(lambda there, back, length: there == back),
+        ),
         Mistake("S and E lie on the way, too", lambda mazes: way(mazes) & ~ends(mazes)),
-        Mistake("one of S and E is missing", lambda mazes: way(mazes) & (mazes != START), lambda mazes: way(mazes) & (mazes != END)),
-        Mistake("where there is no way no cell is on it, not even S and E: there 0 and -1 add up to a length of -1",
-                lambda mazes: way(mazes) | ends(mazes), way_with(lambda there, back, length: there + back == length, none=False)),
+        Mistake(
+            "one of S and E is missing",
+            lambda mazes: way(mazes) & (mazes != START),
+            lambda mazes: way(mazes) & (mazes != END),
+        ),
+        Mistake(
+            "where there is no way no cell is on it, not even S and E: there 0 and -1 add up to a length of -1",
+            lambda mazes: way(mazes) | ends(mazes),
+            way_with(lambda there, back, length: there + back == length, none=False),
+        ),
         Mistake("where there are several shortest ways, all of their cells count", one_way_only),
-        Mistake("these are numbers of steps; which cells is asked for", lambda mazes: floods(mazes)[0] + floods(mazes)[1],
-                lambda mazes: torch.where(way(mazes), floods(mazes)[0], -1)),
-        Mistake("this is one longest number for all mazes; each has a way of its own",
-                lambda mazes: (floods(mazes)[0] >= 0) & (sum(floods(mazes)) == lengths_of(mazes).max())),
+        Mistake(
+            "these are numbers of steps; which cells is asked for",
+            lambda mazes: floods(mazes)[0] + floods(mazes)[1],
+            lambda mazes: torch.where(way(mazes), floods(mazes)[0], -1),
+        ),
+        Mistake(
+            "this is one longest number for all mazes; each has a way of its own",
+            lambda mazes: (floods(mazes)[0] >= 0) & (sum(floods(mazes)) == lengths_of(mazes).max()),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 12.3 closing dead ends
 
@@ -247,29 +291,57 @@ def filling_by_lists(mazes):
 
 
 fill = Exercise(
-    "12.3", "closing dead ends", filling, fill_cases,
-    seen="Two loops with one fixed point on perfect mazes, and quite different numbers of rounds: that can be told apart by counting.",
+    "12.3",
+    "closing dead ends",
+    filling,
+    fill_cases,
+    seen="Two loops with one fixed point on perfect mazes, and quite different "
+    "numbers of rounds: that can be told apart by counting.",
     styles=[filling_with(), filling_by_lists, after(filling, list)],
     mistakes=[
-        Mistake("S and E are no dead ends, even where they have one neighbour", filling_with(kept=lambda mazes: mazes < 0)),
-        Mistake("both S and E are to be kept", filling_with(kept=lambda mazes: mazes == START), filling_with(kept=lambda mazes: mazes == END)),
+        Mistake(
+            "S and E are no dead ends, even where they have one neighbour", filling_with(kept=lambda mazes: mazes < 0)
+        ),
+        Mistake(
+            "both S and E are to be kept",
+            filling_with(kept=lambda mazes: mazes == START),
+            filling_with(kept=lambda mazes: mazes == END),
+        ),
         Mistake("a corridor has two open neighbours and is no dead end: at most one", filling_with(most_open=2)),
         Mistake("a dead end has one open neighbour; this closes only cells that have none", filling_with(most_open=0)),
-        Mistake("all dead ends of a maze are closed at once in a round; one at a time takes more rounds", filling_with(at_once=False)),
+        Mistake(
+            "all dead ends of a maze are closed at once in a round; one at a time takes more rounds",
+            filling_with(at_once=False),
+        ),
         Mistake("this is one round; go on until there is no dead end any more", filling_with(most=1)),
-        Mistake("this stops too early; go on until there is no dead end any more", filling_with(most=2), filling_with(most=3)),
+        Mistake(
+            "this stops too early; go on until there is no dead end any more",
+            filling_with(most=2),
+            filling_with(most=3),
+        ),
         Mistake("the last look, which finds nothing, is no round", filling_with(shift=1)),
         Mistake("this counts one round too few", filling_with(shift=-1)),
         Mistake("a maze that is done counts no rounds while others go on", filling_with(together=True)),
-        Mistake("return two things, what stays open and in how many rounds", after(filling, lambda pair: pair[0]),
-                after(filling, lambda pair: pair[1])),
+        Mistake(
+            "return two things, what stays open and in how many rounds",
+            after(filling, lambda pair: pair[0]),
+            after(filling, lambda pair: pair[1]),
+        ),
         Mistake("what stays open comes first, then the rounds", after(filling, lambda pair: pair[::-1])),
         Mistake("True means open: this is what was closed, or wall", after(filling, lambda pair: (~pair[0], pair[1]))),
-        Mistake("cells that touch at a corner are not beside each other",
-                filling_with(near=lambda is_open: torch.nn.functional.conv2d(
-                    torch.nn.functional.pad(is_open[:, None].float(), (1, 1, 1, 1)), torch.ones(1, 1, 3, 3))[:, 0] - is_open.float())),
+        Mistake(
+            "cells that touch at a corner are not beside each other",
+            filling_with(
+                near=lambda is_open: (
+                    torch.nn.functional.conv2d(
+                        torch.nn.functional.pad(is_open[:, None].float(), (1, 1, 1, 1)), torch.ones(1, 1, 3, 3)
+                    )[:, 0]
+                    - is_open.float()
+                )
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 12.4 which loop is it?
 
@@ -331,25 +403,43 @@ def slopes_cases(generator):
 
 pair = lambda change: after(slopes_by_lstsq, change)
 slopes = Exercise(
-    "12.4", "which of the two loops is it?", slopes_by_lstsq, slopes_cases, tol=1e-3,
+    "12.4",
+    "which of the two loops is it?",
+    slopes_by_lstsq,
+    slopes_cases,
+    tol=1e-3,
     seen="Two numbers with a unit, loops a step and loops a round: a claim about them can be wrong.",
     styles=[slopes_by_moments, pair(torch.tensor), pair(list)],
     mistakes=[
-        Mistake("each slope alone takes over what belongs to the other: long ways have few dead ends. Fit both at once", alone),
+        Mistake(
+            "each slope alone takes over what belongs to the other: long ways have few dead ends. Fit both at once",
+            alone,
+        ),
         Mistake("the constant is missing: add a column of ones", without_constant),
         Mistake("this is in standard deviations; loops a step and loops a round are asked for", standardized),
         Mistake("these are correlations; slopes are asked for", correlations),
         Mistake("this predicts ways and rounds from loops; loops are to be predicted", turned),
         Mistake("the first slope is that of the length, the second that of the rounds", pair(lambda two: two[::-1])),
-        Mistake("the constant is no slope: return two numbers",
-                lambda loops, length, rounds: (*slopes_by_lstsq(loops, length, rounds),
-                    float(loops.double().mean() - slopes_by_lstsq(loops, length, rounds)[0] * length.double().mean()
-                          - slopes_by_lstsq(loops, length, rounds)[1] * rounds.double().mean()))),
-        Mistake("this is the ratio of means; a slope is what one more of it changes",
-                lambda loops, length, rounds: (float(loops.double().mean() / length.double().mean()),
-                                               float(loops.double().mean() / rounds.double().mean()))),
+        Mistake(
+            "the constant is no slope: return two numbers",
+            lambda loops, length, rounds: (
+                *slopes_by_lstsq(loops, length, rounds),
+                float(
+                    loops.double().mean()
+                    - slopes_by_lstsq(loops, length, rounds)[0] * length.double().mean()
+                    - slopes_by_lstsq(loops, length, rounds)[1] * rounds.double().mean()
+                ),
+            ),
+        ),
+        Mistake(
+            "this is the ratio of means; a slope is what one more of it changes",
+            lambda loops, length, rounds: (
+                float(loops.double().mean() / length.double().mean()),
+                float(loops.double().mean() / rounds.double().mean()),
+            ),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 12.5 what may be said
 
@@ -392,24 +482,53 @@ def ruling_cases(generator):
 
 
 verdict = Exercise(
-    "12.5", "what may be said", ruling, ruling_cases, tol=1e-3,
+    "12.5",
+    "what may be said",
+    ruling,
+    ruling_cases,
+    tol=1e-3,
     seen="Open is a finding, too: it says how many seeds the question still costs.",
     styles=[ruling_with(), after(ruling_with(), list)],
     mistakes=[
-        Mistake("1.96 is for many values; with n seeds the factor is Student's, for n - 1 degrees of freedom", ruling_with(factor=1.96),
-                ruling_with(factor=2)),
+        Mistake(
+            "1.96 is for many values; with n seeds the factor is Student's, for n - 1 degrees of freedom",
+            ruling_with(factor=1.96),
+            ruling_with(factor=2),
+        ),
         Mistake("the spread of seeds is divided by n - 1, not by n", ruling_with(spread=0)),
         Mistake("this is the spread of single seeds; the mean of n is surer by the root of n", ruling_with(root=False)),
-        Mistake("the word goes by the interval, not by the mean: where the bar lies inside, it is open",
-                ruling_with(word=lambda mean, low, high, bar, values: "above" if mean > bar else "below")),
-        Mistake("all seeds on one side is no interval: go by low and high",
-                ruling_with(word=lambda mean, low, high, bar, values: "above" if min(values) > bar else "below" if max(values) < bar else "open")),
-        Mistake("above and below are exchanged",
-                ruling_with(word=lambda mean, low, high, bar, values: "below" if low > bar else "above" if high < bar else "open")),
-        Mistake("this is the range of the seeds; the interval is Student's",
-                lambda values, bar: (sum(values) / len(values), min(values), max(values),
-                                     "above" if min(values) > bar else "below" if max(values) < bar else "open")),
-        Mistake("four things: the mean, low, high, and the word", after(ruling, lambda four: four[:3]), after(ruling, lambda four: four[3]),
-                after(ruling, lambda four: four[1:])),
+        Mistake(
+            "the word goes by the interval, not by the mean: where the bar lies inside, it is open",
+            ruling_with(word=lambda mean, low, high, bar, values: "above" if mean > bar else "below"),
+        ),
+        Mistake(
+            "all seeds on one side is no interval: go by low and high",
+            ruling_with(
+                word=lambda mean, low, high, bar, values: (
+                    "above" if min(values) > bar else "below" if max(values) < bar else "open"
+                )
+            ),
+        ),
+        Mistake(
+            "above and below are exchanged",
+            ruling_with(
+                word=lambda mean, low, high, bar, values: "below" if low > bar else "above" if high < bar else "open"
+            ),
+        ),
+        Mistake(
+            "this is the range of the seeds; the interval is Student's",
+            lambda values, bar: (
+                sum(values) / len(values),
+                min(values),
+                max(values),
+                "above" if min(values) > bar else "below" if max(values) < bar else "open",
+            ),
+        ),
+        Mistake(
+            "four things: the mean, low, high, and the word",
+            after(ruling, lambda four: four[:3]),
+            after(ruling, lambda four: four[3]),
+            after(ruling, lambda four: four[1:]),
+        ),
     ],
-)  # fmt: skip
+)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .checks import one_of
+
 RECALLS = ("none", "external", "internal")
 NORMS = ("pre", "peri", "post", "sandwich", "gru")
 
@@ -189,11 +191,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, recall: str, norm: str, mlp_ratio: int = 4, **attention):
         super().__init__()
-        if recall not in RECALLS:
-            raise ValueError(f"unknown recall {recall!r}: expected one of {', '.join(RECALLS)}")
-        if norm not in NORMS:
-            raise ValueError(f"unknown norm {norm!r}: expected one of {', '.join(NORMS)}")
-        self.recall_at, self.norm_at = recall, norm
+        self.recall_at, self.norm_at = one_of("recall", recall, RECALLS), one_of("norm", norm, NORMS)
         self.attention = Attention(width, **attention)
         self.mlp = MLP(width, mlp_ratio)
         self.recall = Recall(width) if recall != "none" else None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+INVISIBLE = "\ufe0e\ufe0f\u20e3"  # variation selectors, the frame of a key
 
 
 def short(value: Any, most: int = 60) -> str:
@@ -36,6 +38,13 @@ def number(name: str, value: Any, low: float, high: float, kind: str = "a number
     return value
 
 
+def one_of(name: str, value: Any, words: Iterable[str]) -> Any:
+    """``value`` if it is one of ``words``; ValueError otherwise."""
+    if value not in (words := tuple(words)):
+        raise ValueError(f"unknown {name} {short(value)}: expected one of {', '.join(words)}")
+    return value
+
+
 def keep(setting_of: Any, check: Callable[..., Any], low: float, high: float, *names: str) -> None:
     """Check these settings of a frozen dataclass with `whole` or `number`, and keep them as plain int or float: 3.0
     from a file, or a numpy number, is the same setting as 3."""
@@ -55,9 +64,7 @@ def plain_text(text: Any) -> str:
 
 def plain_character(character: str) -> str:
     """What `plain_text` makes of one character."""
-    if (
-        unicodedata.category(character) == "Cf" or character in "\ufe0e\ufe0f\u20e3"
-    ):  # variation selectors, the frame of a key
+    if unicodedata.category(character) == "Cf" or character in INVISIBLE:
         return ""
     if unicodedata.category(character) == "Zs":
         return " "
@@ -90,6 +97,15 @@ def plain_array(values: Any) -> np.ndarray:
     return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
+def check_device(name: str) -> None:
+    """ValueError if PyTorch has no device of this name, such as cpu or cuda, that can be computed on."""
+    try:
+        torch.zeros((), device=name).item()
+    except Exception as error:  # PyTorch has a class for each kind of device that it lacks
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise ValueError(f"no device {short(name)}: expected cpu, or cuda where there is one ({reason})") from error
+
+
 def memory() -> int:
     """The bytes of memory of this machine; much, where the system does not say."""
     try:
@@ -101,9 +117,7 @@ def memory() -> int:
 def batch_size(size: Any, cells: int, features: int, generator: Any) -> int:
     """``size`` as a number of instances to draw. ValueError if it is none, too many, or ``generator`` is none."""
     size = whole("size", size, 1, 10**9)
-    needed = (
-        12 * size * cells * (features + 2)
-    )  # one-hot integers, then floats; the cells themselves, and their targets
+    needed = 12 * size * cells * (features + 2)  # one-hot integers, then floats; the cells, and their targets
     if needed > memory():
         raise ValueError(
             f"{size:,} instances of {cells:,} cells take {needed / 1e9:,.0f} GB, this machine has {memory() / 1e9:,.0f}"

@@ -18,6 +18,8 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager, redirect_stdout
+from importlib import import_module
+from inspect import signature
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -95,13 +97,15 @@ def graphs(model: LoopedTransformer) -> tuple[bytes, bytes]:
 
 
 def needed() -> None:
-    """ImportError, in a line, where something that exporting needs is missing."""
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ImportError(f'exporting needs the package {error.name}: pip install "looped-lite[export]"') from error
+    """ImportError, in a line, where something that exporting needs is missing or too old."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            import_module(name)
+        except ImportError as error:
+            message = f'exporting needs the package {name}: pip install "looped-lite[export]"'
+            raise ImportError(message) from error
+    if "dynamic_shapes" not in signature(torch.onnx.export).parameters:
+        raise ImportError(f"exporting needs a newer PyTorch than {torch.__version__}: pip install --upgrade torch")
 
 
 def convert(

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from .blocks import NORMS, RECALLS
-from .checks import memory, number, short, whole
+from .checks import memory, number, one_of, short, whole
 from .model import LoopedTransformer, count_parameters
 from .tasks import Task
 
@@ -160,9 +160,7 @@ def checked(setting: Field, value: Any) -> Any:
     """``value`` if the setting may have it, as the type that the setting has; ValueError otherwise."""
     name, low, high = setting.name, setting.metadata["low"], setting.metadata["high"]
     if setting.metadata["words"]:
-        if value not in setting.metadata["words"]:
-            raise ValueError(f"unknown {name} {short(value)}: expected one of {', '.join(setting.metadata['words'])}")
-        return value
+        return one_of(name, value, setting.metadata["words"])
     if value is None and setting.default is None:
         return None
     kind = setting.type.removesuffix(" | None")

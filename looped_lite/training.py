@@ -7,6 +7,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
@@ -20,7 +21,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .checkpoints import check_writable, checksum, load_into, load_tensors, save_tensors
-from .checks import number, short, whole
+from .checks import check_device, number, short, whole
 from .model import Loop, LoopedTransformer
 from .paths import model_path
 from .recipe import Recipe
@@ -72,7 +73,13 @@ def relative_step(before: Tensor, z: Tensor) -> Tensor:
     return (squared(z - before) / squared(z)).mean()
 
 
-def half_precision(model: LoopedTransformer, on: bool) -> torch.autocast:
+def add_step(loss: Tensor, recipe: Recipe, before: Tensor, z: Tensor) -> Tensor:
+    """``loss`` and, as much as the recipe's ``still`` asks for, the `relative_step` from ``before`` to ``z``."""
+    return loss + recipe.still * relative_step(before, z) if recipe.still else loss
+
+
+@contextmanager
+def half_precision(model: LoopedTransformer, on: bool) -> Iterator[None]:
     """Within it, and if ``on``, matrix products are in bfloat16: about twice as fast where the processor has
     instructions for it.
 
@@ -80,7 +87,9 @@ def half_precision(model: LoopedTransformer, on: bool) -> torch.autocast:
     without gradient made, and the loops with gradient would learn nothing.
     """
     kind = model.embed.weight.device.type
-    return torch.autocast(kind, torch.bfloat16, enabled=on, cache_enabled=False)
+    with torch.autocast(kind, torch.bfloat16, enabled=on, cache_enabled=False), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mismatch dtype between input and weight")  # gains stay in float32
+        yield
 
 
 def learning_rate(step: int, steps: int, peak: float, warmup: int = 50, decay: float = 0.4) -> float:
@@ -98,6 +107,21 @@ class Run:
     seconds: float = 0.0
     finished: bool = False
     history: dict[str, list[float]] = field(default_factory=lambda: {"loss": [], "level": [], "running": []})
+
+
+Pool = dict[str, Tensor]
+
+
+@dataclass
+class State:
+    """All that the next step depends on."""
+
+    recipe: Recipe
+    model: LoopedTransformer
+    optimizers: list[torch.optim.Optimizer]
+    generator: torch.Generator
+    run: Run
+    pool: Pool = field(default_factory=dict)
 
 
 def end_of_run(run: Run, task: Task, steps: int, settle: int | None) -> int:
@@ -153,40 +177,31 @@ def mean_over_processes(tensors: list[Tensor]) -> None:
             tensor.copy_(part.view_as(tensor) / process()[1])
 
 
-def descend(
-    model: LoopedTransformer, loss: Tensor, optimizers: list[torch.optim.Optimizer], run: Run, clip: float
-) -> float:
-    """One step down the gradient of ``loss``, clipped to length ``clip``. Returns the loss; FloatingPointError when it
-    is not finite.
-    """
+def descend(state: State, loss: Tensor) -> float:
+    """One step down the gradient of ``loss``, clipped. Returns the loss; FloatingPointError when it is not finite."""
+    model, step = state.model, state.run.step
     mean_over_processes([value := loss.detach().clone()])
     if not math.isfinite(value.item()):
-        raise FloatingPointError(f"the loss is {value.item()} at step {run.step}: try a smaller learning rate")
+        raise FloatingPointError(f"the loss is {value.item()} at step {step}: try a smaller learning rate")
     model.zero_grad(set_to_none=True)
     loss.backward()
     mean_over_processes([p.grad for p in model.parameters() if p.grad is not None])
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip))
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), state.recipe.clip))
     if not math.isfinite(norm):  # one such step would fill the weights, and the next checkpoint, with nan
-        raise FloatingPointError(f"the gradient norm is {norm} at step {run.step}: try a smaller learning rate")
-    for optimizer in optimizers:
+        raise FloatingPointError(f"the gradient norm is {norm} at step {step}: try a smaller learning rate")
+    for optimizer in state.optimizers:
         optimizer.step()
     return value.item()
 
 
-def train_step(
-    model: LoopedTransformer,
-    recipe: Recipe,
-    optimizers: list[torch.optim.Optimizer],
-    run: Run,
-    generator: torch.Generator,
-) -> float:
+def train_step(state: State) -> float:
     """One step of progressive loss on one batch. Returns the loss. Processes that train together draw the same batch,
     and each takes its share.
 
     Batches of full level and nearly full depth update ``run.running``; when it passes ``advance``, the curriculum moves
     on to the next level. Shallow batches say nothing about readiness: they fail for lack of loops.
     """
-    task = recipe.task
+    recipe, model, run, generator, task = state.recipe, state.model, state.run, state.generator, state.recipe.task
     level = task.draw_level(run.level, generator)
     x, y = task.batch(recipe.batch, level, generator)
     (rank, count), cells = process(), int((y != IGNORE).sum())
@@ -198,19 +213,14 @@ def train_step(
     with half_precision(model, recipe.bfloat16):
         loop, before, z = progressive_states(model, x, n, k)
         logits = loop.read_out(z).float()
-    loss = cross_entropy(logits, y) * weight
-    if recipe.still:
-        loss = loss + recipe.still * relative_step(before, z)
-    value = descend(model, loss, optimizers, run, recipe.clip)
+    loss = add_step(cross_entropy(logits, y) * weight, recipe, before, z)
+    value = descend(state, loss)
     if level == run.level and n + k >= 0.8 * most:
         mean_over_processes([accuracy := correct_cells(logits, y)[scored].float().mean() * weight])
         run.running += 0.3 * (float(accuracy) - run.running)
         if run.running > recipe.advance and level != task.last_level:
             run.level, run.running = task.harder(level), 0.0
     return value
-
-
-Pool = dict[str, Tensor]
 
 
 def make_pool(recipe: Recipe, generator: torch.Generator, device: torch.device) -> Pool:
@@ -223,21 +233,14 @@ def make_pool(recipe: Recipe, generator: torch.Generator, device: torch.device) 
     return {name: part.to(device) for name, part in pool.items()}
 
 
-def pool_step(
-    model: LoopedTransformer,
-    recipe: Recipe,
-    optimizers: list[torch.optim.Optimizer],
-    run: Run,
-    generator: torch.Generator,
-    pool: Pool,
-    most: int = 8,
-) -> float:
-    """One step on a batch of a ``pool``: each instance goes on from its own state for k loops, k in [1, ``most``], all
+def pool_step(state: State, most: int = 8) -> float:
+    """One step on a batch of the pool: each instance goes on from its own state for k loops, k in [1, ``most``], all
     with gradient.
 
     So the model meets the states that it really gets into after dozens of loops, stuck ones above all. An instance
     makes room for a fresh one when it was right twice in a row, or has run for ``horizon`` loops. Returns the loss.
     """
+    recipe, model, generator, pool = state.recipe, state.model, state.generator, state.pool
     task, device = recipe.task, pool["z"].device
     rows = torch.randperm(len(pool["age"]), generator=generator)[: recipe.batch].to(device)
     k = int(torch.randint(1, most + 1, (), generator=generator))
@@ -251,13 +254,11 @@ def pool_step(
         for _ in range(k):
             before, z = z, loop(z)
         logits = loop.read_out(z).float()
-    loss = cross_entropy(logits, y)
-    if recipe.still:
-        loss = loss + recipe.still * relative_step(before, z)
-    value = descend(model, loss, optimizers, run, recipe.clip)
+    loss = add_step(cross_entropy(logits, y), recipe, before, z)
+    value = descend(state, loss)
 
     right, age = exact_match(logits, y), pool["age"][rows] + k
-    run.running += 0.02 * (float(right.float().mean()) - run.running)
+    state.run.running += 0.02 * (float(right.float().mean()) - state.run.running)
     leaves = (right & pool["right"][rows]) | (age >= recipe.horizon)
     pool["z"][rows], pool["age"][rows], pool["right"][rows] = z.detach(), age, right
     gone = rows[leaves]
@@ -299,6 +300,7 @@ def train(
     Raises ValueError when the checkpoint belongs to another recipe, FloatingPointError when the loss is not finite.
     """
     whole("save_every", save_every, 1)
+    check_device(device)
     rank, count = process()
     if count > 1 and (recipe.batch % count or recipe.pool is not None):
         raise ValueError(f"{count} processes share a batch of equal parts and no pool: got batch {recipe.batch}")
@@ -307,11 +309,12 @@ def train(
     optimizers = make_optimizers(model, recipe)
     task, run = recipe.task, Run(level=recipe.task.first_level if recipe.pool is None else recipe.task.last_level)
     pool = {} if recipe.pool is None else make_pool(recipe, generator, model.embed.weight.device)
+    state = State(recipe, model, optimizers, generator, run, pool)
     if checkpoint is not None:
         check_writable(checkpoint)
         if Path(checkpoint).exists():
-            run = resume(checkpoint, recipe, model, optimizers, generator, pool)
-    save = lambda: checkpoint and rank == 0 and save_run(checkpoint, recipe, run, model, optimizers, generator, pool)
+            run = state.run = resume(checkpoint, state)
+    save = lambda: checkpoint and rank == 0 and save_run(checkpoint, state)
     saved = time.monotonic()
     with (
         interruptible() as interrupted,
@@ -321,8 +324,7 @@ def train(
             began = time.perf_counter()
             end = end_of_run(run, task, recipe.steps, recipe.settle)
             set_rates(optimizers, recipe, run.step, end)
-            step = pool_step if pool else train_step
-            loss = step(model, recipe, optimizers, run, generator, *[pool] * bool(pool))
+            loss = (pool_step if pool else train_step)(state)
             run.step += 1
             run.seconds += time.perf_counter() - began
             for name, value in (("loss", loss), ("level", run.level), ("running", run.running)):
@@ -379,35 +381,21 @@ def interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(getattr(signal, name), handler)
 
 
-def save_run(
-    path: str | Path,
-    recipe: Recipe,
-    run: Run,
-    model: LoopedTransformer,
-    optimizers: list[torch.optim.Optimizer],
-    generator: torch.Generator,
-    pool: Pool,
-) -> None:
+def save_run(path: str | Path, state: State) -> None:
     """Save all that the next step depends on: weights, moments, generator, pool, and where the run stands."""
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"pool.{name}": value for name, value in pool.items()}
-    for optimizer in optimizers:
-        for name, parameter in model.named_parameters():
+    tensors = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    tensors |= {f"pool.{name}": value for name, value in state.pool.items()}
+    for optimizer in state.optimizers:
+        for name, parameter in state.model.named_parameters():
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{key}.{name}"] = value
-    tensors["generator"] = generator.get_state()
-    save_tensors(path, tensors, {"run": asdict(run), "recipe": recipe.to_dict()})
+    tensors["generator"] = state.generator.get_state()
+    save_tensors(path, tensors, {"run": asdict(state.run), "recipe": state.recipe.to_dict()})
 
 
-def resume(
-    path: str | Path,
-    recipe: Recipe,
-    model: LoopedTransformer,
-    optimizers: list[torch.optim.Optimizer],
-    generator: torch.Generator,
-    pool: Pool,
-) -> Run:
+def resume(path: str | Path, state: State) -> Run:
     """Bring model, optimizers, generator and pool to where `save_run` left them, and return the run."""
+    recipe, model, pool = state.recipe, state.model, state.pool
     tensors, facts = load_tensors(path)
     if "run" not in facts or "recipe" not in facts:
         raise ValueError(f"{path} holds no training run: expected a file saved by train")
@@ -415,7 +403,7 @@ def resume(
     run = read_run(path, facts["run"], recipe)
     weights = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     load_into(model, weights, path)
-    owner = {id(p): optimizer for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+    owner = {id(p): each for each in state.optimizers for group in each.param_groups for p in group["params"]}
     parameters = dict(model.named_parameters())
     try:
         for name, value in tensors.items():
@@ -429,7 +417,7 @@ def resume(
             if tensors[f"pool.{name}"].shape != part.shape:
                 raise TypeError(f"pool.{name}")
             pool[name] = tensors[f"pool.{name}"].to(part)
-        generator.set_state(tensors["generator"])
+        state.generator.set_state(tensors["generator"])
     except (KeyError, RuntimeError, TypeError) as error:
         raise ValueError(f"{path} is no whole training run: it lacks or misfits {short(str(error))}") from error
     return run

@@ -11,6 +11,7 @@ import asyncio
 import base64
 import functools
 import html
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -251,12 +252,13 @@ def trajectory_player(
     return player(lambda loop: plots.trajectories(states, groups, plane, loop, names), frames, describe)
 
 
-def queue_player(runs: Mapping[str, tuple[Any, Any]], frames: int = 40, still: float = 0.4) -> Panel:
+def queue_player(runs: Mapping[str, tuple[Any, Any]], frames: int = 40) -> Panel:
     """Queues of instances side by side while the clock runs: press play, and it takes as long as it took. Static:
-    `plots.queues`, whose ``runs`` these are. ``still`` is the part of the time at which the picture stands that takes
-    the widget's place.
+    `plots.queues`, whose ``runs`` these are. Where no widget can run, it stands at the moment when the first of the
+    queues is through.
     """
-    end = max(float(torch.as_tensor(seconds).max()) for seconds, _ in runs.values())
+    ends = [float(torch.as_tensor(seconds).max()) for seconds, _ in runs.values()]
+    end = max(ends)
     at = lambda frame: end * frame / (frames - 1)
 
     def describe(frame: int) -> str:
@@ -268,7 +270,7 @@ def queue_player(runs: Mapping[str, tuple[Any, Any]], frames: int = 40, still: f
 
     draw = lambda frame: plots.queues(runs, at(frame) + 1e-9)
     pause = max(50, int(1000 * end / frames))
-    return player(draw, frames, describe, "time", interval=pause, still=round(still * (frames - 1)))
+    return player(draw, frames, describe, "time", interval=pause, still=math.ceil(min(ends) / end * (frames - 1)))
 
 
 # ---------------------------------------------------------------- watching a model solve, whatever its task

@@ -33,6 +33,7 @@ MODELS = {
         "sudoku-6x6-none-pre-seed0",
     ],
     "bits": [
+        "prefix-sums-seed0",
         "prefix-sums-internal-post-seed0",
         "prefix-sums-none-post-seed0",
         "prefix-sums-internal-pre-seed0",
@@ -145,8 +146,10 @@ def main(out: Path) -> None:
         more = {"tries": sudoku_tries()} if page == "sudoku" else {}
         (folder / "examples.json").write_text(json.dumps({"groups": groups, **more}), encoding="utf-8")
         text = {"sudoku": "9x9, hard", "bits": "64 bits", "chess": "mate in 1"}[page]
-        if not (folder / "stills.json").exists():
+        made = (folder / names[0] / "made").read_text()
+        if not (folder / "drawn").exists() or (folder / "drawn").read_text() != made:
             write_stills(folder, load_pretrained(names[0]), groups[text][0])
+            (folder / "drawn").write_text(made)
 
 
 if __name__ == "__main__":

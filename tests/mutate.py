@@ -168,12 +168,8 @@ MUTANTS: dict[str, tuple[str, list[Mutant]]] = {
             M("moves on at another accuracy", "if run.running > recipe.advance and", "if run.running > 0.89 and"),
             M("the last level is reset too", "recipe.advance and level != task.last_level:", "recipe.advance:"),
             M("levels never easier", "level = task.draw_level(run.level, generator)", "level = run.level"),
-            M("no clipping", "clip_grad_norm_(model.parameters(), clip)", "clip_grad_norm_(model.parameters(), 1e9)"),
-            M(
-                "clipping at one",
-                "descend(model, loss, optimizers, run, recipe.clip)\n    if level",
-                "descend(model, loss, optimizers, run, 1.0)\n    if level",
-            ),
+            M("no clipping", "parameters(), state.recipe.clip)", "parameters(), 1e9)"),
+            M("clipping at one", "parameters(), state.recipe.clip)", "parameters(), 1.0)"),
             M(
                 "Muon on every matrix",
                 "p in model.blocks.parameters() if p.ndim == 2",
@@ -238,7 +234,7 @@ MUTANTS: dict[str, tuple[str, list[Mutant]]] = {
                 'pool["z"][rows]',
             ),
             M("the pool's running mean", "run.running += 0.02 * (", "run.running += 0.2 * ("),
-            M("the generator not resumed", 'generator.set_state(tensors["generator"])', "pass"),
+            M("the generator not resumed", 'state.generator.set_state(tensors["generator"])', "pass"),
             M(
                 "the moments not resumed",
                 "owner[id(place)].state[place][key] = value.to(place.device) if value.ndim else value",
@@ -267,7 +263,11 @@ MUTANTS: dict[str, tuple[str, list[Mutant]]] = {
                 "squared(z - before) / squared(z)",
                 "squared(z - before)",
             ),
-            M("no reward for standing still", "if recipe.still:", "if False:"),
+            M(
+                "no reward for standing still",
+                "relative_step(before, z) if recipe.still else loss",
+                "0.0 if recipe.still else loss",
+            ),
             M("nan trains on", "    if not math.isfinite(value.item()):", "    if False:"),
             M("infinite gradients train on", "    if not math.isfinite(norm):", "    if False:"),
             M("batches of one seed", "torch.Generator().manual_seed(recipe.seed)", "torch.Generator().manual_seed(0)"),

@@ -17,7 +17,7 @@ from looped_lite.model import Loop
 from looped_lite.recipe import Recipe
 from looped_lite.tasks.prefix_sums import PrefixSums
 from looped_lite.tasks.sudoku import Sudoku
-from looped_lite.training import Run, make_optimizers, relative_step, train, train_step
+from looped_lite.training import Run, State, make_optimizers, relative_step, train, train_step
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"width": 8, "heads": 4, "batch": 8, "steps": 6}
@@ -49,9 +49,8 @@ def test_the_last_step_counts_in_the_loss():
     losses = []
     for still in (0.0, 0.5, 1.0):
         recipe = Recipe(PrefixSums(), still=still, **SMALL)
-        parts = recipe.build(), recipe
-        generator = torch.Generator().manual_seed(0)
-        losses.append(train_step(*parts, make_optimizers(*parts), Run(level=4), generator))
+        model, generator = recipe.build(), torch.Generator().manual_seed(0)
+        losses.append(train_step(State(recipe, model, make_optimizers(model, recipe), generator, Run(level=4))))
     assert losses[1] - losses[0] == pytest.approx((losses[2] - losses[0]) / 2) and losses[2] > losses[0]
 
 

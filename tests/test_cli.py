@@ -319,9 +319,9 @@ def test_train_stops_at_a_signal_and_goes_on(cli, tmp_path, name):
     program = (
         "import os, signal, sys, looped_lite.training as t, looped_lite.cli as c\n"
         "step = t.train_step\n"
-        "def train_step(model, recipe, optimizers, run, *rest):\n"
-        f"    if run.step == 5: os.kill(os.getpid(), signal.{name})\n"
-        "    return step(model, recipe, optimizers, run, *rest)\n"
+        "def train_step(state):\n"
+        f"    if state.run.step == 5: os.kill(os.getpid(), signal.{name})\n"
+        "    return step(state)\n"
         "t.train_step = train_step\n"
         "sys.exit(c.main())\n"
     )
@@ -355,7 +355,8 @@ def test_bad_trains(cli, tmp_path):
     assert fails(train("--setting", "box"), "--setting 'box': expected NAME=VALUE, such as box=[2,3]")
     assert fails(train("--setting", "colour=red"), "task prefix-sums has no setting 'colour'")
     assert fails(train("--setting", "window=" + "[" * 5000), "window must be")
-    assert fails(train("--device", "moon"), "moon")
+    for device in ("moon", "meta", "", *["cuda"] * (not torch.cuda.is_available())):
+        assert fails(train("--device", device), f"no device {device!r}: expected cpu, or cuda where there is one")
     assert fails(train("--lr", "1e3", "--steps", 30), "is nan at step", "try a smaller learning rate")
     assert os.listdir(tmp_path) == [], "nothing half-written"
     assert fails(train("--out", tmp_path), "is a folder")

@@ -10,7 +10,7 @@ import torch
 from made_class import WRONG, write_class
 
 from coursework import sandbox
-from coursework.feedback import file_name
+from coursework.feedback import copy_for_nbgrader, file_name
 from coursework.grade import VALUES, assignment_names, discreet, get_assignment, grade, run_grade
 from coursework.problems import function_name, personal
 from coursework.release import notebook
@@ -364,6 +364,32 @@ def test_stub_nothing_solution_everything_and_own_numbers(assignment, tmp_path):
         (tmp_path / "in" / student / f"{assignment.name}.ipynb").write_text(json.dumps(book))
     results = grade(assignment, tmp_path / "in", tmp_path / "out", limits=LIMITS, progress=False)
     assert [r["score"] for r in results] == [assignment.points, assignment.points, 0]  # named, solution, stub
+
+
+@needs_isolation
+def test_a_dask_cluster_gives_the_same_bytes_and_nbgrader_its_pages(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    write_class(tmp_path / "in", ["right-terse", "half-right", "latin-1"])
+    grade("a1", tmp_path / "in", tmp_path / "one", limits=Limits(), progress=False)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as cluster:
+        run_grade("a1", *map(str, (tmp_path / "in", tmp_path / "two")), dask=cluster.scheduler_address, quiet=True)
+    assert (tmp_path / "one" / "grades.csv").read_bytes() == (tmp_path / "two" / "grades.csv").read_bytes()
+
+
+def test_pages_go_where_nbgrader_looks_for_them(tmp_path):
+    submitted, out, target = (tmp_path / name for name in ("submitted", "out", "feedback"))
+    for student in ("anna", "../eve"):
+        (out / "feedback").mkdir(parents=True, exist_ok=True)
+        (out / "feedback" / f"{file_name(student)}.html").write_text("page")
+        copy_for_nbgrader({"student": student, "assignment": "a1"}, submitted, out, target)
+    assert [path.relative_to(target).as_posix() for path in target.rglob("*.*")] == ["anna/a1/a1.html"]
+    (submitted / "anna" / "a1").mkdir(parents=True)
+    (submitted / "anna" / "a1" / "timestamp.txt").write_text("2026-11-26 10:18:07.394741 UTC")
+    (submitted / "anna" / "a1" / "submission_secret.txt").symlink_to("/etc/passwd")
+    copy_for_nbgrader({"student": "anna", "assignment": "a1"}, submitted, out, target)
+    assert sorted(path.name for path in (target / "anna" / "a1").iterdir()) == ["a1.html", "timestamp.txt"]
 
 
 def test_bad_input_is_one_line(tmp_path, capsys):

@@ -1,11 +1,16 @@
 """Sweeps: a job is done once, whoever asks; what a killed one left is gone on with; damaged rows are named."""
 
+import contextlib
+import io
 import json
 import multiprocessing
 import os
+import resource
 import signal
+import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -180,3 +185,60 @@ def test_the_program(capsys, monkeypatch):
     assert main([]) == 0 and "prefix-sums-grid" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["no-such"])
+
+
+def on_a_small_disk(most):
+    """The sweep in a process that can write no file longer than ``most`` bytes."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            run(TRIAL)
+        except OSError:
+            os._exit(28)
+
+
+@pytest.mark.parametrize("most", [100, 4000])
+def test_a_full_disk_stops_a_sweep_with_its_rows_whole(most):
+    """Too small for any row, or for the states of a training."""
+    process = multiprocessing.get_context("spawn").Process(target=on_a_small_disk, args=(most,))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 28
+    assert known_jobs(TRIAL) == {} and not list(TRIAL.path().rglob("*.tmp*"))
+    assert len(run(TRIAL)) == 4 == len(values())
+
+
+def test_a_dask_worker_that_is_killed_costs_no_row(data, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    run(TRIAL)
+    alone = values()
+    for path in [*TRIAL.path().glob("*.json"), TRIAL.table]:
+        path.unlink()
+    places = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))  # the workers import this file
+    with distributed.LocalCluster(
+        2, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None
+    ) as two:
+        victim = next(iter(two.workers.values())).process.pid
+        watch = threading.Thread(target=kill_at_first_row, args=(victim,))
+        watch.start()
+        run(TRIAL, scheduler=two.scheduler_address)
+        watch.join(120)
+    assert values() == alone
+
+
+def kill_at_first_row(process):
+    end = time.monotonic() + 60
+    while not list(TRIAL.path().glob("*.json")) and time.monotonic() < end:
+        time.sleep(0.005)
+    os.kill(process, signal.SIGKILL)
+
+
+def test_loops_until_right_for_good(monkeypatch):
+    from experiments import fill_or_flood
+
+    right = [[0, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]]  # instances by loops
+    logits = {t: torch.tensor([[[0.5, float(row[t - 1])]] for row in right]) for t in range(1, 5)}
+    monkeypatch.setattr(fill_or_flood, "logits_over_loops", lambda model, x, loops: {t: logits[t] for t in loops})
+    found = fill_or_flood.needed(None, None, torch.ones(5, 1, dtype=torch.long), loops=4)
+    assert found.tolist() == [2, 3, 0, 1, 0]

@@ -1069,3 +1069,11 @@ def test_parameters_and_losses_of_every_kind():
             with pytest.raises(ValueError, match="the loss must be one finite number"):
                 run(loss, [a])
         assert len(run(torch.sum, iter([a]))) == 1
+
+
+def test_gauss_newton_finds_a_fixed_point_that_repels_and_says_where_there_is_none():
+    A = torch.tensor([[3.0, 1.0], [0.0, -2.0]], dtype=torch.float64)  # repels in both directions
+    end, gap = fp.gauss_newton(lambda z: z @ A.T + 1 - z, torch.ones(2, dtype=torch.float64))
+    assert gap < 1e-10 and torch.allclose(end, torch.linalg.solve(torch.eye(2) - A, torch.ones(2).double()))
+    _, gap = fp.gauss_newton(lambda z: torch.cat([z, z + 1]), torch.zeros(1, dtype=torch.float64))
+    assert abs(gap - 0.5**0.5) < 1e-6, "no z with z = 0 and z = -1: the nearest is halfway"

@@ -209,6 +209,15 @@ def test_what_is_no_fen_is_refused_in_a_line(fen, reason):
         get_task("chess").encode(fen)
 
 
+def test_the_first_model_of_a_page_is_the_one_that_solve_uses():
+    sys.path.insert(0, str(ROOT / "site"))
+    from pages import MODELS
+
+    for page, task, text in (("sudoku", "sudoku", "." * 81), ("bits", "prefix-sums", "01"), ("chess", "chess", "")):
+        assert MODELS[page][0] == get_task(task).default_model(text)
+    assert MODELS["sudoku"][1] == get_task("sudoku").default_model("." * 36)
+
+
 def test_a_run_ends_as_solve_ends():
     done = subprocess.run(["node", "--test", str(ROOT / "tests" / "loop.test.mjs")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -260,7 +260,7 @@ def test_certified_answers_keep_givens_and_rules():
     [
         ({"box": (1, 9)}, "a side of a box must be a whole number from 2 to 5, got 1"),
         ({"box": (3,)}, "box must be rows and columns of one box"),
-        ({"attention": "rows"}, "unknown attention 'rows': expected units or full"),
+        ({"attention": "rows"}, "unknown attention 'rows': expected one of units, full"),
         ({"first_level": 1.5}, "first_level must be a number from 0 to 1"),
         ({"last_level": -0.1}, "last_level must be"),
         ({"stride": 0}, "stride must be"),

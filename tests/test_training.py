@@ -109,6 +109,7 @@ def test_gradient_flows_through_the_last_loops_only():
     assert silent.embed.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.filterwarnings("error")
 def test_half_precision_loses_digits_but_no_gradient():
     """Copies of weights that loops without gradient made must not serve the loops with gradient."""
     x, y = TASK.batch(16, 6, generator())
@@ -163,7 +164,7 @@ def test_a_long_gradient_is_cut_to_the_clip(clip):
     loss = 100 * cross_entropy(
         progressive_logits(model, *TASK.batch(4, 6, generator())[:1], 0, 2), TASK.batch(4, 6, generator())[1]
     )
-    training.descend(model, loss, [], Run(), clip)
+    training.descend(training.State(model.recipe, model, [], generator(), Run()), loss)
     length = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
     assert length == pytest.approx(0.01, rel=1e-3) if clip < 1 else length > 1
 
@@ -221,7 +222,7 @@ def steps_of(monkeypatch, depths, levels, accuracies, level=8, running=0.5, adva
     task = Known()
     object.__setattr__(task, "drawn", iter(levels))
     of_run = recipe(task, advance=advance, lr=1e-9)
-    model, state = of_run.build(), Run(level=level, running=running)
+    model, run = of_run.build(), Run(level=level, running=running)
     depth, right = iter(depths), iter(accuracies)
     monkeypatch.setattr(training, "sample_loops", lambda most, generator: next(depth))
 
@@ -231,8 +232,8 @@ def steps_of(monkeypatch, depths, levels, accuracies, level=8, running=0.5, adva
 
     monkeypatch.setattr(training, "correct_cells", cells)
     for _ in levels:
-        training.train_step(model, of_run, training.make_optimizers(model, of_run), state, generator())
-    return state
+        training.train_step(training.State(of_run, model, training.make_optimizers(model, of_run), generator(), run))
+    return run
 
 
 def test_only_deep_batches_of_the_full_level_count(monkeypatch):
@@ -338,10 +339,9 @@ def test_resuming_a_run_that_settles_gives_the_same_bits(settled, tmp_path, late
 POOLED = recipe(pool=8, horizon=50, lr=1e-12, weight_decay=0.0)  # the weights stay, so answers can be compared
 
 
-def pool_step(model, pool, of=POOLED, seed=2, most=3, state=None):
-    return training.pool_step(
-        model, of, training.make_optimizers(model, of), state or Run(), generator(seed), pool, most
-    )
+def pool_step(model, pool, of=POOLED, seed=2, most=3, run=None):
+    optimizers = training.make_optimizers(model, of)
+    return training.pool_step(training.State(of, model, optimizers, generator(seed), run or Run(), pool), most)
 
 
 def pool_of(of=POOLED):
@@ -383,21 +383,21 @@ def test_the_pool_loss_reaches_the_embedding_of_fresh_instances_through_recall_a
 
 
 def test_an_instance_leaves_the_pool_when_it_is_old_or_right_twice(monkeypatch):
-    model, pool, state = small(), pool_of(), Run(running=0.5)
+    model, pool, run = small(), pool_of(), Run(running=0.5)
     kept = pool["x"].clone()
     pool_step(model, pool, dataclasses.replace(POOLED, horizon=1))
     assert not pool["age"].any() and not torch.equal(pool["x"], kept), "past the horizon all are fresh"
     pool, answers = pool_of(), torch.tensor([True] * 4 + [False] * 4)
     monkeypatch.setattr(training, "exact_match", lambda logits, y: answers)
     order = torch.randperm(8, generator=generator(5))
-    pool_step(model, pool, seed=5, state=state)
+    pool_step(model, pool, seed=5, run=run)
     assert torch.equal(pool["right"][order], answers) and pool["age"].all(), "right once: it stays"
-    assert state.running == pytest.approx(0.5)
+    assert run.running == pytest.approx(0.5)
     right = pool["right"].clone()
     monkeypatch.setattr(training, "exact_match", lambda logits, y: torch.ones(8, dtype=torch.bool))
-    pool_step(model, pool, seed=6, state=state)
+    pool_step(model, pool, seed=6, run=run)
     assert torch.equal(pool["age"] == 0, right), "right twice in a row: it makes room"
-    assert torch.equal(pool["right"], ~right) and state.running == pytest.approx(0.51)
+    assert torch.equal(pool["right"], ~right) and run.running == pytest.approx(0.51)
 
 
 @pytest.mark.parametrize("at", [1, 13])

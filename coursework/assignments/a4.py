@@ -165,8 +165,13 @@ def bring_back_cases(generator):
     return [
         Case("logits of 36 cells and 6 digits under a random symmetry", draw(36, 6), perm(36), perm(6)),
         Case("logits of 81 cells and 9 digits under a random symmetry", draw(81, 9), perm(81), perm(9)),
-        Case("logits of a 4x4 board that was turned, digits 1, 2, 3 in a circle", draw(16, 4), turn, torch.tensor([1, 2, 0, 3])),
-    ]  # fmt: skip
+        Case(
+            "logits of a 4x4 board that was turned, digits 1, 2, 3 in a circle",
+            draw(16, 4),
+            turn,
+            torch.tensor([1, 2, 0, 3]),
+        ),
+    ]
 
 
 BRING_BACK = define(
@@ -174,7 +179,8 @@ BRING_BACK = define(
     "the way back",
     bring_back,
     bring_back_cases,
-    seen="Now a puzzle that is not solved can be tried again as another one, and its answer read as if nothing had been done.",
+    seen="Now a puzzle that is not solved can be tried again as another one, "
+    "and its answer read as if nothing had been done.",
     styles=[sent(inverse, same), bring_back_by_hand],
     mistakes=[
         Mistake("the cells are sent the same way again; bring them back: `order` is to be inverted", sent(same, same)),
@@ -183,9 +189,7 @@ BRING_BACK = define(
             sent(inverse, inverse),
         ),
         Mistake("both go the wrong way: this would make an image of the image", sent(same, inverse)),
-        Mistake(
-            "the digits still have their new names", sent(inverse, none), sent(same, none)
-        ),
+        Mistake("the digits still have their new names", sent(inverse, none), sent(same, none)),
         Mistake("the cells are still in the image's order", sent(none, same), sent(none, inverse)),
         Mistake("these are the image's logits, unchanged", sent(none, none)),
         Mistake(
@@ -202,7 +206,7 @@ BRING_BACK = define(
             lambda logits, order, digits: logits.sort(-1).values,
         ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 3: still, and still still
 
@@ -266,31 +270,54 @@ STOPS_AT = define(
     "still, and still still",
     stops_at,
     stops_cases,
-    seen="A loop that passes slowly by a wrong answer looks still for a moment. Patience costs its length in loops, for every instance.",
+    seen="A loop that passes slowly by a wrong answer looks still for a moment. "
+    "Patience costs its length in loops, for every instance.",
     styles=[stops_with(), stops_by_windows],
     mistakes=[
-        Mistake("this stops at the first loop that is still; `patience` of them in a row are asked for",
-                stops_with(want=lambda p: 1)),
+        Mistake(
+            "this stops at the first loop that is still; `patience` of them in a row are asked for",
+            stops_with(want=lambda p: 1),
+        ),
         Mistake("still loops count only in a row: a jump sets the count back to 0", stops_with(together=False)),
-        Mistake("this is where it became still; the rule knows only at the end of the row",
-                lambda r, tol, p: torch.where(stops_with(never=lambda n: -1)(r, tol, p) < 0, len(r),
-                                              stops_at(r, tol, p) - p + 1)),
-        Mistake("this is one loop off: row 0 of the residuals is about loop 1",
-                stops_with(shift=-1), stops_with(shift=1), changed(stops_at, lambda n: n - 1), changed(stops_at, lambda n: n + 1)),
-        Mistake("who never stops has run all loops", stops_with(never=lambda loops: 0), stops_with(never=lambda loops: -1),
-                stops_with(never=lambda loops: loops + 1)),
+        Mistake(
+            "this is where it became still; the rule knows only at the end of the row",
+            lambda r, tol, p: torch.where(
+                stops_with(never=lambda n: -1)(r, tol, p) < 0, len(r), stops_at(r, tol, p) - p + 1
+            ),
+        ),
+        Mistake(
+            "this is one loop off: row 0 of the residuals is about loop 1",
+            stops_with(shift=-1),
+            stops_with(shift=1),
+            changed(stops_at, lambda n: n - 1),
+            changed(stops_at, lambda n: n + 1),
+        ),
+        Mistake(
+            "who never stops has run all loops",
+            stops_with(never=lambda loops: 0),
+            stops_with(never=lambda loops: -1),
+            stops_with(never=lambda loops: loops + 1),
+        ),
         Mistake("`at most tol` holds for a residual that is exactly tol", stops_with(still=lambda r, tol: r < tol)),
-        Mistake("nan is not still: `not larger than tol` is true of what is no number", stops_with(still=lambda r, tol: ~(r > tol)),
-                stops_with(still=lambda r, tol: r.nan_to_num(0.0) <= tol)),
+        Mistake(
+            "nan is not still: `not larger than tol` is true of what is no number",
+            stops_with(still=lambda r, tol: ~(r > tol)),
+            stops_with(still=lambda r, tol: r.nan_to_num(0.0) <= tol),
+        ),
         Mistake("this is the last loop at which the rule holds; the run has ended at the first", stops_with(last=True)),
-        Mistake("one number for the whole batch; each instance stops on its own",
-                changed(stops_at, lambda n: int(n.max())), changed(stops_at, lambda n: n.amax().expand(len(n))),
-                changed(stops_at, lambda n: n.double().mean())),
+        Mistake(
+            "one number for the whole batch; each instance stops on its own",
+            changed(stops_at, lambda n: int(n.max())),
+            changed(stops_at, lambda n: n.amax().expand(len(n))),
+            changed(stops_at, lambda n: n.double().mean()),
+        ),
         Mistake("one loop more in a row than asked for", stops_with(want=lambda p: p + 1)),
-        Mistake("rows are loops and columns are instances; this has them the other way round",
-                lambda r, tol, p: stops_at(r.T, tol, p)),
+        Mistake(
+            "rows are loops and columns are instances; this has them the other way round",
+            lambda r, tol, p: stops_at(r.T, tol, p),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 4: what restarts cost
 
@@ -359,33 +386,58 @@ SPENT = define(
     "what restarts cost",
     spent,
     spent_cases,
-    seen="With this, measured once, every schedule can be judged at a desk, on validation puzzles, without another loop.",
+    seen="With this, measured once, every schedule can be judged at a desk, on "
+    "validation puzzles, without another loop.",
     styles=[spent_with(), spent_as_lists],
     mistakes=[
-        Mistake("the budget is for all tries together: the try in which it ends is cut short",
-                spent_with(cut=lambda length, left: length if left > 0 else 0)),
-        Mistake("there is no budget here: it ends the last try, whatever the schedule says",
-                lambda needed, schedule, budget: spent(needed, schedule, 10**9)),
-        Mistake("a solved instance stops at once: it does not use its try up", spent_with(cost=lambda need, length: length)),
+        Mistake(
+            "the budget is for all tries together: the try in which it ends is cut short",
+            spent_with(cut=lambda length, left: length if left > 0 else 0),
+        ),
+        Mistake(
+            "there is no budget here: it ends the last try, whatever the schedule says",
+            lambda needed, schedule, budget: spent(needed, schedule, 10**9),
+        ),
+        Mistake(
+            "a solved instance stops at once: it does not use its try up", spent_with(cost=lambda need, length: length)
+        ),
         Mistake("the loops of the failed tries count, too", spent_with(before=lambda loops: 0)),
-        Mistake("where the schedule ends, its last length is used again and again",
-                spent_with(lengths=lambda s, k: s[k] if k < len(s) else 0),
-                spent_with(lengths=lambda s, k: s[k % len(s)])),
-        Mistake("every try has its own length: the first is schedule[0], the next schedule[1]",
-                spent_with(lengths=lambda s, k: s[0]), spent_with(lengths=lambda s, k: s[-1]),
-                spent_with(lengths=lambda s, k: s[min(k + 1, len(s) - 1)])),
-        Mistake("a need that is exactly the length of the try is met", spent_with(enough=lambda need, length, past: need < length)),
-        Mistake("a restart forgets: what a try has run does not help the next",
-                spent_with(enough=lambda need, length, past: need <= past + length, cost=lambda need, length: min(need, length)),
-                lambda needed, schedule, budget: spent(needed[:1].repeat(len(needed), 1), schedule, budget)),
+        Mistake(
+            "where the schedule ends, its last length is used again and again",
+            spent_with(lengths=lambda s, k: s[k] if k < len(s) else 0),
+            spent_with(lengths=lambda s, k: s[k % len(s)]),
+        ),
+        Mistake(
+            "every try has its own length: the first is schedule[0], the next schedule[1]",
+            spent_with(lengths=lambda s, k: s[0]),
+            spent_with(lengths=lambda s, k: s[-1]),
+            spent_with(lengths=lambda s, k: s[min(k + 1, len(s) - 1)]),
+        ),
+        Mistake(
+            "a need that is exactly the length of the try is met",
+            spent_with(enough=lambda need, length, past: need < length),
+        ),
+        Mistake(
+            "a restart forgets: what a try has run does not help the next",
+            spent_with(
+                enough=lambda need, length, past: need <= past + length, cost=lambda need, length: min(need, length)
+            ),
+            lambda needed, schedule, budget: spent(needed[:1].repeat(len(needed), 1), schedule, budget),
+        ),
         Mistake("a restart itself costs no loop", spent_with(failed=lambda length: length + 1)),
-        Mistake("return two things, the loops and who is solved", changed(spent, lambda pair: pair[0]), changed(spent, lambda pair: pair[1])),
+        Mistake(
+            "return two things, the loops and who is solved",
+            changed(spent, lambda pair: pair[0]),
+            changed(spent, lambda pair: pair[1]),
+        ),
         Mistake("the loops come first, then who is solved", changed(spent, lambda pair: pair[::-1])),
-        Mistake("each instance has its own numbers; this adds or averages them",
-                changed(spent, lambda pair: (pair[0].sum(), pair[1].sum())),
-                changed(spent, lambda pair: (pair[0].double().mean(), pair[1].double().mean()))),
+        Mistake(
+            "each instance has its own numbers; this adds or averages them",
+            changed(spent, lambda pair: (pair[0].sum(), pair[1].sum())),
+            changed(spent, lambda pair: (pair[0].double().mean(), pair[1].double().mean())),
+        ),
     ],
-)  # fmt: skip
+)
 
 # ---------------------------------------------------------------- 5: your own bar
 
@@ -466,30 +518,48 @@ def declare_own_tol(mine):
         own_tol,
         cases,
         tol=1e-6,
-        seen="The share holds on the puzzles that it was chosen on. On others it will be a little lower: that is what test puzzles are for.",
+        seen="The share holds on the puzzles that it was chosen on. On others it "
+        "will be a little lower: that is what test puzzles are for.",
         styles=[by_hand(), lambda residuals, right: torch.tensor(own_tol(residuals, right), dtype=double)],
         mistakes=[
-            Mistake("this stops where the share first falls below the bar; it may come back: look at all tolerances", until_it_fails),
+            Mistake(
+                "this stops where the share first falls below the bar; it may come back: look at all tolerances",
+                until_it_fails,
+            ),
             Mistake("the largest tolerance is asked for: it accepts the most", by_hand(which=min)),
             Mistake("a share that is exactly the bar is enough", strictly),
-            Mistake("this is the share of all puzzles; those that are accepted are the whole",
-                    by_hand(over=lambda inside, right: len(right))),
-            Mistake("this is how many of the right ones are accepted; how many of the accepted are right is asked for",
-                    by_hand(over=lambda inside, right: int(right.sum()))),
+            Mistake(
+                "this is the share of all puzzles; those that are accepted are the whole",
+                by_hand(over=lambda inside, right: len(right)),
+            ),
+            Mistake(
+                "this is how many of the right ones are accepted; how many of the accepted are right is asked for",
+                by_hand(over=lambda inside, right: int(right.sum())),
+            ),
             Mistake("fewer than `least` accepted puzzles are not evidence enough", by_hand(least=1)),
-            Mistake("this is how many are accepted; the tolerance is asked for",
-                    lambda residuals, right: int((residuals <= own_tol(residuals, right)).sum())),
-            Mistake("this is an index; the residual there is asked for",
-                    lambda residuals, right: int((residuals - own_tol(residuals, right)).abs().argmin())),
-            Mistake("this chooses among the right ones alone; what is accepted is not known to be right",
-                    lambda residuals, right: own_tol(residuals[right], right[right]) if right.any() else 0.0),
-            Mistake("where no tolerance fits the answer is 0.0",
-                    lambda residuals, right: own_tol(residuals, right) or float("nan"),
-                    lambda residuals, right: own_tol(residuals, right) or float(residuals.min()),
-                    lambda residuals, right: own_tol(residuals, right) or -1.0),
-            Mistake("these are another student's numbers: `mine` holds yours", *(by_hand(bar=s, least=k) for s, k in others)),
+            Mistake(
+                "this is how many are accepted; the tolerance is asked for",
+                lambda residuals, right: int((residuals <= own_tol(residuals, right)).sum()),
+            ),
+            Mistake(
+                "this is an index; the residual there is asked for",
+                lambda residuals, right: int((residuals - own_tol(residuals, right)).abs().argmin()),
+            ),
+            Mistake(
+                "this chooses among the right ones alone; what is accepted is not known to be right",
+                lambda residuals, right: own_tol(residuals[right], right[right]) if right.any() else 0.0,
+            ),
+            Mistake(
+                "where no tolerance fits the answer is 0.0",
+                lambda residuals, right: own_tol(residuals, right) or float("nan"),
+                lambda residuals, right: own_tol(residuals, right) or float(residuals.min()),
+                lambda residuals, right: own_tol(residuals, right) or -1.0,
+            ),
+            Mistake(
+                "these are another student's numbers: `mine` holds yours", *(by_hand(bar=s, least=k) for s, k in others)
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 ASSIGNMENT = Assignment(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ..checks import whole
+from ..checks import one_of, whole
 from ._checks import Map, apply, check_number, check_state, flat
 from ._jacobian import differentiable, gmres, point_of
 
@@ -72,8 +72,7 @@ def implicit_gradient(
     """
     check_state(z, real=True, finite=True)
     tol, terms = check_number(tol, "tol"), whole("terms", terms, 1)
-    if method not in ("neumann", "gmres"):
-        raise ValueError(f"unknown method {method!r}: expected neumann or gmres")
+    one_of("method", method, ("neumann", "gmres"))
     with differentiable():
         point = point_of(z)
         after = apply(f, point)

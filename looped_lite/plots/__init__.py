@@ -23,7 +23,7 @@ from .curves import (
 from .diagrams import block_diagram
 from .maps import cobweb, ends_over_plane, line_basins, stability_regions, visited
 from .panels import heat_maps, lines, seed_bars
-from .states import Plane, basin_map, eigenvalues, pca_plane, project, trajectories, trajectory_gif
+from .states import Plane, basin_map, eigenvalues, pca_plane, plane_of, project, trajectories, trajectory_gif
 from .style import (
     INK,
     NORM_COLOURS,
@@ -71,6 +71,7 @@ __all__ = [
     "loops_needed",
     "pca_plane",
     "picture_html",
+    "plane_of",
     "png",
     "project",
     "queues",

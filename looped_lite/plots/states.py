@@ -53,6 +53,14 @@ def pca_plane(states: Any) -> Plane:
     return Plane(centre, axes, float(values.clip(0)[::-1][:2].sum() / total))
 
 
+def plane_of(states: Any, centre: Any, axes: Any) -> Plane:
+    """The plane with this ``centre`` (d,) and these orthonormal ``axes`` (2, d), with the share of the variance of
+    ``states`` that it shows."""
+    centre, axes = array(centre).astype(float), array(axes).astype(float)
+    points = _flat(states) - centre
+    return Plane(centre, axes, float(((points @ axes.T) ** 2).sum() / max((points**2).sum(), 1e-12)))
+
+
 def project(states: Any, plane: Plane) -> np.ndarray:
     """Where ``states`` (loops, batch, ...) lie in the plane: (loops, batch, 2)."""
     return (_flat(states) - plane.centre) @ plane.axes.T

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import batch_size, integers, keep, number, plain_text, short, whole
+from ..checks import batch_size, integers, keep, number, one_of, plain_text, short, whole
 from ..paths import data_path
 from ..tables import brief, finite, read_table
 from . import Task, TestSet, exact_match
@@ -128,8 +128,7 @@ def load_positions(depth: int, split: str) -> Positions:
     ValueError for a damaged file, OSError for a missing one."""
     if depth not in DEPTHS:
         raise ValueError(f"no shipped positions with mate in {short(depth)}: expected 1, 2, 3 or 4")
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {short(split)}: expected one of {', '.join(SPLITS)}")
+    one_of("split", split, SPLITS)
     path, names = data_path(f"chess_mate{depth}.csv.gz"), ("fen", "move", "line", "source", "split")
     rows = [row for row in read_table(path, [[name] for name in names]) if row["split"] == split]
     try:
@@ -352,22 +351,16 @@ class Chess(Task):
         depths = integers("depths", self.depths, 1, 4, axes=1).tolist()
         if not depths or depths != sorted(set(depths)):
             raise ValueError(f"depths must be some of 1, 2, 3 and 4 in ascending order, got {short(self.depths)}")
-        if (
-            not isinstance(self.sources, (list, tuple))
-            or not self.sources
-            or not all(s in SOURCES for s in self.sources)
-        ):
+        sources = self.sources if isinstance(self.sources, (list, tuple)) else ()
+        if not sources or not all(source in SOURCES for source in sources):
             raise ValueError(f"sources must be some of {', '.join(SOURCES)}, got {short(self.sources)}")
-        if self.attention not in ("pieces", "full"):
-            raise ValueError(f"unknown attention {short(self.attention)}: expected pieces or full")
-        if self.shares not in ("groups", "positions"):
-            raise ValueError(f"unknown shares {short(self.shares)}: expected groups or positions")
-        if self.target not in ("squares", "mask"):
-            raise ValueError(f"unknown target {short(self.target)}: expected squares or mask")
+        one_of("attention", self.attention, ("pieces", "full"))
+        one_of("shares", self.shares, ("groups", "positions"))
+        one_of("target", self.target, ("squares", "mask"))
         if not isinstance(self.curriculum, bool):
             raise ValueError(f"curriculum must be true or false, got {short(self.curriculum)}")
         object.__setattr__(self, "depths", tuple(depths))
-        object.__setattr__(self, "sources", tuple(self.sources))
+        object.__setattr__(self, "sources", tuple(sources))
         keep(self, number, 0, 1, "mirrored")
         keep(self, whole, 1, 10**6, "most_loops")
 
@@ -436,18 +429,12 @@ class Chess(Task):
         best = next(iter(moves))
         board, move = read_fen(text), rules().Move.from_uci(best)
         facts = {"answer": best, "san": board.san(move), "probability": moves[best], "mate": mates_at_once(board, move)}
-        return (
-            facts
-            | ({"legal": legal} if legal == legal else {})
-            | ({"promotion": "chosen by trying"} if move.promotion else {})
-        )
+        facts |= {"legal": legal} if legal == legal else {}
+        return facts | ({"promotion": "chosen by trying"} if move.promotion else {})
 
     def in_words(self, text: str, answer: str, extra: Mapping[str, Any]) -> list[str]:
-        facts = [
-            extra["san"],
-            "mates at once" if extra["mate"] else "does not mate at once",
-            f"probability {extra['probability']:.2f}",
-        ]
+        mates = "mates at once" if extra["mate"] else "does not mate at once"
+        facts = [extra["san"], mates, f"probability {extra['probability']:.2f}"]
         facts += [f"{extra['legal']:.2f} of all probability on legal moves"] if "legal" in extra else []
         return facts + ["the model names two squares; the piece was chosen by trying"] * ("promotion" in extra)
 

@@ -85,16 +85,9 @@ class PrefixSums(Task):
     examples = {"all ones": "1" * 16, "one 1, then zeros": "1" + "0" * 31, "64 bits": "01101" * 12 + "0110"}  # noqa: RUF012
 
     def __post_init__(self) -> None:
-        keep(
-            self,
-            whole,
-            1,
-            10**6,
-            "first_level",
-            "window",
-            "most_loops",
-            *["last_loops"] * (self.last_loops is not None),
-        )
+        keep(self, whole, 1, 10**6, "first_level", "window", "most_loops")
+        if self.last_loops is not None:
+            keep(self, whole, 1, 10**6, "last_loops")
         keep(self, whole, self.first_level, 10**6, "last_level")
         keep(self, number, 0, 1, "shorter", "uniform", "biased")
         if self.window % 2 == 0:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..checks import batch_size, integers, keep, number, short, whole
+from ..checks import batch_size, integers, keep, number, one_of, short, whole
 from ..paths import data_path
 from ..tables import finite, read_table
 from . import IGNORE, Task, TestSet
@@ -48,8 +48,7 @@ def load_puzzles(box: Box, split: str) -> tuple[Tensor, Tensor, Tensor]:
     ``box`` is (2, 3) for 6x6 or (3, 3) for 9x9; see data/README.md for the splits. ValueError for a damaged file,
     OSError for a missing one.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {short(split)}: expected one of {', '.join(SPLITS)}")
+    one_of("split", split, SPLITS)
     if box not in ((2, 3), (3, 3)):
         raise ValueError(f"no shipped puzzles for boxes of {'x'.join(map(str, box))}: expected (2, 3) or (3, 3)")
     path = data_path(f"sudoku_{side_of(box)}x{side_of(box)}.csv.gz")
@@ -168,8 +167,7 @@ class Sudoku(Task):
         if not isinstance(self.box, (list, tuple, np.ndarray)) or len(self.box) != 2:
             raise ValueError(f"box must be rows and columns of one box, such as (3, 3), got {short(self.box)}")
         object.__setattr__(self, "box", tuple(whole("a side of a box", size, 2, 5) for size in self.box))
-        if self.attention not in ("units", "full"):
-            raise ValueError(f"unknown attention {short(self.attention)}: expected units or full")
+        one_of("attention", self.attention, ("units", "full"))
         keep(self, number, 0, 1, "first_level", "last_level")
         keep(self, number, 1e-6, 1, "stride")
         keep(self, whole, 1, 10**6, "most_loops")

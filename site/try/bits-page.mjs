@@ -1,12 +1,14 @@
 import { open } from "./bits.mjs";
 import { begin } from "./page.mjs";
 
-const models = () =>
-  ["internal-post", "none-post", "internal-pre", "none-pre"].map((name, i) => {
+function models() {
+  const alike = ["internal-post", "none-post", "internal-pre", "none-pre"].map((name) => {
     const [recall, norm] = name.split("-");
-    const words = `${recall === "none" ? "no recall" : "recall"}, ${norm === "post" ? "outer" : "pre"} norm`;
-    return { name: `prefix-sums-${name}-seed0`, words: i ? words : `${words}; what solve uses` };
+    const words = `${recall === "none" ? "no recall" : "recall"}, ${norm === "post" ? "outer" : "pre"} norm; one of four trained alike`;
+    return { name: `prefix-sums-${name}-seed0`, words };
   });
+  return [{ name: "prefix-sums-seed0", words: "prefix-sums-seed0: recall, outer norm; what solve uses" }, ...alike];
+}
 
 // Each bit of the input, and the model's bit below it: blue where it is right, orange and struck out where it is wrong.
 function board(element) {

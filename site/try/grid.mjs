@@ -21,11 +21,8 @@ export function makeGrid(element, { rows, columns, label, kind, type, style = ()
     }
     grid.append(row);
   }
-  const focus = (place) => {
-    if (place < 0) return;
-    cells.forEach((cell, i) => (cell.tabIndex = i === place ? 0 : -1));
-    cells[place].focus();
-  };
+  const focus = (place) => cells[place]?.focus();
+  grid.addEventListener("focusin", (event) => cells.forEach((cell) => (cell.tabIndex = cell === event.target ? 0 : -1)));
   grid.addEventListener("click", (event) => focus(cells.indexOf(event.target.closest("[role=gridcell]"))));
   grid.addEventListener("keydown", (event) => {
     const place = cells.indexOf(document.activeElement);

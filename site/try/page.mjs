@@ -7,10 +7,12 @@ import { plain } from "./text.mjs";
 
 const PACE = 110; // milliseconds a loop, while it plays
 const $ = (id) => document.getElementById(id);
+const cellsOf = (element) => [...element.querySelectorAll("[role=gridcell]")];
 const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
-// `task`: name, examples (group -> texts), open(text), draft(text), models(problem), board(element, edit), facts(problem, seen)
+// `task`: name, examples (group -> texts), models(problem), board(element, edit), and
+// open(text), which refuses what is no instance; draft(text), what of such a text can be drawn, or null
 export async function start(task) {
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = { wasm: new URL("./ort/ort-wasm-simd-threaded.wasm", import.meta.url).href };
@@ -20,7 +22,7 @@ export async function start(task) {
     if (!models.has(name)) models.set(name, Model.open(ort, `${task.name}/${name}`));
     return models.get(name);
   };
-  const state = { problem: null, lanes: [], at: 0, reach: 0, playing: false, working: false, loading: false, queued: null, token: 0 };
+  const state = { problem: null, lanes: [], at: 0, reach: 0, playing: false, working: false, loading: false, queued: null, token: 0, cell: null };
   const loops = () => Math.max(0, ...state.lanes.map((lane) => (lane.run?.frames.length ?? 1) - 1));
 
   // ---- the input
@@ -41,6 +43,7 @@ export async function start(task) {
   let late = null;
   $("text").addEventListener("input", () => {
     clearTimeout(late);
+    stop();
     late = setTimeout(take, 200);
   });
   $("group").addEventListener("change", () => example(false));
@@ -64,12 +67,11 @@ export async function start(task) {
       return draw();
     }
     fillModels();
-    if (!state.lanes[0]?.run) {
-      // the board at once; the model may still be on its way
-      state.lanes.forEach((lane) => lane.remove());
-      state.lanes = [new Lane(null)];
-      state.lanes[0].board.draw(state.problem, null, null);
-    }
+    // the board at once, without a word of the run before; the model may still be on its way
+    state.lanes.forEach((lane) => lane.remove());
+    state.lanes = [new Lane(null)];
+    state.lanes[0].board.draw(state.problem, null, null);
+    Object.assign(state, { at: 0, reach: 0 });
     await restart();
   }
 
@@ -109,6 +111,7 @@ export async function start(task) {
       if (mine !== state.token) return;
       Object.assign(state, { loading: false, queued: null });
       refuse(`The model could not be loaded: ${error.message}`);
+      $("stills").open = true;
       return draw();
     }
     if (mine !== state.token) return;
@@ -146,21 +149,24 @@ export async function start(task) {
     }
 
     remove() {
+      const cell = cellsOf(this.element).indexOf(document.activeElement);
+      if (cell >= 0) state.cell = cell; // who writes into the board goes on there
       this.element.remove();
     }
 
-    draw(at, busy) {
+    draw(at) {
       const { run } = this;
       if (!run) return;
       const shown = Math.min(at, Math.max(0, run.frames.length - 1));
       const frame = run.frames[shown];
       const seen = frame?.seen ?? null;
-      const look = seen ? state.problem.look(seen) : null;
-      this.board.draw(state.problem, seen, look, busy);
+      const look = seen ? run.problem.look(seen) : null;
+      this.board.draw(run.problem, seen, look);
       const parts = [`Loop ${shown}${run.tries > 1 && frame?.number ? `, try ${frame.number}` : ""}`];
       if (shown && !seen) parts.push("the state overflowed");
       if (look) parts.push(look.words);
       if (shown) parts.push(`last step ${power(frame.residual)} of the state's length, which is ${plain(frame.size)}`);
+      if (shown === MOST_LOOPS) parts.push("this page goes no further");
       this.find(".now").textContent = `${parts[0]}: ${parts.slice(1).join("; ") || "nothing said yet"}.`;
       this.find(".result").textContent = result(run);
       this.find(".path div").innerHTML = pathPlot(run, shown, this.place);
@@ -172,7 +178,7 @@ export async function start(task) {
     if (!run.end) return "";
     const { seen } = run.end;
     if (!seen) return inWords(run.end);
-    const look = state.problem.look(seen);
+    const look = run.problem.look(seen);
     const best = look.solved === false ? `not solved in ${run.end.tries} tr${run.end.tries === 1 ? "y" : "ies"}; best state: ` : "";
     return `${best}${look.answer} (${inWords(run.end, look.facts ?? [])})`;
   }
@@ -230,7 +236,11 @@ export async function start(task) {
     const waits = state.loading && state.queued;
     const busy = state.at < state.reach;
     $("stage").classList.toggle("one", state.lanes.length < 2);
-    for (const lane of state.lanes) lane.draw(state.at, busy);
+    for (const lane of state.lanes) lane.draw(state.at);
+    if (state.cell !== null && state.lanes.length) {
+      cellsOf($("lanes"))[state.cell]?.focus();
+      state.cell = null;
+    }
     $("play").textContent = waits ? "Loading …" : busy ? "Pause" : "Play";
     $("loop").max = [64, 128, 256, 512, 1024, 2048, 4096, 8192, MOST_LOOPS].find((most) => most >= loops());
     $("loop").value = state.at;

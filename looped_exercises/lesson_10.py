@@ -1,0 +1,454 @@
+"""The exercises of lesson 10, the whole grid: a claim as a number, a bootstrap, a verdict, a sweep, a correlation."""
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+
+from looped_lite.intervals import ranks, t_quantile
+
+from . import Case, Exercise, Mistake, Named, after
+
+RECALLS, NORMS = ("internal", "external", "none"), ("post", "pre", "peri")
+
+
+def uniform(generator, count, low=0.0, high=1.0):
+    return [round(low + (high - low) * float(part), 3) for part in torch.rand(count, generator=generator)]
+
+
+def shuffled(generator, values):
+    return [values[place] for place in torch.randperm(len(values), generator=generator).tolist()]
+
+
+# ---------------------------------------------------------------- 10.1 one claim as a number
+
+
+def claim_cases(generator):
+    def rows(cells, seeds, missing=()):
+        luck = uniform(generator, seeds, 0.0, 0.5)
+        found = []
+        for place, (recall, norm) in enumerate(cells):
+            for seed in range(seeds):
+                if (place, seed) not in missing:
+                    right = 0.4 - 0.15 * place + luck[seed] + uniform(generator, 1, 0.0, 0.1)[0]
+                    found.append({"recall": recall, "norm": norm, "seed": str(seed), "right": f"{right:.3f}"})
+        return shuffled(generator, found)
+
+    cells = [("internal", "post"), ("internal", "pre"), ("none", "post")]
+    more = [("external", "post"), ("external", "peri"), ("internal", "post"), ("none", "pre")]
+    return [
+        Case("three seeds", rows(cells, 3), "right", cells[0], cells[1]),
+        Case("five seeds", rows(more, 5), "right", more[0], more[1]),
+        Case("six seeds, of which one cell lacks two", rows(cells, 6, {(0, 1), (0, 4)}), "right", cells[0], cells[2],
+             hint="Only seeds that both cells have make a pair"),
+        Case("a claim that fails", rows(cells, 4), "right", cells[2], cells[0]),
+    ]  # fmt: skip
+
+
+def by_seed(rows, column, cell):
+    return {row["seed"]: float(row[column]) for row in rows if (row["recall"], row["norm"]) == tuple(cell)}
+
+
+def pairs(a, b):
+    return [a[seed] - b[seed] for seed in sorted(a) if seed in b]
+
+
+def in_order(a, b):
+    return [one - other for one, other in zip(a.values(), b.values(), strict=False)]
+
+
+def claim(rows, column, better, worse, pair=pairs, t=lambda n: t_quantile(n - 1), ddof=1, root=math.sqrt,
+          put=lambda mean, half: (mean, mean - half, mean + half), find=by_seed):  # fmt: skip
+    """Mean difference over seeds with Student's interval; each option is a place for a mistake."""
+    values = np.array(pair(find(rows, column, better), find(rows, column, worse)))
+    half = t(len(values)) * values.std(ddof=ddof) / root(len(values))
+    return tuple(float(part) for part in put(values.mean(), half))
+
+
+def apart_spread(rows, column, better, worse):
+    """As if the two cells had nothing to do with each other."""
+    a, b = (np.array(list(by_seed(rows, column, cell).values())) for cell in (better, worse))
+    mean, half = (
+        a.mean() - b.mean(),
+        t_quantile(len(a) - 1) * math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b)),
+    )
+    return tuple(map(float, (mean, mean - half, mean + half)))
+
+
+def plainly(rows, column, better, worse):
+    """Right, and without NumPy."""
+    a, b = by_seed(rows, column, better), by_seed(rows, column, worse)
+    values = [a[seed] - b[seed] for seed in a if seed in b]
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    half = t_quantile(len(values) - 1) * spread / math.sqrt(len(values))
+    return [mean, mean - half, mean + half]
+
+
+of = lambda **options: partial(claim, **options)
+first_cell = lambda rows, column, better, worse: claim(rows, column, better, worse, pair=lambda a, b: list(a.values()))
+claim_as_number = Exercise(
+    "10.1", "one claim as a number", claim, claim_cases, seen="A sentence can be argued with; a number can be wrong.",
+    styles=[plainly],
+    mistakes=[
+        Mistake("rows come in any order: pair the two cells by seed", of(pair=in_order)),
+        Mistake("seed by seed: the difference of each pair first, then its spread", apart_spread),
+        Mistake("the difference is better less worse, not the other way round",
+                lambda rows, column, better, worse: claim(rows, column, worse, better)),
+        Mistake("1.96 is for hundreds of seeds; for a few take t_quantile(n - 1)", of(t=lambda n: 1.96),
+                of(t=lambda n: 2)),
+        Mistake("n differences have n - 1 degrees of freedom: t_quantile(n - 1)", of(t=t_quantile)),
+        Mistake("the spread of a sample divides by n - 1: std(ddof=1)", of(ddof=0)),
+        Mistake("this is the spread of single seeds; that of their mean is smaller by sqrt(n)", of(root=lambda n: 1)),
+        Mistake("divide by sqrt(n), not by n", of(root=lambda n: n)),
+        Mistake("this is one standard error to either side, 68% where n is large; multiply by t", of(t=lambda n: 1)),
+        Mistake("return (effect, low, high), the ends themselves, not half of their distance",
+                of(put=lambda mean, half: (mean, half)), of(put=lambda mean, half: (mean, half, half)),
+                of(put=lambda mean, half: (mean, -half, half))),
+        Mistake("the effect itself is missing: return (effect, low, high)",
+                of(put=lambda mean, half: (mean - half, mean + half))),
+        Mistake("the order is effect, low, high", of(put=lambda mean, half: (mean - half, mean, mean + half)),
+                of(put=lambda mean, half: (mean, mean + half, mean - half))),
+        Mistake("this is the better cell alone: a claim compares two", first_cell),
+        Mistake("a cell is a recall and a norm: both must match",
+                of(find=lambda rows, column, cell: {row["seed"]: float(row[column]) for row in rows
+                                                    if row["norm"] == cell[1]}),
+                of(find=lambda rows, column, cell: {row["seed"]: float(row[column]) for row in rows
+                                                    if row["recall"] == cell[0]})),
+    ],
+)  # fmt: skip
+
+# ---------------------------------------------------------------- 10.2 bootstrap over seeds
+
+THINGS = {"generator": lambda seed: torch.Generator().manual_seed(seed)}
+
+
+def bootstrap_cases(generator):
+    seed = lambda: Named("generator", int(torch.randint(1000, (), generator=generator)))
+    values = lambda count: [round(1 + value, 3) for value in uniform(generator, count)]
+    skewed = [round(1 + value**4, 3) for value in uniform(generator, 12)]
+    return [
+        Case("9 values", values(9), 4000, seed()),
+        Case("16 values", values(16), 4000, seed()),
+        Case("12 values, most of them small", skewed, 4000, seed()),
+    ]
+
+
+def boot(
+    values,
+    resamples,
+    generator,
+    draw=None,
+    take=torch.mean,
+    ends=(0.025, 0.975),
+    put=lambda means, low, high: (low, high),
+):
+    """The middle 95% of the means of ``resamples`` draws with replacement; each option is a place for a mistake."""
+    values = torch.tensor(values, dtype=torch.float64)
+    draw = draw or (lambda n: torch.randint(n, (resamples, n), generator=generator))
+    means = take(values[draw(len(values))], 1)
+    means = means if isinstance(means, torch.Tensor) else means.values
+    low, high = torch.quantile(means, torch.tensor(ends, dtype=torch.float64))
+    return tuple(float(part) for part in put(means, low, high))
+
+
+def one_after_another(values, resamples, generator):
+    """Right, with a loop and a sorted list."""
+    means = []
+    for _ in range(resamples):
+        places = torch.randint(len(values), (len(values),), generator=generator).tolist()
+        means.append(sum(values[place] for place in places) / len(values))
+    means.sort()
+    return means[int(0.025 * resamples)], means[int(0.975 * resamples)]
+
+
+boots = lambda **options: partial(boot, **options)
+without = lambda values, resamples, generator: boot(
+    values, resamples, generator, draw=lambda n: torch.stack([torch.randperm(n, generator=generator)] * 200)
+)
+spread = lambda put: lambda values, resamples, generator: tuple(map(float, put(np.array(values))))
+bootstrap = Exercise(
+    "10.2", "bootstrap over seeds", boot, bootstrap_cases, things=THINGS, tol=0, atol=0.016,
+    seen="Draw from what you have, as if it were all there is. With three seeds it nearly is not.",
+    styles=[one_after_another],
+    mistakes=[
+        Mistake("draw with replacement: a permutation has the same mean every time", without),
+        Mistake("95% lie between the quantiles 0.025 and 0.975", boots(ends=(0.05, 0.95)), boots(ends=(0.25, 0.75)),
+                boots(ends=(0.005, 0.995))),
+        Mistake("all means lie between these; take the middle 95% of them", boots(ends=(0.0, 1.0))),
+        Mistake("these are quantiles of the values; take those of the means of resamples",
+                spread(lambda v: np.quantile(v, [0.025, 0.975]))),
+        Mistake("this is about the median: the statistic is the mean", boots(take=torch.median)),
+        Mistake("each resample is as large as the sample, no larger and no smaller",
+                lambda values, resamples, generator: boot(values, resamples, generator, draw=lambda n: torch.randint(
+                    n, (resamples, 4 * n), generator=generator)),
+                lambda values, resamples, generator: boot(values, resamples, generator, draw=lambda n: torch.randint(
+                    n, (resamples, 2), generator=generator))),
+        Mistake("the spread of the values is not that of their mean",
+                spread(lambda v: (v.mean() - 1.96 * v.std(), v.mean() + 1.96 * v.std()))),
+        Mistake("return the two ends alone: (low, high)", boots(put=lambda means, low, high: (means.mean(), low, high)),
+                boots(put=lambda means, low, high: (low, means.mean(), high))),
+        Mistake("low comes before high", boots(put=lambda means, low, high: (high, low))),
+        Mistake("this is the distance from the mean; return the ends themselves",
+                boots(put=lambda means, low, high: (low - means.mean(), high - means.mean()))),
+    ],
+)  # fmt: skip
+
+# ---------------------------------------------------------------- 10.3 the verdict
+
+
+def verdict_cases(generator):
+    def interval(middle, half):
+        return middle - half, middle + half
+
+    width = lambda: uniform(generator, 1, 0.02, 0.05)[0]
+    yes = lambda margin=0.0: interval(margin + 0.1, width())
+    unsure = lambda margin=0.0: interval(margin + 0.01, width())
+    doubtful = lambda margin=0.0: interval(margin - 0.01, width())
+    no = lambda margin=0.0: interval(margin - 0.1, width())
+    return [
+        Case("three intervals above the margin", [yes(), yes(), yes()], 0.0),
+        Case("two above, one of which nobody can tell", [yes(), unsure(), yes()], 0.0),
+        Case("two above, two of which nobody can tell", [unsure(), yes(), yes(), unsure()], 0.0,
+             hint="Exactly half is enough for an exception"),
+        Case("one above, one that holds the margin, one below", [yes(), unsure(), no()], 0.0),
+        Case("nobody can tell", [unsure(), doubtful(), doubtful()], 0.0),
+        Case("both below", [no(), no()], 0.0),
+        Case("a margin below zero: at most 0.05 behind", [(-0.02, 0.01 + width()), (-0.03, 0.03)], -0.05),
+        Case("a margin above zero", [(0.01, 0.05), (0.02, 0.04), yes(0.1)], 0.1),
+        Case("two zeros without any width, at the margin", [(0.0, 0.0), (0.0, 0.0)], 0.0,
+             hint="What only reaches the margin is not above it"),
+        Case("nothing was run", [], 0.0),
+    ]  # fmt: skip
+
+
+def judge(intervals, margin, says=lambda low, high, margin: low > margin, enough=lambda yes, n: 2 * yes >= n,
+          empty="not run", whole=lambda yes, n: yes == n):  # fmt: skip
+    """The rule of the table; each option is a place for a mistake."""
+    yes = sum(bool(says(low, high, margin)) for low, high in intervals)
+    if not intervals:
+        return empty
+    if whole(yes, len(intervals)):
+        return "holds"
+    return "holds with an exception" if enough(yes, len(intervals)) else "not seen here"
+
+
+def by_share(intervals, margin):
+    """Right, by the share of intervals that lie above the margin."""
+    if len(intervals) == 0:
+        return "not run"
+    share = np.mean([low > margin for low, _ in intervals])
+    return ["not seen here", "holds with an exception", "holds"][int(share >= 0.5) + int(share == 1)]
+
+
+rule = lambda **options: partial(judge, **options)
+verdict = Exercise(
+    "10.3", "the verdict", judge, verdict_cases, seen="Whoever writes the rule down first cannot bend it later.",
+    styles=[by_share],
+    mistakes=[
+        Mistake("the whole interval must lie above the margin, not its middle",
+                rule(says=lambda low, high, m: low + high > 2 * m)),
+        Mistake("an interval that only reaches above the margin says nothing",
+                rule(says=lambda low, high, m: high > m)),
+        Mistake("the margin is not always 0", rule(says=lambda low, high, m: low > 0)),
+        Mistake("an end on the margin is not above it", rule(says=lambda low, high, m: low >= m)),
+        Mistake("any interval off the margin counts here, also one below it: only those above are for the claim",
+                rule(says=lambda low, high, m: low > m or high < m)),
+        Mistake("exactly half is enough for an exception", rule(enough=lambda yes, n: 2 * yes > n)),
+        Mistake("one of them is not enough for an exception: at least half", rule(enough=lambda yes, n: yes > 0)),
+        Mistake("where some are unsure, the claim holds with an exception at best",
+                rule(whole=lambda yes, n: 2 * yes >= n)),
+        Mistake("an exception is possible: at least half of the intervals above the margin",
+                rule(enough=lambda yes, n: False)),
+        Mistake("no interval at all is no evidence: not run", rule(empty="holds"), rule(empty="not seen here")),
+    ],
+)  # fmt: skip
+
+# ---------------------------------------------------------------- 10.4 a correlation, and within groups
+
+
+def correlation_cases(generator):
+    def groups(count, size, slope, step, ties=False):
+        x, y, names = [], [], []
+        for group in range(count):
+            along = uniform(generator, size, 0, 1)
+            noise = uniform(generator, size, 0, 0.3)
+            x += [round(group + part, 3) for part in along]
+            y += [round(step * group + slope * part + other, 3) for part, other in zip(along, noise, strict=True)]
+            names += [f"group {group}"] * size
+        y = [round(value, 1 if ties else 3) for value in y]
+        places = torch.randperm(len(x), generator=generator).tolist()
+        return [x[i] for i in places], [y[i] for i in places], [names[i] for i in places]
+
+    x, y, names = groups(3, 5, 0.8, -1.0)
+    same = [1.0 if name == "group 1" else value for value, name in zip(y, names, strict=True)]
+    return [
+        Case("two groups of 8: rising within, falling over all", *groups(2, 8, 0.9, -1.5)),
+        Case("four groups of 5, many equal values", *groups(4, 5, -0.7, 0.6, True),
+             hint="Equal values share the mean of their places: `ranks` does that"),
+        Case("three groups, in one of which everybody has the same y", x, same, names,
+             hint="A group in which x or y is constant has no order: leave it out of the mean"),
+    ]  # fmt: skip
+
+
+def pearson(x, y):
+    with np.errstate(invalid="ignore"):  # a constant has none: nan
+        return float(np.corrcoef(x, y)[0, 1])
+
+
+def places(values):
+    """Places without thought for equal values."""
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable")
+
+
+def rank_correlation(x, y, place=ranks):
+    return pearson(place(np.array(x)), place(np.array(y)))
+
+
+def parts_of(x, y, groups):
+    return {
+        name: tuple(zip(*[(a, b) for a, b, group in zip(x, y, groups, strict=True) if group == name], strict=True))
+        for name in dict.fromkeys(groups)
+    }
+
+
+def both_ways(x, y, groups, measure=rank_correlation, constant=lambda: [], mean=np.mean,
+              put=lambda over, within: (over, within), within=None):  # fmt: skip
+    """Spearman's correlation over all, and the mean of those within groups; each option is a place for a mistake."""
+    found = []
+    for a, b in parts_of(x, y, groups).values():
+        found += [measure(a, b)] if len(set(a)) > 1 and len(set(b)) > 1 else constant()
+    return put(measure(x, y), float(within(x, y, groups) if within else mean(found)))
+
+
+def by_torch(x, y, groups):
+    """Right, with tensors, and ranks by counting."""
+
+    def correlation(a, b):
+        a, b = (
+            (v[:, None] > v).double().sum(1) + ((v[:, None] == v).double().sum(1) - 1) / 2
+            for v in map(torch.tensor, (a, b))
+        )
+        return torch.corrcoef(torch.stack([a, b]))[0, 1]
+
+    inner = [correlation(a, b) for a, b in parts_of(x, y, groups).values() if min(len(set(a)), len(set(b))) > 1]
+    return correlation(x, y).item(), (sum(inner) / len(inner)).item()
+
+
+def of_means(x, y, groups):
+    means = [(np.mean(a), np.mean(b)) for a, b in parts_of(x, y, groups).values()]
+    return rank_correlation(*zip(*means, strict=True))
+
+
+def about_means(x, y, groups):
+    found = []
+    for a, b in parts_of(x, y, groups).values():
+        found += list(zip(np.array(a) - np.mean(a), np.array(b) - np.mean(b), strict=True))
+    return rank_correlation(*zip(*found, strict=True))
+
+
+def first_group(x, y, groups):
+    return rank_correlation(*next(iter(parts_of(x, y, groups).values())))
+
+
+ways = lambda **options: partial(both_ways, **options)
+two_correlations = Exercise(
+    "10.4", "over all and within", both_ways, correlation_cases, tol=1e-3,
+    seen="Two numbers from the same points, and they need not even have the same sign.",
+    styles=[by_torch, after(both_ways, list)],
+    mistakes=[
+        Mistake("this is Pearson's correlation of the values; correlate their ranks", ways(measure=pearson)),
+        Mistake("equal values share the mean of their places: use ranks",
+                ways(measure=partial(rank_correlation, place=places))),
+        Mistake("a group in which x or y is constant has no order: leave it out", ways(constant=lambda: [0.0]),
+                ways(constant=lambda: [math.nan]), ways(constant=lambda: [1.0])),
+        Mistake("within means: correlate inside each group, then average; this correlates the groups' means",
+                ways(within=of_means)),
+        Mistake("ranks inside each group, then the mean of the correlations; not one correlation of what is left",
+                ways(within=about_means)),
+        Mistake("this is the first group alone: average over groups", ways(within=first_group)),
+        Mistake("a sum over groups: divide by their number", ways(mean=np.sum)),
+        Mistake("these are absolute values: a correlation has a sign",
+                after(both_ways, lambda pair: tuple(abs(part) for part in pair))),
+        Mistake("the order is over all, within", ways(put=lambda over, within: (within, over))),
+        Mistake("both numbers are over all: the second is within groups",
+                ways(within=lambda x, y, groups: rank_correlation(x, y))),
+        Mistake("return both numbers", ways(put=lambda over, within: over), ways(put=lambda over, within: within)),
+    ],
+)  # fmt: skip
+
+# ---------------------------------------------------------------- 10.5 what is left to run
+
+
+def sweep_cases(generator):
+    def job(recall, norm, seed, steps=200):
+        return {"recall": recall, "norm": norm, "seed": seed, "steps": steps}
+
+    def row(job, **more):
+        return {"recipe": dict(job), "right": uniform(generator, 1)[0], **more}
+
+    grid = [
+        job(recall, norm, seed) for recall, norm in (("internal", "post"), ("external", "pre")) for seed in range(3)
+    ]
+    kept = int(torch.randint(1, 5, (), generator=generator))
+    done = [row(one) for one in grid]
+    longer = [job("internal", "post", seed, 400) for seed in range(3)]
+    return [
+        Case("a sweep that was killed", grid, shuffled(generator, [*done[:kept], *done[kept + 1 :][:1]])),
+        Case("a cell more in the list", [*grid, job("none", "post", 0), job("none", "post", 1)],
+             shuffled(generator, done)),
+        Case("the same cell with twice the steps", [*grid[:3], *longer], shuffled(generator, done[:3]),
+             hint="A row is another row if any setting is another"),
+        Case("a training that failed", grid, [*done[1:4], {"recipe": dict(grid[0]), "failed": "the loss is nan"}],
+             hint="A failure is a result: run again it would fail again"),
+        Case("a file that was torn", grid, [done[0], None, *done[2:4]],
+             hint="None stands for a file that cannot be read"),
+        Case("a job that stands twice in the list", [grid[0], grid[4], *grid], done[1:3]),
+        Case("nothing left", grid[:4], done),
+    ]  # fmt: skip
+
+
+def left(jobs, rows, known=lambda row: row is not None, same=lambda job: tuple(sorted(job.items())), once=True,
+         order=lambda jobs: jobs):  # fmt: skip
+    """What is left, in the order of the list, each once; each option is a place for a mistake."""
+    done = {same(row["recipe"]) for row in rows if known(row)}
+    found = []
+    for job in order(jobs):
+        if same(job) not in done:
+            found.append(dict(job))
+            done |= {same(job)} if once else set()
+    return found
+
+
+def by_lists(jobs, rows):
+    """Right, with lists alone."""
+    recipes = [row["recipe"] for row in rows if row]
+    return [job for place, job in enumerate(jobs) if job not in recipes and job not in jobs[:place]]
+
+
+leaves = lambda **options: partial(left, **options)
+some = lambda *names: lambda job: tuple(job[name] for name in names)
+to_do = Exercise(
+    "10.5", "what is left to run", left, sweep_cases,
+    seen="A sweep is a list of jobs and a folder of answers; the rest is asking what is missing.",
+    styles=[by_lists],
+    mistakes=[
+        Mistake("a training that failed has a row: run again it would fail again",
+                leaves(known=lambda row: row is not None and "failed" not in row)),
+        Mistake("None is a file that could not be read: its job is not known to be done, and others still are",
+                lambda jobs, rows: left(jobs, rows[: rows.index(None)] if None in rows else rows),
+                lambda jobs, rows: [job for job in jobs if job not in [row["recipe"] for row in rows]]),
+        Mistake("every setting counts, the number of steps too", leaves(same=some("recall", "norm", "seed"))),
+        Mistake("every setting counts, the seed too", leaves(same=some("recall", "norm", "steps"))),
+        Mistake("rows lie in any order: counting them does not tell which jobs are done",
+                lambda jobs, rows: jobs[len(rows):], lambda jobs, rows: jobs[sum(row is not None for row in rows):]),
+        Mistake("a job that stands twice in the list is run once", leaves(once=False)),
+        Mistake("keep the order of the list", leaves(order=lambda jobs: jobs[::-1]),
+                after(left, lambda found: found[::-1])),
+        Mistake("these are the jobs that are done", lambda jobs, rows: [
+            job for job in jobs if job in [row["recipe"] for row in rows if row]]),
+        Mistake("these are all jobs: leave out what has a row", lambda jobs, rows: jobs, lambda jobs, rows: list(jobs)),
+        Mistake("return the jobs themselves, not how many there are", after(left, len)),
+    ],
+)  # fmt: skip
