@@ -26,7 +26,7 @@
 # - split a batch over processes so that the gradient is the same, and start such a run with `torchrun`;
 # - work out what a training run costs before you start it.
 #
-# **Time**: about 75 minutes for you, under two for the machine. **You need**: lessons 03 to 06.
+# **Time**: about 75 minutes for you, about one for the machine on a free core. **You need**: lessons 03 to 06.
 
 # %%
 import json
@@ -810,7 +810,7 @@ print(f"432 runs of this course's short recipes: {432 * minutes / 60:.0f} hours 
 assert 1.1 < gpu_days < 1.3 and core_days > 100 * gpu_days
 
 # %% [markdown]
-# About 1.2 days of one such GPU, if every run stopped at 3,112 steps and every variant cost the same. The paper says more than four days of a B200, a faster one: 100 epochs a run is more steps than this model needed, and two of its three tasks are larger. On cores of a laptop it is a matter of years; divided over machines it is a matter of machines, since the runs do not know of each other.
+# About 1.2 days of one such GPU, if every run stopped at 3,112 steps and every variant cost the same. The paper says more than four days of a B200, a faster one: 100 epochs a run is more steps than this model needed, and two of its three tasks are larger. On one core of a laptop it is a matter of hundreds of days; divided over machines it is a matter of machines, since the runs do not know of each other.
 #
 # This is why the course's models are small. Whether what is seen in 60,000 parameters holds in a million is a question that such a bill lets you ask before you pay.
 #
