@@ -872,7 +872,7 @@ assert float(own[16].float().mean()) < best_own and horizon(own) in (8, 16, 32, 
 assert all(float(moved[-1, rows].median()) < 1e-5 for rows in (own[256], ~own[256]))
 assert at_rest.float().mean() > 0.6 and gone.sum() > 0.15 * own[4].sum()
 assert (at_rest & ~own[256]).sum() > 0.3 * at_rest.sum()
-assert recipe.beta2 == 0.95 and (long_model.recipe.muon, recipe.muon) == (0.02, 0)
+assert recipe.beta2 == 0.95 and recipe.muon is None and long_model.recipe.muon == 0.02
 wrong_share = {kind: rows_at(kind, 256, "settled_wrong") / rows_at(kind, 256, "settled") for kind in trained}
 left_share = {kind: rows_at(kind, 256, "left") / rows_at(kind, 256, "right_at_4") for kind in trained}
 print({kind: [f"{x:.2f}" for x in (*wrong_share[kind], *left_share[kind])] for kind in trained})
