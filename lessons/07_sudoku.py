@@ -1095,7 +1095,7 @@ plots.show(
 # %% tags=["claims"]
 # Check the claims
 print({" + ".join(v): shares for v, shares in back.items()}, "elsewhere, without recall:", elsewhere)
-assert min(back["internal", "post"]) >= 0.95 and max(back["none", "post"]) <= 0.15
+assert min(back["internal", "post"]) >= 0.95 and max(back["none", "post"]) < 0.16
 assert sum(share >= 0.3 for share in elsewhere) >= 3 and lost[i]
 assert ((givens[i] > 0) & (written[i] != givens[i])).sum() > 2
 assert clash_messages(written[i].tolist(), SIX) == [] and torch.equal(known[givens[i] > 0], givens[i][givens[i] > 0])
