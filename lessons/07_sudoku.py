@@ -1176,7 +1176,7 @@ assert from_input[i].tolist() in solve(ambiguous[i], SIX, limit=200)[0]
 
 # %%
 impossible = []
-for grid in load_puzzles(SIX, "test")[0][:150].tolist():
+for grid in load_puzzles(SIX, "test")[0][:400].tolist():
     cell = rng.choice([cell for cell, digit in enumerate(grid) if digit])
     grid[cell] = rng.choice([digit for digit in range(1, 7) if digit != grid[cell]])
     if not clash_messages(grid, SIX) and not solve(grid, SIX)[0]:

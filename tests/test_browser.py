@@ -80,6 +80,7 @@ def wrong_and_right(label, value):
             ],
             "6k1/5ppp/8/8/8/8/5PPP/R5K1 w - - 0 1",
         ),
+        "your maze": ([("S.E", "49 characters"), ("." * 49, "one S and one E")], "S" + "." * 47 + "E"),
     }[label]
 
 
