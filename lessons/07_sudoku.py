@@ -1176,12 +1176,11 @@ assert from_input[i].tolist() in solve(ambiguous[i], SIX, limit=200)[0]
 
 # %%
 impossible = []
-for grid in load_puzzles(SIX, "test")[0][:400].tolist():
+for grid in load_puzzles(SIX, "test")[0].tolist():
     cell = rng.choice([cell for cell, digit in enumerate(grid) if digit])
     grid[cell] = rng.choice([digit for digit in range(1, 7) if digit != grid[cell]])
     if not clash_messages(grid, SIX) and not solve(grid, SIX)[0]:
         impossible.append(grid)
-impossible = impossible[:50]
 _, last_step, solved_now = ends_of(model, impossible)
 print(f"impossible: {int(solved_now.sum())} of {len(impossible)} solved, {int((last_step < 1e-3).sum())} at rest")
 bare, _, _ = ends_of(model, [[0] * 36], loops=16)
@@ -1189,7 +1188,7 @@ print(f"the empty board after 16 loops: {show(bare[0].tolist())}")
 
 # %% tags=["claims"]
 # Check the claims
-assert len(impossible) == 50 and not solved_now.any() and (last_step < 1e-3).sum() >= 10
+assert len(impossible) >= 40 and not solved_now.any() and (last_step < 1e-3).float().mean() >= 0.2
 assert len(set(bare[0].tolist())) == 1
 
 # %% [markdown]
