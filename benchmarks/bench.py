@@ -25,7 +25,7 @@ from looped_lite import plots
 from looped_lite.blocks import windowed_attention
 from looped_lite.checkpoints import write_atomic
 from looped_lite.model import LoopedTransformer
-from looped_lite.paths import data_path, read_rows
+from looped_lite.paths import read_results
 from looped_lite.pretrained import load_pretrained
 from looped_lite.solving import solve
 from looped_lite.stopping import Rule, certified, run_until, still
@@ -35,15 +35,17 @@ from looped_lite.tasks.sudoku_puzzles import show
 from looped_lite.tasks.sudoku_puzzles import solve as search
 
 HERE = Path(__file__).resolve().parent
-Found = Iterator[
-    tuple[str, str, Ratio]
-]  # the first way, the one that it is compared with, and how many times as long it took
+# the first way, the one that it is compared with, and how many times as long it took
+Found = Iterator[tuple[str, str, Ratio]]
 
 
 def dial(part: str, rule: str) -> float:
     """The setting of a rule that validation data chose (`python -m experiments stopping`)."""
-    rows = read_rows(data_path("results", "stopping.csv"))
-    return next(float(r["setting"]) for r in rows if (r["stream"], r["rule"], r["chosen"]) == (part, rule, "1"))
+    return next(
+        float(r["setting"])
+        for r in read_results("stopping")
+        if (r["stream"], r["rule"], r["chosen"]) == (part, rule, "1")
+    )
 
 
 # ---- the parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from looped_lite.intervals import wilson
-from looped_lite.paths import data_path, read_rows
+from looped_lite.paths import read_results
 from looped_lite.pretrained import load_pretrained
 
 from .grid import chosen
@@ -39,9 +39,9 @@ def nine() -> list[Row]:
     """The shipped 9x9 model, by loops and by tries. Its verifier is the rules: they tell, without a solution, what is
     solved."""
     rows, model = [], ("sudoku 9x9", "sudoku-9x9", int(load_pretrained("sudoku-9x9").card["parameters"]))
-    for row in (row for row in read("sudoku_9x9") if row["split"] in SHOWN):
+    for row in (row for row in read_results("sudoku_9x9") if row["split"] in SHOWN):
         rows.append(ours(*model, int(row["loops"]), row["split"], int(row["right"]), int(row["count"])))
-    for row in (row for row in read("sudoku_9x9_tries") if row["split"] in SHOWN):
+    for row in (row for row in read_results("sudoku_9x9_tries") if row["split"] in SHOWN):
         if row["tries"] in ("1", "2", "4", "8", "16"):
             more = {"tries": int(row["tries"]), "verifier": "the rules"}
             rows.append(ours(*model, int(row["loops"]), row["split"], int(row["solved"]), int(row["count"]), **more))
@@ -52,12 +52,14 @@ def six() -> list[Row]:
     """6x6, 200 hard puzzles for each of five seeds; and 100 for each of three seeds of the unshared stacks."""
     rows, tests = [], {loops: f"hard_{loops}" for loops in (16, 64, 256, 1024)}
     for recall in ("internal", "external"):
-        same = [row for row in read("sudoku_6x6_grid") if (row["recall"], row["norm"]) == (recall, "post")]
+        same = [row for row in read_results("sudoku_6x6_grid") if (row["recall"], row["norm"]) == (recall, "post")]
         for loops, column in tests.items():
             rows.append(pooled("sudoku 6x6", f"{recall} + post, 600 steps", same, loops, "hard", column, 200))
-    same = [row for row in chosen(read("grid_sudoku_6x6")) if (row["recall"], row["norm"]) == ("fixed", "post")]
+    same = [row for row in chosen(read_results("grid_sudoku_6x6")) if (row["recall"], row["norm"]) == ("fixed", "post")]
     rows.append(pooled("sudoku 6x6", "16 unshared blocks, post, 400 steps", same, 1, "hard", "hard_1", 100, blocks=16))
-    same = [row for row in chosen(read("grid_sudoku_6x6")) if (row["recall"], row["norm"]) == ("internal", "post")]
+    same = [
+        row for row in chosen(read_results("grid_sudoku_6x6")) if (row["recall"], row["norm"]) == ("internal", "post")
+    ]
     return [*rows, pooled("sudoku 6x6", "internal + post, 400 steps", same, 64, "hard", "hard_64", 100)]
 
 
@@ -65,13 +67,15 @@ def bits() -> list[Row]:
     """Prefix sums with loops = length, three seeds each; and the unshared stacks, which see 32 bits at most."""
     rows = []
     for recall in ("internal", "external"):
-        same = [row | {"parameters": "62406"} for row in read("prefix_sums_lengths") if row["recall"] == recall]
+        same = [row | {"parameters": "62406"} for row in read_results("prefix_sums_lengths") if row["recall"] == recall]
         for length in (64, 128, 256, 512):
             count = int(same[0][f"strings_{length}"])
             rows.append(
                 pooled("prefix sums", f"{recall} + post", same, length, f"{length} bits", f"exact_{length}", count)
             )
-    same = [row for row in chosen(read("grid_prefix_sums")) if (row["recall"], row["norm"]) == ("fixed", "peri")]
+    same = [
+        row for row in chosen(read_results("grid_prefix_sums")) if (row["recall"], row["norm"]) == ("fixed", "peri")
+    ]
     return [*rows, pooled("prefix sums", "16 unshared blocks, peri", same, 1, "32 bits", "exact_32", 64, blocks=16)]
 
 
@@ -84,7 +88,7 @@ def pooled(task: str, model: str, rows: list[Row], loops: int, test: str, column
 def chess() -> list[Row]:
     """The two long-trained models: the likeliest move, without rules, and the likeliest legal one."""
     rows = []
-    for row in read("chess_best"):
+    for row in read_results("chess_best"):
         if row["loops"] in ("1", "4", "16", "64") and row["source"] == "engine":
             size = int(load_pretrained(row["model"]).card["parameters"])
             for column, verifier in (("squares", "no"), ("move", "legal moves only")):
@@ -92,10 +96,6 @@ def chess() -> list[Row]:
                 counts = int(row[column]), int(row["count"])
                 rows.append(ours("chess", row["model"], size, int(row["loops"]), test, *counts, verifier=verifier))
     return rows
-
-
-def read(table: str) -> list[Row]:
-    return read_rows(data_path("results", f"{table}.csv"))
 
 
 def table_of_budgets() -> list[Row]:

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 
 from looped_lite.intervals import spearman, t_interval
-from looped_lite.paths import data_path, read_rows
+from looped_lite.paths import data_path, read_results
 
 from .budget import table_of_budgets
 from .grid import chosen
@@ -89,7 +89,7 @@ class Claim:
 def rows_of(table: str) -> tuple[Row, ...]:
     """The rows of a table, none if it is not there. Of a grid's those at each cell's own rate; of `chess`, those of the
     models that learn mates in one and two."""
-    rows = read_rows(data_path("results", f"{table}.csv"))
+    rows = read_results(table)
     if table == "chess":
         rows = [row | {"share": float(row["right"]) / float(row["count"])} for row in rows if row["label"] == ""]
     return tuple(chosen(rows) if table in GRID.values() else rows)
@@ -247,7 +247,7 @@ def radius_of_wz(task: str) -> list[Part | None]:
     """Over all models with external recall and pre or peri norm, whatever their rate."""
     column = {P: "exact_32", S: "hard_16", C: "mate1_64"}[task]
     tables = [GRID[P], FIRST[P]] if task == P else [GRID[task]]
-    rows = [row for table in tables for row in read_rows(data_path("results", f"{table}.csv"))]
+    rows = [row for table in tables for row in read_results(table)]
     rows = [row for row in rows if row["recall"] == "external" and row["norm"] in BARE and row["rho_Wz"]]
     x, y = ([sign * float(row[name]) for row in rows] for name, sign in (("rho_Wz", -1), (column, 1)))
     what = "minus the rank correlation of the spectral radius of Wz and accuracy: external, pre and peri, every rate"

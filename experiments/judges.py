@@ -14,6 +14,7 @@ from looped_lite.fixed_points import Solved, anderson, lengths, picard
 from looped_lite.intervals import auc
 from looped_lite.model import LoopedTransformer
 from looped_lite.solving import begin
+from looped_lite.stopping import TINY, margin
 from looped_lite.tasks import IGNORE, exact_match
 from looped_lite.tasks.chess import Chess
 from looped_lite.tasks.prefix_sums import PrefixSums, random_bits
@@ -59,13 +60,14 @@ def last_of(
         z = torch.lerp(z, loop(z), step)
     after, asked = loop(z), y != IGNORE
     logits = back(loop.read_out(z))
-    best = logits.softmax(-1).topk(2, dim=-1).values
     moved = lengths(after - z)
     return {
-        "answer": torch.where(asked, logits.argmax(-1), 0), "right": exact_match(logits, y), "absolute": moved,
-        "residual": moved / lengths(after).clamp_min(1e-30), "margin": (best[..., 0] - best[...,
-        1]).masked_fill(~asked, 1.0).amin(-1),
-    }  # fmt: skip
+        "answer": torch.where(asked, logits.argmax(-1), 0),
+        "right": exact_match(logits, y),
+        "absolute": moved,
+        "residual": moved / lengths(after).clamp_min(TINY),
+        "margin": margin(logits, asked),
+    }
 
 
 def measure_judges(model: LoopedTransformer, job: Job) -> list[Row]:

@@ -21,9 +21,8 @@ from .measures import how_it_ends, rho_Wz, stability
 from .measures import run as end_of
 from .sweep import Experiment, Job, Known, Row, shipped
 
-RANDOM = PrefixSums(
-    uniform=1.0, biased=0.0, last_loops=None
-)  # strings of random bits only: what the first grid was trained on
+# strings of random bits only: what the first grid was trained on
+RANDOM = PrefixSums(uniform=1.0, biased=0.0, last_loops=None)
 MIXED = PrefixSums()
 MANY = {32: 256, 64: 128, 128: 64, 256: 32, 512: 16}  # bits: how many test strings
 FEW = {32: 64, 64: 32, 128: 16, 256: 8, 512: 6}

@@ -11,16 +11,29 @@ from torch import Tensor
 
 from looped_lite.intervals import bootstrap, wilson
 from looped_lite.model import LoopedTransformer
-from looped_lite.paths import data_path, read_rows
 from looped_lite.pretrained import load_pretrained
 from looped_lite.solving import solve
-from looped_lite.stopping import Rule, Seen, certified, fit_head, fixed, run_until, still, stops, sure, trace, unchanged
+from looped_lite.stopping import (
+    ROWS,
+    Rule,
+    Seen,
+    certified,
+    fit_head,
+    fixed,
+    run_until,
+    still,
+    stops,
+    sure,
+    trace,
+    unchanged,
+)
 from looped_lite.tasks import IGNORE
 from looped_lite.tasks.chess import Chess
 from looped_lite.tasks.prefix_sums import PrefixSums, random_bits
 from looped_lite.tasks.sudoku import Sudoku, load_puzzles
 from looped_lite.tasks.sudoku_puzzles import parse, show
 
+from .sudoku import qqwing
 from .sweep import Experiment, Job, Known, Row, shipped
 
 Group = tuple[Tensor, Tensor, Tensor]  # inputs, targets, and a number that says how hard each instance is
@@ -39,13 +52,6 @@ def bits_stream(split: str, count: int) -> Iterator[Group]:
     for bits in BITS:
         x, y = PrefixSums().tensors(random_bits(count, bits, generator))
         yield x, y, torch.full((count,), float(bits))
-
-
-def qqwing() -> tuple[Tensor, Tensor, Tensor]:
-    """The puzzles of another generator: puzzles, solutions, guesses. 75 of each of four kinds, in order."""
-    rows = read_rows(data_path("sudoku_9x9_qqwing.csv"))
-    puzzles, solutions = (torch.tensor([parse(row[key]) for row in rows]) for key in ("puzzle", "solution"))
-    return puzzles, solutions, torch.tensor([float(row["guesses"]) for row in rows])
 
 
 def sudoku_puzzles(split: str, count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -113,8 +119,7 @@ def traced(name: str, split: str) -> list[Traced]:
 
 
 def together(parts: Sequence[Seen]) -> Seen:
-    join = lambda name: torch.cat([getattr(part, name) for part in parts])
-    return Seen(parts[0].loops, *(join(name) for name in ("residual", "unchanged", "certified", "margin", "state")))
+    return Seen(parts[0].loops, *(torch.cat([getattr(part, name) for part in parts]) for name in ROWS))
 
 
 def outcome(rule: Rule, found: Sequence[Traced]) -> tuple[Tensor, Tensor]:
@@ -124,15 +129,9 @@ def outcome(rule: Rule, found: Sequence[Traced]) -> tuple[Tensor, Tensor]:
     return torch.cat(loops), torch.cat(right)
 
 
-def rows_of(seen: Seen, rows: Tensor) -> Seen:
-    return Seen(
-        seen.loops, *(getattr(seen, n)[rows] for n in ("residual", "unchanged", "certified", "margin", "state"))
-    )
-
-
 def half(found: Sequence[Traced], odd: int) -> list[Traced]:
     """Every second instance of each group."""
-    return [([rows_of(s, torch.arange(odd, len(s), 2)) for s in seen], right[:, odd::2]) for seen, right in found]
+    return [([s[torch.arange(odd, len(s), 2)] for s in seen], right[:, odd::2]) for seen, right in found]
 
 
 SLACK = 0.005  # of accuracy on validation data, below the best that any fixed number of loops reaches
@@ -158,7 +157,7 @@ def measure_rules(model: LoopedTransformer, job: Job) -> list[Row]:
     most = MOST[job.part]
     found = {split: traced(job.part, split) for split in ("validation", "test")}
     fit, tune = half(found["validation"], 0), half(found["validation"], 1)
-    learning = [together([rows_of(seen[t], ...) for seen, _ in fit]) for t in range(most)]
+    learning = [together([seen[t] for seen, _ in fit]) for t in range(most)]
     head = fit_head(learning, torch.cat([right for _, right in fit], 1))
     every = rules(job.part, head)
     best = max(float(outcome(rule, found["validation"])[1].float().mean()) for rule in every["fixed"].values())

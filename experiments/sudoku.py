@@ -99,14 +99,20 @@ LOOPS = (16, 32, 64, 128, 256, 512, 1024)
 TRIES, LOOPS_A_TRY = 16, 64  # 1,024 loops at most; chosen on validation puzzles
 
 
+def qqwing(difficulty: str = "") -> tuple[Tensor, Tensor, Tensor]:
+    """The puzzles of another generator, of one difficulty or all, 75 of each in order: puzzles, solutions, guesses."""
+    rows = read_rows(data_path("sudoku_9x9_qqwing.csv"))
+    rows = [row for row in rows if difficulty in ("", row["difficulty"])]
+    puzzles, solutions = (torch.tensor([parse(row[key]) for row in rows]) for key in ("puzzle", "solution"))
+    return puzzles, solutions, torch.tensor([float(row["guesses"]) for row in rows])
+
+
 def test_set(name: str) -> tuple[list[str], Tensor, Tensor, list[float]]:
     """Puzzles as text, inputs, targets and guesses of one 9x9 test set: a split, or ``qqwing-DIFFICULTY``."""
     if name in SETS:
         puzzles, solutions, guesses = (part[: SETS[name]] for part in load_puzzles((3, 3), name))
     else:
-        rows = [r for r in read_rows(data_path("sudoku_9x9_qqwing.csv")) if r["difficulty"] == name.split("-")[1]]
-        puzzles, solutions = (torch.tensor([parse(row[key]) for row in rows]) for key in ("puzzle", "solution"))
-        guesses = torch.tensor([float(row["guesses"]) for row in rows])
+        puzzles, solutions, guesses = qqwing(name.split("-")[1])
     return [show(p) for p in puzzles.tolist()], *Sudoku().tensors(puzzles, solutions), guesses.tolist()
 
 

@@ -200,7 +200,8 @@ def run_job(experiment: Experiment, job: Job, device: str = "cpu") -> bool:
             facts["parameters"] = count_parameters(model)
             rows = experiment.measure(model.cpu().eval(), job)
         if model is not None and experiment.ship and not job.pretrained:
-            card = {"trained_on": facts.get("device", "cpu"), **facts, "threads": job.threads, "scores": plain(rows)}
+            card = {key: value for key, value in facts.items() if key != "device"}
+            card = {"trained_on": facts["device"].upper(), **card, "threads": job.threads, "scores": plain(rows)}
             save_pretrained(model, experiment.ship(job), card)
         found = write_job(experiment, job, rows, **facts)
         halfway.unlink(missing_ok=True)
@@ -232,9 +233,8 @@ def run(
         if not todo:
             break
         if processes == 1 and not scheduler:
-            mine = any(
-                run_job(experiment, job, device) for job in todo
-            )  # the first that nobody else is at, then ask again
+            # the first that nobody else is at, then ask again
+            mine = any(run_job(experiment, job, device) for job in todo)
         else:
             mine = any(side_by_side(experiment, todo, processes, scheduler, end, device))
         if not mine:

@@ -10,7 +10,7 @@ except a head while it is fitted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,12 @@ class Seen:
     def __len__(self) -> int:
         return len(self.residual)
 
+    def __getitem__(self, rows: Tensor) -> Seen:
+        """The same for some instances only."""
+        return Seen(self.loops, *(getattr(self, name)[rows] for name in ROWS))
 
+
+ROWS = tuple(part.name for part in fields(Seen)[1:])  # what `Seen` holds of each instance
 Rule = Callable[[Seen], Tensor]
 
 
@@ -69,6 +74,14 @@ def sure(head: Callable[[Seen], Tensor], share: float) -> Rule:
 # ---- running
 
 
+def margin(logits: Tensor, asked: Tensor) -> Tensor:
+    """How far the likeliest class is ahead of the second in the cell least sure, of those that are ``asked`` for:
+    logits (batch, cells, classes), (batch, cells) bool -> (batch,), from 0 to 1.
+    """
+    best = logits.softmax(-1).topk(2, dim=-1).values
+    return (best[..., 0] - best[..., 1]).masked_fill(~asked, 1.0).amin(-1)
+
+
 class Running:
     """A batch ``x`` (batch, cells, features) on its way. ``asked`` says in which cells of the answer the question lies,
     (batch, cells) bool, all if left out; ``step`` < 1 goes only so far towards ``f(z)`` in each loop.
@@ -92,9 +105,8 @@ class Running:
         self.unchanged, self.loops = torch.where(same, self.unchanged + 1, 0), self.loops + 1
         certified = self.task.certify(self.x, self.logits)
         certified = torch.zeros(len(self.x), dtype=torch.bool) if certified is None else certified
-        best = self.logits.softmax(-1).topk(2, dim=-1).values
-        margin = (best[..., 0] - best[..., 1]).masked_fill(~self.asked, 1.0).amin(-1)
-        return Seen(self.loops, residual, self.unchanged, certified, margin, self.z.mean(1))
+        sure = margin(self.logits, self.asked)
+        return Seen(self.loops, residual, self.unchanged, certified, sure, self.z.mean(1))
 
     def keep(self, rows: Tensor) -> None:
         """Drop all other rows: a mask (rows,) bool."""
@@ -150,10 +162,8 @@ def spread(last: Seen, now: Seen, active: Tensor, loops: int) -> Seen:
     longer.
     """
     put = lambda old, new: old.clone().index_copy_(0, active, new)
-    parts = {
-        name: put(getattr(last, name), getattr(now, name)) for name in ("residual", "certified", "margin", "state")
-    }
-    return Seen(loops=loops, unchanged=put(last.unchanged + 1, now.unchanged), **parts)
+    later = replace(last, unchanged=last.unchanged + 1)
+    return Seen(loops, *(put(getattr(later, name), getattr(now, name)) for name in ROWS))
 
 
 def stops(rule: Rule, seen: Sequence[Seen]) -> Tensor:

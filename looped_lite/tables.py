@@ -1,6 +1,6 @@
 """Tables of text as people have them: CSV in UTF-8, plain or compressed, columns in any order. What is wrong is said in
-one line. And tables
-as a lesson shows them."""
+one line. And tables as a lesson shows them.
+"""
 
 from __future__ import annotations
 

@@ -8,8 +8,6 @@ Runs in the course's own environment (torch, and the extra ``export``), and does
 
 from __future__ import annotations
 
-import csv
-import gzip
 import hashlib
 import json
 import shutil
@@ -46,11 +44,9 @@ STILLS = (1, 8, 24, 64)  # loops
 
 def read(name: str) -> list[dict[str, str]]:
     """The rows of a table in data/."""
-    path = ROOT / "data" / name
-    with (
-        gzip.open(path, "rt", encoding="utf-8", newline="") if path.suffix == ".gz" else open(path, newline="") as file
-    ):
-        return list(csv.DictReader(file))
+    from looped_lite.paths import data_path, read_rows
+
+    return read_rows(data_path(name))
 
 
 def sudoku_examples() -> dict[str, list[str]]:
