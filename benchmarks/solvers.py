@@ -66,10 +66,10 @@ def solvers() -> Iterator[tuple[str, Callable]]:
 def problems(name: str, bits: int, instances: int) -> Iterator[tuple[str, fp.Map, Tensor]]:
     """The same loop from two starts: the embedded input, and the state when only the tail of the march is left."""
     model = load_pretrained(name)
-    x, _ = model.task.batch(instances, bits, torch.Generator().manual_seed(1))
-    f, h = model.loop(x)
-    yield "input", f, h
-    z = h
+    x, _ = model.recipe.task.batch(instances, bits, torch.Generator().manual_seed(1))
+    f = model.loop(x)
+    z = f.start()
+    yield "input", f, z
     while float(fp.residual(f, z, relative=True).max()) > 1e-2:
         z = f(z)
     yield "tail", f, z
