@@ -44,7 +44,7 @@ from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.fixed_points import iterate, leading_eigenvalues, lengths
 from looped_lite.intervals import difference, spearman
 from looped_lite.model import count_parameters
-from looped_lite.paths import data_path, read_rows
+from looped_lite.paths import read_results
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe
 from looped_lite.solving import solve_one, watch
@@ -602,8 +602,8 @@ assert solved_rows.all() or steps[-1, ~solved_rows].median() > 10 * steps[-1, so
 nine = load_pretrained("sudoku-9x9").requires_grad_(False)
 card = nine.card
 print(f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes, one seed")
-by_loops = {(r["split"], int(r["loops"])): r for r in read_rows(data_path("results", "sudoku_9x9.csv"))}
-by_tries = {(r["split"], int(r["tries"])): r for r in read_rows(data_path("results", "sudoku_9x9_tries.csv"))}
+by_loops = {(r["split"], int(r["loops"])): r for r in read_results("sudoku_9x9")}
+by_tries = {(r["split"], int(r["tries"])): r for r in read_results("sudoku_9x9_tries")}
 LOOPS = sorted({t for _, t in by_loops})
 SETS = {"test": "easy", "hard": "hard", "extreme": "extreme"}
 SETS |= {f"qqwing-{word}": f"qqwing, {word}" for word in ("simple", "easy", "intermediate", "expert")}
@@ -666,7 +666,7 @@ for split in ("test", "hard", "extreme"):
 
 # %%
 hard_puzzles, hard_solutions, _ = load_puzzles(NINE, "hard")
-slow = [r for r in read_rows(data_path("results", "sudoku_9x9_each.csv")) if r["split"] == "hard"]
+slow = [r for r in read_results("sudoku_9x9_each") if r["split"] == "hard"]
 index = next(int(row["index"]) for row in slow if row["right_at"] == "128")  # a slow one
 valid = show(hard_puzzles[index].tolist())
 first = valid.index(next(character for character in valid if character != "."))
@@ -705,7 +705,7 @@ tables.show(["loops or guesses: time", "17 givens", *(f"hard {i}" for i in range
 
 # %% tags=["claims"]
 # Check the claims. Times are yours, and not checked
-x_wing = next(r for r in read_rows(data_path("results", "sudoku_techniques.csv")) if r["technique"] == "X-wing")
+x_wing = next(r for r in read_results("sudoku_techniques") if r["technique"] == "X-wing")
 assert x_wing["example"] == examples["needs an X-wing"]
 assert sum(character != "." for character in examples["17 givens"]) == 17 and len(solve(field[0])[0]) == 1
 assert race["the loop, up to 16 tries"][0][0] <= 64 and race["the course's search"][0][0] == 0
@@ -735,7 +735,7 @@ for text_of, words in (
 # > **Predict.** Which of these does the loop do, alone, in one run from the puzzle? Do they take more loops in the order in which people learn them?
 
 # %%
-by_technique = {(r["technique"], int(r["loops"])): r for r in read_rows(data_path("results", "sudoku_techniques.csv"))}
+by_technique = {(r["technique"], int(r["loops"])): r for r in read_results("sudoku_techniques")}
 names = {
     "naked-singles": "naked singles",
     "hidden-singles": "hidden singles",
@@ -777,7 +777,7 @@ assert max(one[6] for one in rate.values()) == 0 and abs(point[24] - wing[24]) <
 # > **Predict.** Sort the puzzles by the guesses of a search program. Does the loop, which never guesses, need more loops where the program needs more guesses?
 
 # %%
-each = [r for r in read_rows(data_path("results", "sudoku_9x9_each.csv")) if r["split"] in ("test", "hard", "extreme")]
+each = [r for r in read_results("sudoku_9x9_each") if r["split"] in ("test", "hard", "extreme")]
 rating = torch.tensor([float(row["guesses"]) for row in each])
 right_at = torch.tensor([float(row["right_at"] or "nan") for row in each])
 edges = [0, 0.1, 2, 4, 6, 9, 13, float("inf")]
@@ -908,7 +908,7 @@ assert angle.min() > 105 and angle.max() < 125 and smaller.abs().max() < 0.8
 
 # %% tags=["plumbing"]
 of_variant = {}
-for row in read_rows(data_path("results", "sudoku_6x6_grid.csv")) + read_rows(data_path("results", "sudoku_6x6_no_recall.csv")):  # fmt: skip
+for row in read_results("sudoku_6x6_grid") + read_results("sudoku_6x6_no_recall"):  # fmt: skip
     of_variant.setdefault((row["recall"], row["norm"], int(row["steps"])), []).append(row)
 
 

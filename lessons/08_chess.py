@@ -44,7 +44,7 @@ from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.fixed_points import lengths
 from looped_lite.intervals import difference, in_words, t_interval, wilson
 from looped_lite.model import Loop, count_parameters
-from looped_lite.paths import data_path, read_rows
+from looped_lite.paths import read_results
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe
 from looped_lite.solving import solve_one
@@ -673,7 +673,7 @@ else:
 
 # %% tags=["claims"]
 # Check the claims: both squares of the mate in two, and how mates in two end against every defence
-played = read_rows(data_path("results", "chess_played.csv"))  # made by python -m experiments chess-played
+played = read_results("chess_played")  # made by python -m experiments chess-played
 first_right, to_the_end, defences, mated = (
     sum(int(row[name]) for row in played) for name in ("first", "every", "defences", "mated")
 )
@@ -841,7 +841,7 @@ print(f"right at loop 4: {int(own[4].sum())}; of these at rest on a wrong move n
 # > **Predict.** Which kinds rest on wrong moves, too? Is that the mark of the 4 loops?
 
 # %%
-few = {(r["model"], int(r["seed"]), int(r["loops"])): r for r in read_rows(data_path("results", "chess_few_loops.csv"))}
+few = {(r["model"], int(r["seed"]), int(r["loops"])): r for r in read_results("chess_few_loops")}
 trained = {
     "section-5": "yours, at most 4 loops",
     "shipped-4": "shipped, at most 4 loops",
@@ -903,10 +903,7 @@ assert (rows_at("shipped-16", 8, "right") > rows_at("shipped-16", 4, "right")).a
 # > **Predict.** How much worse is it on mates in three and four? Do they take more loops?
 
 # %% tags=["plumbing"]
-best = {
-    (row["model"], int(row["depth"]), row["source"], int(row["loops"])): row
-    for row in read_rows(data_path("results", "chess_best.csv"))
-}
+best = {(row["model"], int(row["depth"]), row["source"], int(row["loops"])): row for row in read_results("chess_best")}
 DEPTHS = (1, 2, 3, 4)
 
 
@@ -1007,7 +1004,7 @@ if rules_known:
 # > **Predict.** Quiet or check: which are solved more often? Which need more loops?
 
 # %%
-each = read_rows(data_path("results", "chess_each.csv"))  # made by python -m experiments chess-each
+each = read_results("chess_each")  # made by python -m experiments chess-each
 kinds = [
     (d, f"mate in {d}{word}", yes) for d in DEPTHS for word, yes in (("", "01"), (", check", "1"), (", quiet", "0"))
 ]
@@ -1046,7 +1043,7 @@ for depth in (2, 3):
 # Two questions can be told apart by training twice. **(a)** A model that has seen mates in one only, asked for mates in two, three and four: can loops beyond training make up for what it was never shown? **(b)** A model that has seen mates in one and two, asked for three and four. Width 64, 600 steps each, three seeds of each; (a) has spent all its steps on mates in one. 300 test positions for each number.
 
 # %% tags=["plumbing"]
-rows = read_rows(data_path("results", "chess.csv"))
+rows = read_results("chess")
 KEYS = ("recall", "norm", "label", "seed", "depth", "source", "start", "loops")
 table_of = {tuple(row[key] for key in KEYS): row for row in rows}
 

@@ -32,43 +32,24 @@
 import time
 
 import torch
-from IPython.display import Markdown, display
-from matplotlib.figure import Figure
 
 from looped_exercises import lesson_09 as ex
 from looped_exercises import report
-from looped_lite import plots, widgets
+from looped_lite import PrefixSums, exact_match, load_pretrained, plots, read_results, solve_one, tables, widgets
 from looped_lite.fixed_points import lengths, picard
 from looped_lite.intervals import auc, spearman
 from looped_lite.paths import data_path, read_rows
-from looped_lite.pretrained import load_pretrained
-from looped_lite.solving import solve_one
-from looped_lite.tasks import IGNORE, exact_match
+from looped_lite.stopping import margin
+from looped_lite.tasks import IGNORE
 from looped_lite.tasks.chess import Chess
-from looped_lite.tasks.prefix_sums import PrefixSums, random_bits
+from looped_lite.tasks.prefix_sums import random_bits
 from looped_lite.tasks.sudoku import load_puzzles
 from looped_lite.tasks.sudoku_puzzles import parse, show
 
 plots.use_style()
 torch.set_num_threads(1)  # these tensors are small: a second thread would only get in the way
-nine, chess, bits = (
-    load_pretrained(name).requires_grad_(False) for name in ("sudoku-9x9", "chess", "prefix-sums-seed0")
-)
-
-
-def table_of(name):
-    """A table of data/results, with numbers where there are numbers."""
-
-    def number(text):
-        try:
-            return float(text)
-        except ValueError:
-            return text
-
-    return [
-        {key: number(value) for key, value in row.items()} for row in read_rows(data_path("results", f"{name}.csv"))
-    ]
-
+names = ("sudoku-9x9", "chess", "prefix-sums-seed0")
+nine, chess, bits = (load_pretrained(name).requires_grad_(False) for name in names)
 
 # %% [markdown]
 # ## 1. A queue
@@ -77,8 +58,8 @@ def table_of(name):
 #
 # > **Predict.** Which way is done first, by which factor? Which solves more?
 
-# %%
-FIXED = 128
+# %% tags=["plumbing"]
+# The line of 36 puzzles, in an order drawn once, and their solutions
 queue = [
     (show(p.tolist()), s.tolist())
     for split in ("test", "hard")
@@ -87,6 +68,9 @@ queue = [
 queue += [(row["puzzle"], parse(row["solution"])) for row in read_rows(data_path("sudoku_9x9_qqwing.csv"))[::25]]
 queue = [queue[i] for i in torch.randperm(36, generator=torch.Generator().manual_seed(9)).tolist()]
 texts, solutions = [text for text, _ in queue], [solution for _, solution in queue]
+
+# %%
+FIXED = 128
 
 
 @torch.no_grad()
@@ -102,6 +86,7 @@ def by_solve(text):
     return parse(found.answer), found.loops
 
 
+# %%
 runs, spent = {}, {}
 for name, answer in ((f"{FIXED} loops each", by_fixed_loops), ("loops where needed", by_solve)):
     clock, when, right, loops = time.process_time(), [], [], []
@@ -123,6 +108,9 @@ plots.show(
 solved = {name: sum(right) for name, (_, right) in runs.items()}
 print(f"seconds of processor time: {slow} {runs[slow][0][-1]:.1f}, {quick} {runs[quick][0][-1]:.1f}")
 print(f"loops: {spent};  right, of 36: {solved}")
+
+# %% tags=["claims"]
+# Check the claims
 assert spent[quick] < 0.5 * spent[slow] and solved[quick] > solved[slow] and solved[quick] >= 35
 
 # %% [markdown]
@@ -193,6 +181,7 @@ def watch_residuals(model, x, loops):
     return torch.stack(found), states
 
 
+# %%
 halted, right_then = {}, {}
 for size, (x, y) in strings.items():
     residuals, states = watch_residuals(bits, x, size // 2 + 60)
@@ -202,31 +191,25 @@ for size, (x, y) in strings.items():
     print(
         f"{size:4} bits: light cone {size // 2:4}, halted after {halted[size].min()} to {halted[size].max()} loops, {int(right_then[size].sum())} of 8 right"
     )
-fig = Figure(figsize=(6.6, 3.5))
-ax = fig.subplots()
-for i, (name, points) in enumerate(
-    {
-        "halted at 0.01": [(size, t) for size, values in halted.items() for t in values.tolist()],
-        "light cone, half the bits": [(size, size / 2) for size in sizes],
-    }.items()
-):
-    ax.plot(
-        *zip(*points, strict=True),
-        color=plots.PALETTE[3 * i],
-        linestyle="-" if i else "",
-        marker="" if i else "o",
-        label=name,
-    )
-ax.set(xlabel="bits", ylabel="loops")
-ax.legend()
+
+# %%
+points = [(size, t) for size, values in halted.items() for t in values.tolist()]
+curves = {
+    "halted at 0.01": tuple(zip(*points, strict=True)),
+    "light cone, half the bits": (sizes, [L / 2 for L in sizes]),
+}
+look = {"halted at 0.01": {"linestyle": "", "markevery": 1}, "light cone, half the bits": {"marker": ""}}
 plots.show(
-    fig,
+    plots.lines(curves, "bits", "loops", styles=look),
     alt="Loops against bits. The points of all strings lie close to a straight line that is about a third steeper than the straight line of the light cone below them.",
     caption="What to see: all strings of one length halt at nearly the same loop, a little above the bound.",
 )
 middle = {size: float(values.double().median()) for size, values in halted.items()}
 slope = (middle[256] - middle[64]) / (256 - 64)
 print(f"from 64 to 256 bits each bit costs {slope:.2f} loops; the light cone asks for 0.50 at least")
+
+# %% tags=["claims"]
+# Check the claims
 assert all(found.all() for found in right_then.values()) and all(halted[size].min() >= size / 2 for size in sizes)
 assert 0.6 < slope < 0.75
 
@@ -301,7 +284,7 @@ print(
     f"time: {(finished - middle) / (middle - began):.2f} of that of 64 loops for all; same answer {int(same.sum())} of 48"
 )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert int(same.sum()) >= 47 and loops.sum() < 0.65 * 64 * 48
 assert 15 <= loops.float().median() <= 28 and 8 <= int((loops == 64).sum()) <= 20
@@ -376,19 +359,16 @@ assert choose_tol(toy, toy, 0.1) == (0.01, 1.0, 6.0)
 # > **Predict.** On which stream does stopping early save most? Which rule wins where there is no certificate?
 
 # %%
-stopping = table_of("stopping")
+stopping = read_results("stopping", numbers=True)
 chosen = {(row["stream"], row["rule"]): row for row in stopping if row["chosen"] == 1}
-lines = ["| stream | rule | dial | right | against fixed (95%) | mean loops | time |", "|---" * 7 + "|"]
+rows = []
 for (stream, rule), row in chosen.items():
-    base = chosen[stream, "fixed"]
-    clock = f"{row['seconds'] / base['seconds']:.2f}" if row["seconds"] != "" else ""
-    lines.append(
-        f"| {stream} | {rule} | {row['setting']:g} | {row['right'] / row['count']:.3f} | {row['gap']:+.3f} ({row['gap_low']:+.3f} to {row['gap_high']:+.3f}) "
-        f"| {row['loops']:.0f} | {clock} |"
-    )
-display(Markdown("\n".join(lines)))
+    gap = f"{row['gap']:+.3f} ({row['gap_low']:+.3f} to {row['gap_high']:+.3f})"
+    clock = f"{row['seconds'] / chosen[stream, 'fixed']['seconds']:.2f}" if row["seconds"] != "" else ""
+    rows.append([stream, rule, f"{row['setting']:g}", row["right"] / row["count"], gap, f"{row['loops']:.0f}", clock])
+tables.show(["stream", "rule", "dial", "right", "against fixed (95%)", "mean loops", "time"], rows)
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 share = lambda stream, rule: chosen[stream, rule]["right"] / chosen[stream, rule]["count"]
 cost = lambda stream, rule, what: chosen[stream, rule][what] / chosen[stream, "fixed"][what]
@@ -460,7 +440,8 @@ assert ex.front.state == "solved"
 assert front({"a": (3.0, 0.5), "b": (2.0, 0.5), "c": (4.0, 0.6)}) == ["b", "c"]
 ### END HIDDEN TESTS
 
-# %%
+# %% tags=["plumbing"]
+# What to see in each figure, in words: the alternative text, and the caption
 looks = {
     "bits": (
         "The curve of fixed loops climbs slowly from 0.3 to 1 between 15 and 400 loops. Those of the rules that look are nearly vertical, at about 100 loops.",
@@ -475,6 +456,9 @@ looks = {
         "What to see: one curve. Positions hardly differ in the loops that they need, so there is nothing to spend unevenly.",
     ),
 }
+
+# %%
+winners = {}
 for stream, (alt, caption) in looks.items():
     rows = [row for row in stopping if row["stream"] == stream]
     points = {(row["rule"], row["setting"]): (row["loops"], row["right"] / row["count"]) for row in rows}
@@ -486,10 +470,11 @@ for stream, (alt, caption) in looks.items():
     plots.show(plots.accuracy_curves(curves, x_label="mean loops", title=f"{stream}, test"), alt=alt, caption=caption)
     on_front = front(points)
     print("on the front:", ", ".join(f"{rule} {setting:g}" for rule, setting in on_front[-6:]))
-    assert {"bits": "unchanged", "sudoku": tries, "mates": "fixed"}[stream] == on_front[-1][0]
+    winners[stream] = on_front[-1][0]
 
-# %%
-# Check the numbers of the captions
+# %% tags=["claims"]
+# Check the claims, and the numbers of the captions
+assert winners == {"bits": "unchanged", "sudoku": tries, "mates": "fixed"}
 point = {(row["stream"], row["rule"], row["setting"]): (row["loops"], row["right"] / row["count"]) for row in stopping}
 assert 0.65 < max(y for (s, rule, _), (x, y) in point.items() if (s, rule) == ("bits", "fixed") and x < 110) < 0.75
 assert 95 < point["bits", "unchanged", 2][0] < 105 and point["bits", "unchanged", 2][1] == 1
@@ -510,25 +495,24 @@ x_nine, y_nine = (torch.cat(each) for each in zip(*mixed, strict=True))
 
 @torch.no_grad()
 def end_of(model, x, y, loops, step):
-    """Which answers are right after so many loops with steps of a size, and the residual of the loop there."""
+    """Which answers are right after so many loops with steps of a size; the residual of the loop there, and margins."""
     loop = model.loop(x)
     z = loop.start()
     for _ in range(loops):
         z = torch.lerp(z, loop(z), step)
     after = loop(z)
     logits = loop.read_out(z)
-    two = logits.softmax(-1).topk(2, -1).values
-    margin = (two[..., 0] - two[..., 1]).masked_fill(y == IGNORE, 1.0).amin(-1)
-    return exact_match(logits, y), lengths(after - z) / lengths(after), margin
+    return exact_match(logits, y), lengths(after - z) / lengths(after), margin(logits, y != IGNORE)
 
 
+# %%
 judged = {}
 for name, step in (("whole steps", 1.0), ("steps of 0.7", 0.7)):
     ends = [end_of(nine, *part, 64, step) for part in zip(x_nine.split(20), y_nine.split(20), strict=True)]
-    right, residual, margin = (torch.cat(each) for each in zip(*ends, strict=True))
+    right, residual, ahead = (torch.cat(each) for each in zip(*ends, strict=True))
     judged[f"residual, {name}"] = -residual, right
     if step == 1.0:
-        judged["margin, whole steps"] = margin, right
+        judged["margin, whole steps"] = ahead, right
 worth = {name: auc(*pair) for name, pair in judged.items()}
 plots.show(
     plots.roc_curves(judged, "80 hard and extreme 9x9 puzzles, 64 loops"),
@@ -538,7 +522,7 @@ plots.show(
 for name, (value, low, high) in worth.items():
     print(f"{name:25} AUC {value:.3f} ({low:.3f} to {high:.3f})")
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert worth["residual, whole steps"][1] < 0.5 < worth["residual, whole steps"][2], (
     "no better than a coin, for all we know"
@@ -551,27 +535,19 @@ assert worth["residual, steps of 0.7"][1] > 0.85 and worth["margin, whole steps"
 # The same for other shipped models: at rest means a residual of at most 0.001.
 
 # %%
-judges = table_of("judges")
-lines = [
-    "| model | right | at rest | of these right | residual | absolute | damped | margin | tries that agree |",
-    "|---" * 9 + "|",
-]
+judges = read_results("judges", numbers=True)
+names = ("residual", "absolute residual", "damped", "margin", "tries that agree")
+rows = []
 by_judge = {(row["model"], row["judge"]): row for row in judges}
 for model in dict.fromkeys(row["model"] for row in judges):
     first = by_judge[model, "residual"]
-    cells = []
-    for judge in ("residual", "absolute residual", "damped", "margin", "tries that agree"):
-        row = by_judge[model, judge]
-        cells.append("" if row["auc"] == "" else f"{row['auc']:.2f} ({row['low']:.2f} to {row['high']:.2f})")
-    rest = f"{first['still_right'] / first['still']:.2f}" if first["still"] else ""
-    lines.append(
-        f"| {model} | {first['right'] / first['count']:.2f} | {first['still'] / first['count']:.2f} | {rest} | "
-        + " | ".join(cells)
-        + " |"
-    )
-display(Markdown("\n".join(lines)))
+    found = [by_judge[model, judge] for judge in names]
+    cells = ["" if r["auc"] == "" else f"{r['auc']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for r in found]
+    rest = first["still_right"] / first["still"] if first["still"] else ""
+    rows.append([model, first["right"] / first["count"], first["still"] / first["count"], rest, *cells])
+tables.show(["model", "right", "at rest", "of these right", *names], rows, digits=2)
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 at = lambda model, judge="residual": by_judge[model, judge]
 calm = at("sudoku-9x9", "damped")
@@ -608,7 +584,7 @@ assert forgetful["still"] == forgetful["count"] and forgetful["low"] < 0.5 < for
 # For the 60 hard validation puzzles with the most guesses it was noted, try by try, after how many loops the grid was right (`python -m experiments tries-each`).
 
 # %%
-noted = [row for row in table_of("tries_each") if row["step"] == 1]
+noted = [row for row in read_results("tries_each", numbers=True) if row["step"] == 1]
 needs = {}
 for row in noted:
     needs.setdefault(int(row["puzzle"]), []).append(float("inf") if row["loops"] == "" else row["loops"])
@@ -730,13 +706,13 @@ for name, found in outcomes.items():
     share = sum(ok for ok, _ in found) / len(found)
     print(f"{name:20} solved within 256 loops {share:.3f}, loops spent {sum(n for _, n in found) / len(found):.0f}")
 
-# %%
+# %% tags=["claims"]
 # Check the claims, here and in the table that `python -m experiments restarts` made of 200 draws for each puzzle
 succeeded = {name: sum(ok for ok, _ in found) / len(found) for name, found in outcomes.items()}
 assert max(succeeded, key=succeeded.get) == "fixed 64" and succeeded["universal, unit 32"] > succeeded["fixed 32"]
 assert float((times <= 64).float().mean()) > 2 * float((times <= 32).float().mean())
 assert float((times <= 192).float().mean()) < float((times <= 128).float().mean()) + 0.05
-table = {(row["schedule"], row["step"], int(row["budget"])): row for row in table_of("restarts")}
+table = {(row["schedule"], row["step"], int(row["budget"])): row for row in read_results("restarts", numbers=True)}
 assert all(row["gap_low"] <= 0 for row in table.values()), "no schedule is clearly better than tries of 64"
 assert table["fixed 32", 1, 1024]["gap_high"] < 0 and table["fixed 64", 0.7, 1024]["gap_high"] < 0
 near = [table["growing by 8 from 48", 1, 1024], table["luby 64", 1, 1024]]
@@ -812,6 +788,7 @@ def evaluations(z, memory, tol=1e-6, most=400):
     return most
 
 
+# %%
 with torch.no_grad():
     late = loop_one.start()
     while float(lengths(loop_one(late) - late) / lengths(late)) > 1e-2:
@@ -822,7 +799,7 @@ counts = {
 for where in ("input", "tail"):
     print(f"{where:6}", "  ".join(f"depth {m}: {counts[where, m]}" for m in (0, 1, 3, 5)))
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert all(counts["input", m] > counts["input", 0] for m in (1, 3, 5))
 assert counts["input", 5] > 1.5 * counts["input", 0] and counts["tail", 5] < counts["tail", 0]
@@ -833,19 +810,16 @@ assert counts["input", 5] > 1.5 * counts["input", 0] and counts["tail", 5] < cou
 # And instance by instance, on all three tasks (`python -m experiments acceleration`). *At rest* is a relative residual of at most 0.0001 within the budget; *broke* counts instances that plain loops answered rightly and this solver did not, *mended* the other way round.
 
 # %%
-lines = [
-    "| instances | solver | at rest | right | loops, median | faster than plain | broke | mended |",
-    "|---" * 8 + "|",
+solver_rows = {(row["set"], row["solver"]): row for row in read_results("acceleration", numbers=True)}
+counted = ("right", "evaluations", "helped", "broke", "mended")
+rows = [
+    [*key, f"{row['settled']:.0f} of {row['count']:.0f}", *(round(row[name]) for name in counted)]
+    for key, row in solver_rows.items()
 ]
-solver_rows = {(row["set"], row["solver"]): row for row in table_of("acceleration")}
-for (name, solver), row in solver_rows.items():
-    count = int(row["count"])
-    lines.append(
-        f"| {name} | {solver} | {int(row['settled'])} of {count} | {int(row['right'])} | {row['evaluations']:.0f} | {int(row['helped'])} | {int(row['broke'])} | {int(row['mended'])} |"
-    )
-display(Markdown("\n".join(lines)))
+head = ["instances", "solver", "at rest", "right", "loops, median", "faster than plain", "broke", "mended"]
+tables.show(head, rows)
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 by = lambda name, solver: solver_rows[name, solver]
 for name in ("64 bits", "256 bits"):
@@ -878,7 +852,7 @@ assert all(
 # > **Predict.** Rank correlations (1: the same order, 0: none) of difficulty and the loop from which on an instance is right: bits against length, sudokus against guesses of a search, mates against their distance.
 
 # %%
-each = table_of("difficulty")
+each = read_results("difficulty", numbers=True)
 ranked = {}
 for stream in looks:
     rows = [row for row in each if row["stream"] == stream and row["right_at"] != ""]
@@ -887,7 +861,7 @@ for stream in looks:
         f"{stream:7} {len(rows)} instances that were solved: rank correlation {ranked[stream][0]:.2f} ({ranked[stream][1]:.2f} to {ranked[stream][2]:.2f})"
     )
 
-# %%
+# %% tags=["claims"]
 # Check the claims
 assert ranked["bits"][1] > 0.95 and 0.15 < ranked["sudoku"][1] < ranked["sudoku"][2] < 0.6
 assert ranked["mates"][1] < 0 < ranked["mates"][2] < 0.4

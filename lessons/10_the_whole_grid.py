@@ -49,7 +49,7 @@ from looped_lite.blocks import NORMS
 from looped_lite.checkpoints import load_tensors, write_atomic
 from looped_lite.evaluation import accuracy_over_loops
 from looped_lite.intervals import ranks, t_quantile
-from looped_lite.paths import data_path, read_rows
+from looped_lite.paths import read_results
 from looped_lite.recipe import Recipe
 from looped_lite.tasks.prefix_sums import PrefixSums
 from looped_lite.training import train
@@ -59,10 +59,6 @@ torch.set_num_threads(1)  # these tensors are small: a second thread would only 
 TASKS = {"prefix sums": "grid_prefix_sums", "sudoku 6x6": "grid_sudoku_6x6", "chess": "grid_chess"}
 HARD = {"prefix sums": "exact_512", "sudoku 6x6": "hard_256", "chess": "mate3_64"}
 WORDS = {"prefix sums": "512 bits", "sudoku 6x6": "hard puzzles, 256 loops", "chess": "mates in three, 64 loops"}
-
-
-def rows_of(name):
-    return read_rows(data_path("results", f"{name}.csv"))
 
 
 # %% [markdown]
@@ -84,7 +80,7 @@ def at_its_rate(rows):
     return [row for row in rows if float(row["lr"]) == best.get((row["recall"], row["norm"]), (0, 0))[1]]
 
 
-everything = {task: rows_of(table) for task, table in TASKS.items()}
+everything = {task: read_results(table) for task, table in TASKS.items()}
 grid = {task: at_its_rate(rows) for task, rows in everything.items()}
 for task, rows in everything.items():
     cells = {(row["recall"], row["norm"]) for row in grid[task]}
@@ -215,7 +211,7 @@ assert ex.claim_as_number.state == "solved"
 
 # %%
 print("t for 2, 3, 5 and 30 seeds:", [round(t_quantile(n - 1), 2) for n in (2, 3, 5, 30)])
-older = rows_of("sudoku_6x6_grid")
+older = read_results("sudoku_6x6_grid")
 sudoku, bits = (grid["sudoku 6x6"], "hard_256"), (grid["prefix sums"], "exact_512")
 trials = {
     "sudoku: internal, post less pre": (*sudoku, "internal post", "internal pre"),
@@ -375,7 +371,7 @@ assert ex.verdict.state == "solved"
 # The table `data/results/claims.csv` has a row for each measurement: the claim and its place in the paper, the task, what was measured, the effect with its interval, and the verdict. `python -m experiments claims` makes it anew from the rows of all models, in a minute. Your rule should say of every claim what the table says.
 
 # %%
-claims = rows_of("claims")
+claims = read_results("claims")
 judged, places = {}, {}
 for row in claims:
     number, task = int(row["number"]), row["task"]
@@ -492,7 +488,7 @@ assert min(factors.values()) < 0.25 and max(factors.values()) > 0.75
 # > **Predict.** The block begins with $W_z$ the identity, spectral radius 1. Where will the radius of $W_z$ go, where that of the loop?
 
 # %% tags=["plumbing"]
-way = rows_of("prefix_sums_on_the_way")
+way = read_results("prefix_sums_on_the_way")
 fig, axes = plt.subplots(1, 2, figsize=(9.2, 3.1), sharex=True)
 moments = [1, 50, 150, 400]
 radius = {}
@@ -599,7 +595,7 @@ def part(number, *words):
 
 
 assert [row["seen"] for row in claims if row["number"] == "16" and "patience" in row["measurement"]] == ["open", "open"]
-best = [float(row["hard_256"]) for row in rows_of("sudoku_6x6_no_recall")]
+best = [float(row["hard_256"]) for row in read_results("sudoku_6x6_no_recall")]
 assert len(best) == 5 and min(best) > 0.96
 falls = [
     (of_cell("chess", "mate1_16", "none", "post")[s], of_cell("chess", "mate1_256", "none", "post")[s]) for s in "012"
@@ -905,7 +901,7 @@ for better, worse in ((("internal", "post"), ("internal", "pre")), (("internal",
 # > **Predict.** The shipped 9x9 model has a budget of 1,024 loops. One long run of 1,024 loops, or 16 tries of 64: which solves more of the hard puzzles? By how much?
 
 # %% tags=["plumbing"]
-budget = rows_of("budget")
+budget = read_results("budget")
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.4), sharey=True)
 curves = {}
 for ax, test in zip(axes, ("hard", "extreme"), strict=True):

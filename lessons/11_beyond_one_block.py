@@ -28,7 +28,7 @@
 #
 # **Time**: about 75 minutes for you, about one for the machine on a free core. **You need**: lessons 03 to 06.
 
-# %%
+# %% tags=["plumbing"]
 import json
 import math
 import os
@@ -271,6 +271,8 @@ for name, a in (("a = 1 (plain)", 1.0), ("a = 0.9", 0.9)):
     print(
         f"{name:14} reached {run.level} bits, running accuracy {run.running:.2f}; 24 bits after 300 loops: {solved[name]:.2f}"
     )
+
+# %%
 plots.show(
     plots.residual_curves(residuals, title="Pre-norm, internal recall, 24 bits: the length of a step"),
     alt="Length of a step against loops for the plain and the scaled residual. The plain one stays level near 500; the scaled one falls geometrically to the floor of single precision.",
@@ -419,6 +421,8 @@ assert peri_right[0] == "2" and peri_right[-1] == "0" and end_of("prefix-sums-ex
 drifting = load_pretrained("prefix-sums-internal-peri-seed0").requires_grad_(False)
 doublings = [8 * 2**i for i in range(9)]  # 8 to 2,048 loops
 bits4, answers4 = task.tensors(torch.randint(2, (4, 32), generator=torch.Generator().manual_seed(1_000)))
+
+# %%
 turned, across, held = {}, {}, {}
 for name, model in (("internal + peri", drifting), ("internal + post", steady)):
     loop = model.loop(bits4)
@@ -435,6 +439,8 @@ for name, model in (("internal + peri", drifting), ("internal + post", steady)):
     turned[name] = [float((a * b).sum(1).mean()) for a, b in pairwise(kept)]
     held[name] = right
     print(name, "right of 4 at", dict(zip(doublings, right, strict=True)))
+
+# %%
 print("cosine from t to 2t:", [round(value, 3) for value in turned["internal + peri"]])
 share, ratio = across["internal + peri"]
 expected = math.cos(ratio * math.log(2))
@@ -623,6 +629,8 @@ with tempfile.TemporaryDirectory() as folder:
     )
     assert done.returncode == 0, done.stderr[-800:]
     both = [float(text.split(",")[1]) for text in losses_file.read_text().splitlines()[1:]]
+
+# %%
 _, one = train(pair, progress=False)
 alone = one.history["loss"]
 apart = [abs(a - b) for a, b in zip(both, alone, strict=True)]

@@ -40,10 +40,10 @@ from experiments.fill_or_flood import SETTINGS, needed
 from experiments.mazes import END, START, WALL, Maze, as_text, enlarged
 from looped_exercises import lesson_12 as ex
 from looped_exercises import report
-from looped_lite import plots, widgets
+from looped_lite import plots, tables, widgets
 from looped_lite.intervals import t_interval, wilson
 from looped_lite.model import count_parameters
-from looped_lite.paths import data_path, read_rows
+from looped_lite.paths import read_results
 from looped_lite.recipe import Recipe
 from looped_lite.training import train
 
@@ -58,7 +58,7 @@ torch.set_num_threads(1)  # these tensors are small: a second thread would only 
 # Ours are **perfect**: between any two floor cells there is exactly one way. So the answer is unique, and two quite different programs find it. Here are some.
 
 
-# %%
+# %% tags=["plumbing"]
 def picture(mazes, marked=None, titles=None):
     """Mazes (batch, side, side), side by side, with S and E, and the marked cells (batch, side, side) in orange with a dot."""
     fig, axes = plt.subplots(1, len(mazes), figsize=(1.9 * len(mazes), 2.15), squeeze=False)
@@ -77,6 +77,7 @@ def picture(mazes, marked=None, titles=None):
     return fig
 
 
+# %%
 generator = torch.Generator().manual_seed(12)
 some = Maze(side=9).draw(5, generator)
 plots.show(
@@ -285,7 +286,7 @@ print(f"{run.step} steps in {time.perf_counter() - began:.0f} s")
 
 # %%
 sides, count = (5, 7, 9), 300
-rows, found = ["| side | right after 64 loops | 95% interval |", "|---|---|---|"], {}
+rows, found = [], {}
 for side in sides:
     larger = enlarged(model, side)
     mazes = larger.recipe.task.draw(count, torch.Generator().manual_seed(1_000 + side))
@@ -293,8 +294,8 @@ for side in sides:
     found[side] = {"mazes": mazes, "loops": loops}
     right = int((loops > 0).sum())
     low, high = wilson(right, count)
-    rows.append(f"| {side} | {right} of {count} | {low:.2f} to {high:.2f} |")
-display(Markdown("\n".join(rows)))
+    rows.append([side, f"{right} of {count}", f"{low:.2f} to {high:.2f}"])
+tables.show(["side", "right after 64 loops", "95% interval"], rows)
 
 # %% [markdown]
 # ### Exercise 12.4 · which of the two loops is it?
@@ -347,22 +348,25 @@ for side in (5, 7):
     found[side] |= {"a": a, "b": b}
     print(f"side {side}: {a:.2f} loops for a step more of the way, {b:.2f} for a round more of closing")
 
+# %%
 five = found[5]
-fig, axes = plt.subplots(1, 2, figsize=(8.6, 3.5), sharey=True)
-for ax, kind, label in zip(axes, ("length", "rounds"), ("steps of the way", "rounds of closing"), strict=True):
-    jitter = 0.5 * torch.rand(2, len(five["loops"])) - 0.25
-    ax.scatter(five[kind] + jitter[0], five["loops"] + jitter[1], s=12, alpha=0.5)
-    most = int(five[kind].max())
-    ax.plot([0, most], [0, most], linestyle="--", color="#555555", label="one loop for each")
-    ax.set(xlabel=label)
-    ax.legend()
-axes[0].set_ylabel("loops until right for good")
-plt.close(fig)
+labels = {"length": "steps of the way", "rounds": "rounds of closing"}
+panels = []
+for kind in labels:
+    jitter, most = 0.5 * torch.rand(2, len(five["loops"])) - 0.25, int(five[kind].max())
+    dots = five[kind] + jitter[0], five["loops"] + jitter[1]
+    panels.append({"a maze": dots, "one loop for each": ([0, most], [0, most])})
+look = {"a maze": {"linestyle": "", "marker": "o", "markersize": 3.5, "alpha": 0.5, "markevery": 1}}
+look["one loop for each"] = {"linestyle": "--", "marker": "", "color": plots.INK}
+fig = plots.lines(panels, list(labels.values()), ["loops until right for good", ""], styles=look, share_y=True)
 plots.show(
     fig,
     alt="Two scatters of loops until right for good, against steps of the way on the left and rounds of closing on the right. In neither do the points lie along the dashed line of one loop for each.",
     caption="Mazes of 5 by 5 cells. What to see: neither picture alone shows a line, which is why the two slopes are fitted together. And a few mazes lie far above all others.",
 )
+
+# %% tags=["claims"]
+# Check the claims
 assert five["solved"].sum() >= 285 and found[7]["solved"].sum() >= 200
 assert 0.4 < five["a"] < 0.95 and 0.4 < five["b"] < 0.95
 
@@ -391,7 +395,7 @@ assert 0 < five["calm"][0] < five["a"] - 0.1 and 0.2 < five["calm"][1] < 0.9
 # The same was run beforehand from three seeds, and without recall, too: `python -m experiments mazes` makes the rows, one small file each, and goes on where it was stopped. How such an experiment is declared, you can read in `experiments/fill_or_flood.py`: a list of jobs, and a function that measures one model.
 
 # %%
-table = read_rows(data_path("results", "mazes.csv"))
+table = read_results("mazes")
 
 
 def over_seeds(column, side, attention="beside", muon="0.02", recall="internal"):
@@ -402,13 +406,12 @@ def over_seeds(column, side, attention="beside", muon="0.02", recall="internal")
     ]
 
 
-rows = ["| mazes | seeds: a | seeds: b |", "|---|---|---|"]
-for side in (5, 7):
-    a, b = over_seeds("per_step", side), over_seeds("per_round", side)
-    rows.append(
-        f"| {side} by {side} | " + " | ".join(", ".join(f"{value:.2f}" for value in part) for part in (a, b)) + " |"
-    )
-display(Markdown("\n".join(rows)))
+in_words = lambda values: ", ".join(f"{value:.2f}" for value in values)
+rows = [
+    [f"{side} by {side}", *(in_words(over_seeds(column, side)) for column in ("per_step", "per_round"))]
+    for side in (5, 7)
+]
+tables.show(["mazes", "seeds: a", "seeds: b"], rows)
 
 # %% [markdown]
 # ### Exercise 12.5 · what may be said
@@ -448,16 +451,15 @@ assert verdict([1.0, 1.1, 0.9], 0.0)[3] == "above"
 ### END HIDDEN TESTS
 
 # %%
-words = {}
-rows = ["| mazes | slope | mean | 95% interval | against 0 | against 1 |", "|---|---|---|---|---|---|"]
+words, rows = {}, []
 for side in (5, 7):
     for name, column in (("a, loops a step", "per_step"), ("b, loops a round", "per_round")):
         values = over_seeds(column, side)
         mean, low, high, zero = verdict(values, 0.0)
         one = verdict(values, 1.0)[3]
         words[side, name[0]] = (zero, one)
-        rows.append(f"| {side} by {side} | {name} | {mean:.2f} | {low:.2f} to {high:.2f} | {zero} | {one} |")
-display(Markdown("\n".join(rows)))
+        rows.append([f"{side} by {side}", name, f"{mean:.2f}", f"{low:.2f} to {high:.2f}", zero, one])
+tables.show(["mazes", "slope", "mean", "95% interval", "against 0", "against 1"], rows)
 
 # %% tags=["claims"]
 # Check the claims
@@ -490,11 +492,8 @@ shares = {
     for recall in ("internal", "none")
     for side in (5, 7, 9)
 }
-rows = ["| recall | 5 by 5 | 7 by 7 | 9 by 9 |", "|---|---|---|---|"]
-for recall in ("internal", "none"):
-    cells = [", ".join(f"{value:.2f}" for value in shares[recall, side]) for side in (5, 7, 9)]
-    rows.append(f"| {recall} | " + " | ".join(cells) + " |")
-display(Markdown("\n".join(rows)))
+rows = [[recall, *(in_words(shares[recall, side]) for side in (5, 7, 9))] for recall in ("internal", "none")]
+tables.show(["recall", "5 by 5", "7 by 7", "9 by 9"], rows)
 plots.show(
     plots.seed_dots(
         {f"{recall}\n{side} by {side}": shares[recall, side] for recall in ("internal", "none") for side in (5, 7, 9)},
@@ -504,6 +503,8 @@ plots.show(
     alt="Dots, one for each of three seeds, in six columns: internal recall on mazes of 5, 7 and 9 cells a side, then no recall on the same.",
     caption="One dot a seed, the line is the mean. Trained on 5 by 5 cells only.",
 )
+
+# %%
 drop = [small - large for small, large in zip(shares["internal", 5], shares["internal", 7], strict=True)]
 gap = [with_it - without for with_it, without in zip(shares["internal", 5], shares["none", 5], strict=True)]
 for name, values in (("from 5 to 7 cells a side, the share falls by", drop), ("recall brings, on 5 by 5", gap)):
@@ -529,9 +530,8 @@ tries = {
     "AdamW for all weights, no Muon": {"muon": ""},
 }
 right = {(name, side): int(over_seeds("right", side, **how)[0]) for name, how in tries.items() for side in (5, 7)}
-rows = ["| seed 0, the same 700 steps | right on 5 by 5, of 300 | on 7 by 7 |", "|---|---|---|"]
-rows += [f"| {name} | {right[name, 5]} | {right[name, 7]} |" for name in tries]
-display(Markdown("\n".join(rows)))
+rows = [[name, right[name, 5], right[name, 7]] for name in tries]
+tables.show(["seed 0, the same 700 steps", "right on 5 by 5, of 300", "on 7 by 7"], rows)
 assert [right[name, 5] for name in tries] == [300, 200, 300]
 assert [right[name, 7] for name in tries] == [270, 11, 270]
 

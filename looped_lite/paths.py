@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from .tables import read_table
 
@@ -35,6 +36,17 @@ def read_rows(path: str | Path) -> list[dict[str, str]]:
     return list(read_table(path)) if Path(path).exists() else []
 
 
-def read_results(name: str) -> list[dict[str, str]]:
-    """The rows of a shipped table of results, such as ``prefix_sums_grid``, as dictionaries of strings."""
-    return read_rows(data_path("results", f"{name}.csv"))
+def read_results(name: str, numbers: bool = False) -> list[dict[str, Any]]:
+    """The rows of a shipped table of results, such as ``prefix_sums_grid``, as dictionaries of strings; with
+    ``numbers``, floats where a cell holds one.
+    """
+    rows = read_rows(data_path("results", f"{name}.csv"))
+    return [{key: number_or(cell) for key, cell in row.items()} for row in rows] if numbers else rows
+
+
+def number_or(text: str) -> float | str:
+    """The number that a text says, or the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

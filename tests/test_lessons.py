@@ -6,7 +6,7 @@ from pathlib import Path
 import jupytext
 import pytest
 
-LESSONS = sorted((Path(__file__).resolve().parent.parent / "lessons").glob("0[0-8]_*.py"))
+LESSONS = sorted((Path(__file__).resolve().parent.parent / "lessons").glob("[0-9][0-9]_*.py"))
 FOLDED = {"claims", "plumbing", "hidden-tests", "exercise"}
 LONGEST = 22  # lines of a visible cell
 LONGER = {  # the first words of a cell that may be longer, and why
