@@ -320,6 +320,37 @@ def test_a_model_that_saw_random_bits_alone_settles_on_a_wrong_answer(served):
     assert first.startswith("10" * 32) and not second.startswith("10" * 32) and "settled after" in second
 
 
+@pytest.mark.parametrize("press", ["ten", "step", "play", "loop"])
+def test_what_is_pressed_right_after_typing_runs_on_the_text_that_was_typed(served, press):
+    with tried(served, "bits") as page:
+        page.evaluate(
+            """press => {
+                const typed = (id, text) => {
+                    document.getElementById(id).value = text;
+                    document.getElementById(id).dispatchEvent(new Event("input"));
+                };
+                typed("text", "1".repeat(24));
+                if (press === "loop") typed("loop", "7");
+                else document.getElementById(press).click();
+            }""",
+            press,
+        )
+        page.wait_for_function("Number(document.querySelector('#count').textContent) > 0")
+        assert "of 24 bits right" in page.locator(".now").inner_text()
+
+
+def test_ten_times_the_loops_is_ten_times_those_asked_for(served):
+    with tried(served, "bits") as page:
+        page.evaluate(
+            """() => {
+                document.getElementById("loop").value = "12";
+                document.getElementById("loop").dispatchEvent(new Event("input"));
+                document.getElementById("ten").click();
+            }"""
+        )
+        page.wait_for_function("document.querySelector('#count').textContent === '120'")
+
+
 def test_stills_stand_where_nothing_runs(served):
     browser, address = served
     for way in ({"java_script_enabled": False}, {}):

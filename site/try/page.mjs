@@ -49,9 +49,15 @@ export async function start(task) {
   $("group").addEventListener("change", () => example(false));
   $("another").addEventListener("click", () => example(true));
 
+  // Who presses a button means the text that is in the field, also when it was typed a moment ago.
+  function upToDate() {
+    if (late !== null) take();
+  }
+
   // Read what is in the field; what is wrong with it is said, and nothing runs.
   async function take() {
     clearTimeout(late);
+    late = null;
     stop();
     state.token += 1;
     const text = $("text").value;
@@ -194,6 +200,9 @@ export async function start(task) {
     state.reach = state.at;
   }
 
+  // Where the run is on its way to: what was asked for last, also while the model is still loading.
+  const heading = () => (state.playing ? state.at : Math.max(state.reach, state.queued && !state.queued[1] ? state.queued[0] : 0));
+
   async function go(reach, playing) {
     if (state.loading && state.problem) state.queued = [reach, playing]; // as soon as the model is there
     if (!ready() || state.loading) return draw();
@@ -252,12 +261,19 @@ export async function start(task) {
     $("residual").innerHTML = runs.length ? residualPlot(runs, Math.min(state.at, loops()), { width: Math.max(300, Math.min(736, $("residual").clientWidth)) }) : "";
   }
 
-  $("play").addEventListener("click", () => (state.at < state.reach ? (stop(), draw()) : go(MOST_LOOPS, true)));
-  $("step").addEventListener("click", () => go(state.at + 1, false));
-  $("ten").addEventListener("click", () => go(Math.max(10, 10 * state.at), false));
-  $("reset").addEventListener("click", restart);
-  $("loop").addEventListener("input", () => {
-    const wanted = Number($("loop").value);
+  function on(id, event, move) {
+    $(id).addEventListener(event, () => {
+      const { value } = $(id); // before the page is drawn anew
+      upToDate();
+      move(value);
+    });
+  }
+  on("play", "click", () => (state.at < state.reach ? (stop(), draw()) : go(MOST_LOOPS, true)));
+  on("step", "click", () => go(state.at + 1, false));
+  on("ten", "click", () => go(Math.max(10, 10 * heading()), false));
+  on("reset", "click", restart);
+  on("loop", "input", (value) => {
+    const wanted = Number(value);
     if (wanted <= loops()) {
       stop();
       state.at = state.reach = wanted;
