@@ -7,7 +7,10 @@ Writes bench.md, bench.csv and bench.png beside this file. One thread; processor
 
 from __future__ import annotations
 
+import math
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 from timing import Ratio, ratio, take_turns
-from torch import Tensor
+from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from experiments.stopping import AT_ONCE, MODELS, plain, stream, sudoku_puzzles
@@ -27,12 +30,14 @@ from looped_lite.checkpoints import write_atomic
 from looped_lite.model import LoopedTransformer
 from looped_lite.paths import read_results
 from looped_lite.pretrained import load_pretrained
-from looped_lite.solving import solve
+from looped_lite.recipe import Recipe
+from looped_lite.solving import LOOK_EVERY, solve
 from looped_lite.stopping import Rule, certified, run_until, still
-from looped_lite.tasks import IGNORE
+from looped_lite.tasks import IGNORE, exact_match
 from looped_lite.tasks.prefix_sums import PrefixSums, random_bits
 from looped_lite.tasks.sudoku_puzzles import show
 from looped_lite.tasks.sudoku_puzzles import solve as search
+from looped_lite.training import Run, train
 
 HERE = Path(__file__).resolve().parent
 # the first way, the one that it is compared with, and how many times as long it took
@@ -58,7 +63,7 @@ Part = list[tuple[Tensor, Tensor]]  # groups of inputs and targets, each of one 
 def looking(model: LoopedTransformer, stop: Rule, most: int, groups: Part) -> None:
     for x, y in groups:
         for a, b in zip(x.split(64), y.split(64), strict=True):
-            run_until(model, a, stop, most, b != IGNORE)
+            run_until(model, a, stop, most, b != IGNORE, every=LOOK_EVERY)
 
 
 def blind(model: LoopedTransformer, loops: int, at_once: int, groups: Part) -> None:
@@ -78,11 +83,18 @@ def stopping_early() -> Found:
         way, other = f"{part}: halt by {rule}", f"{fixed} loops for all"
         look, fix = partial(looking, model, stop, fixed), partial(blind, model, fixed, AT_ONCE[part])
         if part != "bits":
-            yield (
-                way,
-                other,
-                ratio(take_turns({"look": partial(look, groups), "fixed": partial(fix, groups)}, 3), "look", "fixed"),
-            )
+            ways = {"look": partial(look, groups), "fixed": partial(fix, groups)}
+            if part == "sudoku":
+                texts = [show(grid) for grid in sudoku_puzzles("test", 40)[0].tolist()[::every]]
+                ways["tries"] = lambda texts=texts, model=model, fixed=fixed: list(solve(model, texts, fixed))
+            times = take_turns(ways, 3)
+            yield way, other, ratio(times, "look", "fixed")
+            if part == "sudoku":
+                yield (
+                    f"sudoku: solver, within {fixed} loops for all tries together",
+                    other,
+                    ratio(times, "tries", "fixed"),
+                )
             continue
         # each length is timed by itself, and the two streams are put together from these times
         times = take_turns({(how, x.shape[1]): partial(run, [(x, y)]) for x, y in groups
@@ -159,7 +171,113 @@ def floor() -> Found:
         yield f"{part}: the products of a step", "a step", ratio(take_turns(ways, 7), "products", "step")
 
 
-PARTS = {"stopping early": stopping_early, "pooling": pooling, "attention": attention, "floor": floor}
+# ---- learning: another block, and no curriculum
+
+
+class Convolution(nn.Module):
+    """A recurrent block of convolutions that sees the input in every loop, after the published Deep-Thinking nets with
+    recall: mix state and input, then a residual pair of convolutions. News travels three cells a loop.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        convolution = lambda: nn.Conv1d(width, width, 3, padding=1)
+        self.of_state, self.of_input, self.first, self.second = (convolution() for _ in range(4))
+
+    def recalled(self, h: Tensor) -> Tensor:
+        return self.of_input(h.mT).mT
+
+    def forward(self, z: Tensor, recalled: Tensor, angles: Tensor) -> Tensor:
+        u = F.relu(self.of_state(z.mT) + recalled.mT)
+        return F.relu(u + self.second(F.relu(self.first(u)))).mT
+
+
+def model_of(recipe: Recipe, convolutions: bool) -> LoopedTransformer:
+    model = recipe.build()
+    if convolutions:
+        torch.manual_seed(recipe.seed)
+        model.blocks = nn.ModuleList([Convolution(recipe.width)])
+    return model
+
+
+def seconds_until_exact(recipe: Recipe, convolutions: bool) -> tuple[float, int]:
+    """Processor seconds and steps of training until 256 of 256 other strings of 32 bits are right after 64 loops;
+    infinite seconds if they never are. What the looking costs does not count.
+    """
+    x, y = PrefixSums().tensors(random_bits(256, 32, torch.Generator().manual_seed(2_000)))
+    model = model_of(recipe, convolutions)
+    began, found = time.process_time(), []
+
+    def look(run: Run) -> bool:
+        nonlocal began
+        if run.step % 20 or run.level < 32:
+            return False
+        now = time.process_time()
+        with torch.no_grad():
+            right = all(exact_match(model(a, 64), b).all() for a, b in zip(x.split(64), y.split(64), strict=True))
+        found.extend([now - began] if right else [])
+        began += time.process_time() - now
+        return right
+
+    _, run = train(recipe, model=model, on_step=look, progress=False)
+    return (found[0] if found else math.inf), run.step
+
+
+def learning() -> Found:
+    """Training until strings of 32 bits are all right, lesson 04's recipe: with this course's block and with one of
+    convolutions, each at the better of two rates, with the curriculum and on 32 bits from the first step. Three seeds.
+    """
+    ways = {(block, how): [] for block in ("attention", "convolutions") for how in ("curriculum", "32 bits at once")}
+    for block, how in ways:
+        task = PrefixSums() if how == "curriculum" else PrefixSums(first_level=32)
+        tried = []
+        for lr in (2e-3, 1e-3):
+            recipes = [Recipe(task, steps=1200, settle=200, lr=lr, beta2=0.95, seed=seed) for seed in range(3)]
+            try:
+                tried.append([seconds_until_exact(recipe, block == "convolutions") for recipe in recipes])
+            except FloatingPointError as error:
+                print(f"{block}, {how}, rate {lr}: {error}")
+            else:
+                print(f"{block}, {how}, rate {lr}: (seconds, steps) {tried[-1]}", flush=True)
+        ways[block, how] = [seconds for seconds, _ in min(tried, key=lambda seeds: sorted(s for s, _ in seeds)[1])]
+    ours = ways["attention", "curriculum"]
+    for (block, how), seconds in ways.items():
+        if seconds is not ours:
+            yield f"training, {block}, {how}", "attention, curriculum", ratio({"a": seconds, "b": ours}, "a", "b")
+
+
+# ---- scaling: loops, length
+
+
+PEAK = """
+import resource, sys, torch
+from looped_lite.pretrained import load_pretrained
+torch.set_num_threads(1)
+model = load_pretrained("prefix-sums-seed0")
+x = model.recipe.task.tensors(torch.randint(2, (1, 4096)))[0]
+with torch.no_grad():
+    model(x, int(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def scaling() -> Found:
+    """A string until it settles against one of half the length: twice the loops on twice the cells. And the memory of
+    20 times as many loops.
+    """
+    model, generator = load_pretrained("prefix-sums-seed0"), torch.Generator().manual_seed(7)
+    words = {n: "".join(map(str, random_bits(1, n, generator)[0].tolist())) for n in (256, 512, 1024, 2048)}
+    times = take_turns({n: partial(lambda text: list(solve(model, [text])), words[n]) for n in words}, 3)
+    for n in (512, 1024, 2048):
+        yield f"{n:,} bits until they settle", f"{n // 2:,} bits", ratio(times, n, n // 2)
+    run = lambda loops: float(subprocess.run([sys.executable, "-c", PEAK, str(loops)], capture_output=True, check=True,
+                                             text=True, cwd=HERE.parent).stdout)  # fmt: skip
+    peaks = {loops: [run(loops) for _ in range(3)] for loops in (20, 400)}
+    yield "peak memory, 4,096 bits, 400 loops", "20 loops", ratio(peaks, 400, 20)
+
+
+PARTS = {"stopping early": stopping_early, "pooling": pooling, "attention": attention, "floor": floor,
+         "scaling": scaling, "learning": learning}  # fmt: skip
 
 # ---- the table
 

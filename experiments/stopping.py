@@ -12,7 +12,7 @@ from torch import Tensor
 from looped_lite.intervals import bootstrap, wilson
 from looped_lite.model import LoopedTransformer
 from looped_lite.pretrained import load_pretrained
-from looped_lite.solving import solve
+from looped_lite.solving import LOOK_EVERY, solve
 from looped_lite.stopping import (
     ROWS,
     Rule,
@@ -122,9 +122,14 @@ def together(parts: Sequence[Seen]) -> Seen:
     return Seen(parts[0].loops, *(torch.cat([getattr(part, name) for part in parts]) for name in ROWS))
 
 
-def outcome(rule: Rule, found: Sequence[Traced]) -> tuple[Tensor, Tensor]:
-    """Loops and right answers of all instances under a rule: both (instances,)."""
-    loops = [stops(rule, seen) for seen, _ in found]
+def looks(name: str) -> int:
+    """After how many loops a rule of this name is asked: looking costs about half a loop."""
+    return 1 if name in ("fixed", "unchanged") else LOOK_EVERY
+
+
+def outcome(name: str, rule: Rule, found: Sequence[Traced]) -> tuple[Tensor, Tensor]:
+    """Loops and right answers of all instances under a rule of this name: both (instances,)."""
+    loops = [stops(rule, seen, looks(name)) for seen, _ in found]
     right = [hits[t - 1, torch.arange(len(t))] for t, (_, hits) in zip(loops, found, strict=True)]
     return torch.cat(loops), torch.cat(right)
 
@@ -137,13 +142,13 @@ def half(found: Sequence[Traced], odd: int) -> list[Traced]:
 SLACK = 0.005  # of accuracy on validation data, below the best that any fixed number of loops reaches
 
 
-def choose(rules: dict[float, Rule], found: Sequence[Traced], best: float) -> float:
+def choose(name: str, rules: dict[float, Rule], found: Sequence[Traced], best: float) -> float:
     """The setting with the fewest loops on validation data among those that are as good as ``best``, less `SLACK`; if
     none is, the most accurate.
     """
     scored = {}
     for setting, rule in rules.items():
-        loops, right = outcome(rule, found)
+        loops, right = outcome(name, rule, found)
         scored[setting] = float(right.float().mean()), float(loops.float().mean())
     good = [s for s in rules if scored[s][0] >= best - SLACK]
     return min(good, key=lambda s: scored[s][1]) if good else max(rules, key=lambda s: scored[s])
@@ -160,19 +165,19 @@ def measure_rules(model: LoopedTransformer, job: Job) -> list[Row]:
     learning = [together([seen[t] for seen, _ in fit]) for t in range(most)]
     head = fit_head(learning, torch.cat([right for _, right in fit], 1))
     every = rules(job.part, head)
-    best = max(float(outcome(rule, found["validation"])[1].float().mean()) for rule in every["fixed"].values())
+    best = max(float(outcome("fixed", rule, found["validation"])[1].float().mean()) for rule in every["fixed"].values())
     picks, rows = {}, []
     for name, settings in every.items():
         on = tune if name == "learned head" else found["validation"]
-        picks[name] = choose(settings, on, best)
-    reference = outcome(every["fixed"][picks["fixed"]], found["test"])[1]
+        picks[name] = choose(name, settings, on, best)
+    reference = outcome("fixed", every["fixed"][picks["fixed"]], found["test"])[1]
     for name, settings in every.items():
         for setting, rule in settings.items():
-            loops, right = outcome(rule, found["test"])
+            loops, right = outcome(name, rule, found["test"])
             low, high = wilson(int(right.sum()), len(right))
             gap = (right.double() - reference.double()).numpy()
             gap_low, gap_high = bootstrap(gap) if gap.any() else (0.0, 0.0)
-            before = outcome(rule, tune if name == "learned head" else found["validation"])
+            before = outcome(name, rule, tune if name == "learned head" else found["validation"])
             rows.append({
                 "rule": name, "setting": setting, "chosen": int(setting == picks[name]), "count": len(right),
                 "right": int(right.sum()), "low": float(low), "high": float(high), "loops": float(loops.float().mean()),
@@ -184,7 +189,7 @@ def measure_rules(model: LoopedTransformer, job: Job) -> list[Row]:
     )
     for row in rows:
         row |= clock[row["rule"]] if row["chosen"] else {}
-    return rows + tries_row(model, job, reference, clock)
+    return rows + tries_row(model, job, reference, int(picks["fixed"]))
 
 
 REPEATS = 3
@@ -209,7 +214,7 @@ def time_rules(
                     if name == "fixed":
                         plain(model, part, int(fixed_loops), AT_ONCE[job.part])
                     else:
-                        run_until(model, part, rule, MOST[job.part], target != IGNORE)
+                        run_until(model, part, rule, MOST[job.part], target != IGNORE, every=looks(name))
             times[name].append(time.process_time() - began)
     return {n: {"seconds": sorted(t)[len(t) // 2], "least": min(t), "most": max(t)} for n, t in times.items()}
 
@@ -219,14 +224,14 @@ def plain(model: LoopedTransformer, x: Tensor, loops: int, at_once: int) -> Tens
     return torch.cat([model(part, loops) for part in x.split(at_once)])
 
 
-def tries_row(model: LoopedTransformer, job: Job, reference: Tensor, clock: dict[str, Row]) -> list[Row]:
-    """On sudoku also `solve`, with tries: within as many loops as the rules had, and within 1,024."""
+def tries_row(model: LoopedTransformer, job: Job, reference: Tensor, fixed_loops: int) -> list[Row]:
+    """On sudoku also `solve`, with tries: within as many loops as the fixed number, as the rules had, and 1,024."""
     if job.part != "sudoku":
         return []
     rows = []
     puzzles, solutions, _ = sudoku_puzzles("test", STREAMS["sudoku"][2])
     texts = [show(p) for p in puzzles.tolist()]
-    for budget in (MOST["sudoku"], 1024):
+    for budget in sorted({fixed_loops, MOST["sudoku"], 1024}):
         began = time.process_time()
         said = list(solve(model, texts, budget))
         seconds = time.process_time() - began

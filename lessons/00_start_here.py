@@ -129,7 +129,7 @@ widgets.watch_player(model, text)
 
 # %% tags=["claims"]
 # Check the claims: the last of 16 bits is 15 cells from the first, and 16 from the mark at the start: 8 loops at 2 cells each
-truth = torch.tensor(running_parity([int(bit) for bit in text]))
+truth = torch.as_tensor(running_parity([int(bit) for bit in text]))
 answers = seen.logits[:, 1:].argmax(-1)  # (loops + 1, bits); the first cell marks the start of the string
 first_right = int((answers == truth).all(1).float().argmax())
 print(f"all 16 answers are right after loop {first_right}, and the state settles at loop {seen.settled}")
@@ -206,7 +206,7 @@ assert all(other.status == "settled" and other.answer == right for other in othe
 generator = torch.Generator().manual_seed(7)
 bits = torch.randint(2, (128,), generator=generator)
 long = watch(model, "".join(map(str, bits.tolist())), tol=1e-4)
-truth_128 = torch.tensor(running_parity(bits.tolist()))
+truth_128 = torch.as_tensor(running_parity(bits.tolist()))
 chances = long.logits[:, 1:].softmax(-1).gather(-1, truth_128.expand(len(long.logits), -1)[..., None])[..., 0]
 plots.show(
     plots.answers_over_loops(chances, 0, 2, "One string of 128 bits", "probability of the right bit", "cell (bit)"),

@@ -95,11 +95,14 @@ class Running:
         self.asked = torch.ones(self.logits.shape[:2], dtype=torch.bool) if asked is None else asked
         self.unchanged = torch.zeros(len(x), dtype=torch.long)
 
-    def step(self) -> Seen:
-        """One loop for all rows, and what is to be seen after it."""
-        after = self.loop(self.z)
-        residual = lengths(after - self.z) / lengths(after).clamp_min(TINY)
-        self.z = after if self.size == 1 else torch.lerp(self.z, after, self.size)
+    def step(self, look: bool = True) -> Seen | None:
+        """One loop for all rows, and what is to be seen after it; nothing unless somebody will ``look``."""
+        before, after = self.z, self.loop(self.z)
+        self.z = after if self.size == 1 else torch.lerp(before, after, self.size)
+        if not look:
+            self.loops += 1
+            return None
+        residual = lengths(after - before) / lengths(after).clamp_min(TINY)
         old, self.logits = self.logits.argmax(-1), self.loop.read_out(self.z)
         same = ((self.logits.argmax(-1) == old) | ~self.asked).all(-1)
         self.unchanged, self.loops = torch.where(same, self.unchanged + 1, 0), self.loops + 1
@@ -116,16 +119,25 @@ class Running:
 
 @torch.no_grad()
 def run_until(
-    model: LoopedTransformer, x: Tensor, rule: Rule, most: int, asked: Tensor | None = None, step: float = 1.0
+    model: LoopedTransformer,
+    x: Tensor,
+    rule: Rule,
+    most: int,
+    asked: Tensor | None = None,
+    step: float = 1.0,
+    every: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Loop each instance of ``x`` until ``rule`` lets it stop, for at most ``most`` loops: logits as the model gives
     them, (batch, ...), and loops (batch,), both in the order of ``x``. What has stopped leaves the batch and costs
-    nothing any more.
+    nothing any more. Looking costs, too, so that it may be done after ``every`` so many loops only; `unchanged` counts
+    loops that were looked at, and wants to see them all.
     """
     run, active = Running(model, x, asked, step), torch.arange(len(x))
     logits, used = run.logits.clone(), torch.zeros(len(x), dtype=torch.long)
     while len(active):
-        seen = run.step()
+        seen = run.step(look=(run.loops + 1) % every == 0 or run.loops + 1 >= most)
+        if seen is None:
+            continue
         stop = rule(seen) | (seen.loops >= most)
         if stop.any():
             logits[active[stop]], used[active[stop]] = run.logits[stop], seen.loops
@@ -166,12 +178,12 @@ def spread(last: Seen, now: Seen, active: Tensor, loops: int) -> Seen:
     return Seen(loops, *(put(getattr(later, name), getattr(now, name)) for name in ROWS))
 
 
-def stops(rule: Rule, seen: Sequence[Seen]) -> Tensor:
-    """After how many loops ``rule`` would have stopped each instance of a `trace`: (batch,); the last loop where it
-    never would.
+def stops(rule: Rule, seen: Sequence[Seen], every: int = 1) -> Tensor:
+    """After how many loops ``rule``, asked after ``every`` so many, would have stopped each instance of a `trace`:
+    (batch,); the last loop where it never would.
     """
-    now = torch.stack([rule(one) for one in seen])
-    return torch.where(now.any(0), now.long().argmax(0) + 1, len(seen))
+    now = torch.stack([rule(one) for one in seen[every - 1 :: every]])
+    return torch.where(now.any(0), every * (now.long().argmax(0) + 1), len(seen))
 
 
 # ---- a head that learns when to stop

@@ -229,6 +229,22 @@ def test_play_pauses_and_goes_on_and_twenty_presses_do_no_harm(served):
         assert page.locator(".now").inner_text().startswith("Loop 3:")
 
 
+def test_a_tab_that_was_frozen_in_the_background_goes_on_where_it_was(served):
+    browser, _ = served
+    with tried(served, "sudoku") as page:
+        page.click("#play")
+        page.wait_for_function("Number(document.querySelector('#count').textContent) >= 2")
+        session = page.context.new_cdp_session(page)
+        session.send("Page.setWebLifecycleState", {"state": "frozen"})
+        other = browser.new_page()
+        other.goto(page.url)
+        other.wait_for_timeout(1500)
+        other.close()
+        page.bring_to_front()
+        session.send("Page.setWebLifecycleState", {"state": "active"})
+        assert "solved, checked by the rules" in result(page)
+
+
 BAD = {
     "sudoku": {
         "": "a puzzle of 0 characters",
