@@ -135,7 +135,7 @@ first_right = int((answers == truth).all(1).float().argmax())
 print(f"all 16 answers are right after loop {first_right}, and the state settles at loop {seen.settled}")
 assert first_right >= 16 // 2 and -(-15 // 2) == -(-16 // 2) == 8
 assert (answers[first_right:] == truth).all(), "once right, it stays right"
-steps = torch.tensor(seen.residuals)[first_right : seen.settled]
+steps = seen.residuals[first_right : seen.settled]
 assert first_right <= 14 and (steps.diff() < 0).all(), (
     "the picture shows it, and from there on the residual falls steadily"
 )
@@ -343,6 +343,9 @@ plots.show(
 # | 07 · sudoku | can 60 thousand parameters solve puzzles? | encoding, symmetries, structured attention |
 # | 08 · chess | what if there is no algorithm to learn? | planes, moves, legality |
 # | 09 · spend loops where they are needed | how much compute does each instance need? | halting, compaction, acceleration |
+# | 10 · the whole grid | do the paper's claims hold here? | intervals over seeds, verdicts, a sweep that survives |
+# | 11 · beyond one block | what changes with more blocks, 10,000 loops, another machine? | scaled residuals, long horizons, training in two processes |
+# | 12 · your own question | how does a question become a page that others can trust? | a task in one file, an experiment, findings |
 #
 # Lessons build on each other, but each can be opened alone. What is trained in front of you takes minutes, on a CPU. The other models come with the course, and each
 # carries a card that says how it was made: `looped-lite card NAME`. The helper package `looped_lite` is short enough to read in an evening, and you are

@@ -1,5 +1,6 @@
 """A lesson's visible cells are what it teaches: short, and free of what only checks the text."""
 
+import json
 import re
 from pathlib import Path
 
@@ -42,3 +43,17 @@ def test_claims_are_folded_and_figures_described(lesson):
         assert not source.startswith("# Check the claim"), source.splitlines()[0]
         for call in re.findall(r"^ *plots\.show\(.*?^\)$", source, re.DOTALL | re.MULTILINE):
             assert "alt=" in call and "caption=" in call, call
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem[:2])
+def test_shipped_notebooks_show_no_warning(lesson):
+    path = lesson.parent.parent / "notebooks" / f"{lesson.stem}.ipynb"
+    outputs = [out for cell in json.loads(path.read_text())["cells"] for out in cell.get("outputs", [])]
+    said = ["".join(out["text"]) for out in outputs if out.get("name") == "stderr"]
+    assert not said, said
+
+
+def test_the_first_lesson_names_every_lesson():
+    titles = [re.search(r"^# # (\d\d · .*)$", lesson.read_text(), re.MULTILINE)[1].lower() for lesson in LESSONS]
+    rows = re.findall(r"^# \| (\d\d · .*?) \|", LESSONS[0].read_text(), re.MULTILINE)
+    assert rows == titles[1:]
