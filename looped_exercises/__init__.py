@@ -164,7 +164,7 @@ class Exercise:
         if outcome.value is None and right.value is not None and outcome.printed:
             return "your function prints and returns None: return the answer instead", ""
         value, word = like(outcome.value, right.value)
-        text = self.differ(outcome.value, right.value, case)
+        text = self.differ(outcome.value, right.value, case, why=True)
         kinds = text and differs(value, right.value, math.inf, math.inf)
         for holds in () if kinds else self.properties:
             text = holds(value, *make(case.arguments, self.things), **make(case.options, self.things)) or text
@@ -173,11 +173,11 @@ class Exercise:
                 text = f"the answer is right, but {name} was called {count} times, and {enough} would do"
         return text, word
 
-    def differ(self, value: Any, right: Any, case: Case) -> str:
+    def differ(self, value: Any, right: Any, case: Case, why: bool = False) -> str:
         """How a value differs from a right one, as `differs` says it, after both have been brought into one form."""
         value, _ = like(value, right)
         tol = (self.tol if case.within is None else case.within) if self.unique else math.inf
-        return differs(self.formed(value), self.formed(right), tol, self.atol)
+        return differs(self.formed(value), self.formed(right), tol, self.atol, why)
 
     def formed(self, value: Any) -> Any:
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -75,12 +75,14 @@ def has_floats(value: Any) -> bool:
     return type(value) is float or any(has_floats(part) for part in parts)
 
 
-def differs(got: Any, right: Any, tol: float, atol: float) -> str:
+def differs(got: Any, right: Any, tol: float, atol: float, why: bool = False) -> str:
     """How ``got`` differs from ``right``, '' if it does not: the kind first, then shape, dtype, NaN and values.
 
     Measured numbers may be off by ``atol + tol * |right|``; whole numbers and truths may not. With ``tol`` infinite
-    only kinds, shapes and lengths count.
+    only kinds, shapes and lengths count. With ``why`` it also says what turns one into the other, where that is simple.
     """
+    if why and (text := differs(got, right, tol, atol)) and (reason := turned(got, right, tol, atol)):
+        return f"{text}; {reason}"
     if type(right) in TENSORS:
         return tensors_differ(got, right, tol, atol)
     if type(right) in NUMBERS:
@@ -91,7 +93,8 @@ def differs(got: Any, right: Any, tol: float, atol: float) -> str:
         if len(got) != len(right):
             return f"expected {len(right)} entries, got {len(got)}"
         found = (
-            (place, differs(one, other, tol, atol)) for place, (one, other) in enumerate(zip(got, right, strict=True))
+            (place, differs(one, other, tol, atol, why))
+            for place, (one, other) in enumerate(zip(got, right, strict=True))
         )
         return next((f"entry {place}: {text}" for place, text in found if text), "")
     if type(right) is dict:
@@ -99,7 +102,7 @@ def differs(got: Any, right: Any, tol: float, atol: float) -> str:
             return f"expected a dict, got {describe(got)}"
         if got.keys() != right.keys():
             return f"expected the keys {sorted(right, key=str)}, got {sorted(got, key=str)}"[:300]
-        found = ((key, differs(got[key], right[key], tol, atol)) for key in right)
+        found = ((key, differs(got[key], right[key], tol, atol, why)) for key in right)
         return next((f"entry {key}: {text}" for key, text in found if text), "")
     if type(got) is not type(right) or (got != right and tol != math.inf):
         return f"expected {right!r}, got {describe(got)}"
@@ -146,3 +149,74 @@ def numbers_differ(got: Any, right: bool | int | float, tol: float, atol: float)
 
 def in_words(value: Any) -> str:
     return f"{value:.4g}" if type(value) is float else str(value)
+
+
+def turned(got: Any, right: Any, tol: float, atol: float) -> str:
+    """The one simple change that makes ``got`` of ``right``, in words; '' if there is none, or too little to tell."""
+    one, other = as_tensor(got), as_tensor(right)
+    if one is None or other is None or other.numel() < 4 or not varies(other, tol, atol):
+        return ""
+    for text, value in changes(other, one):
+        close = value.shape == one.shape and torch.allclose(one, value, tol, atol)
+        if close and (value.numel() == 1 or varies(value, tol, atol)):
+            return text
+    return ""
+
+
+def as_tensor(value: Any) -> Tensor | None:
+    """A tensor of measured numbers, or a list of numbers as one, in double precision; None for what is neither."""
+    if type(value) in TENSORS:
+        return None if value.is_complex() else value.detach().double()
+    return torch.tensor(flat, dtype=torch.double) if type(flat := numbers(value)) is list else None
+
+
+def varies(value: Tensor, tol: float, atol: float) -> bool:
+    """Are there different numbers in it? (Much is true of equal ones by chance. With ``tol`` infinite there are not.)"""
+    return bool(value.max() - value.min() > 4 * (atol + tol * value.abs().max())) if value.numel() else False
+
+
+def changes(right: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """What is often made of ``right`` by mistake, with its name: for zeros and ones little, as much fits by chance."""
+    if got.shape != right.shape and got.numel() == right.numel():
+        yield "the values are right, but not their shape", right.reshape(got.shape)
+    for axis, size in enumerate(right.shape):
+        of, kept = (
+            (f" along axis {axis}" if right.ndim > 1 else ""),
+            got.shape[axis] if got.ndim == right.ndim else size,
+        )
+        yield f"the last {size - kept} of {size}{of} are missing", right.narrow(axis, 0, min(size, kept))
+        yield (
+            f"the first {size - kept} of {size}{of} are missing",
+            right.narrow(axis, max(0, size - kept), min(size, kept)),
+        )
+        if kept > size and got.narrow(axis, 0, size).shape == right.shape:
+            more = got.narrow(axis, size, kept - size)
+            yield f"{kept - size}{of} are too many, behind the right ones", torch.cat([right, more], axis)
+            more = got.narrow(axis, 0, kept - size)
+            yield f"{kept - size}{of} are too many, before the right ones", torch.cat([more, right], axis)
+    if not ((right == 0) | (right == 1)).all():
+        yield from measured_changes(right, got)
+    elif got.shape == right.shape:
+        yield "this is the opposite everywhere", 1 - right
+
+
+def measured_changes(right: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]:
+    yield "every value has the other sign", -right
+    yield "these are the squares of the right values", right**2
+    yield "these are the roots of the right values", right.sqrt()
+    yield "these are the logarithms of the right values", right.log()
+    if got.shape == right.shape:
+        factor, shift = float((got * right).sum() / right.square().sum()), float((got - right).mean())
+        yield f"every value is {factor:.4g} times the right one", factor * right
+        yield f"every value is the right one and {shift:.4g}", right + shift
+    for axis in range(right.ndim):
+        of = f" along axis {axis}" if right.ndim > 1 else ""
+        yield f"the right values in turned order{of}", right.flip(axis)
+        yield f"the right values, one place too late{of}", right.roll(1, axis)
+        yield f"the right values, one place too early{of}", right.roll(-1, axis)
+        for other in range(axis):
+            yield f"axes {other} and {axis} have changed places", right.transpose(other, axis)
+        for name, fold in (("sum", torch.sum), ("mean", torch.mean), ("largest", torch.amax)):
+            yield f"this is the {name} of the right values{of}", fold(right, axis)
+        yield f"these are the first of the right values alone{of}", right.select(axis, 0)
+        yield f"these are the last of the right values alone{of}", right.select(axis, -1)
