@@ -127,7 +127,9 @@ def tensors_differ(got: Any, right: Tensor, tol: float, atol: float) -> str:
     if tol == math.inf or torch.allclose(one, other, *slack, equal_nan=True):
         return ""
     off = (one - other).abs().nan_to_num(nan=math.inf)
-    place = tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape)) if off.ndim else ()
+    if not off.ndim:
+        return f"expected {in_words(right.item())}, got {in_words(got.item())}"
+    place = tuple(int(i) for i in torch.unravel_index(off.argmax(), off.shape))
     wrong = int((~torch.isclose(one, other, *slack, equal_nan=True)).sum())
     return (
         f"the shape is right, but {wrong} of {off.numel()} values are off, the most at {list(place)}: "
@@ -154,13 +156,15 @@ def in_words(value: Any) -> str:
 def turned(got: Any, right: Any, tol: float, atol: float) -> str:
     """The one simple change that makes ``got`` of ``right``, in words; '' if there is none, or too little to tell."""
     one, other = as_tensor(got), as_tensor(right)
-    if one is None or other is None or other.numel() < 4 or not varies(other, tol, atol):
+    if one is None or other is None or tol == math.inf or other.numel() < 2:
         return ""
-    for text, value in changes(other, one):
-        close = value.shape == one.shape and torch.allclose(one, value, tol, atol)
-        if close and (value.numel() == 1 or varies(value, tol, atol)):
-            return text
-    return ""
+    fits = lambda value: value.shape == one.shape and torch.allclose(one, value, tol, atol)
+    if one.shape != other.shape and one.numel() == other.numel() and fits(other.reshape(one.shape)):
+        return "the values are right, but not their shape"
+    spread = lambda value: value.numel() == 1 or value.max() - value.min() > 4 * (atol + tol * value.abs().max())
+    if other.numel() < 3 or not spread(other):  # of equal numbers much is true by chance
+        return ""
+    return next((text for text, value in changes(other, one) if fits(value) and spread(value)), "")
 
 
 def as_tensor(value: Any) -> Tensor | None:
@@ -170,37 +174,21 @@ def as_tensor(value: Any) -> Tensor | None:
     return torch.tensor(flat, dtype=torch.double) if type(flat := numbers(value)) is list else None
 
 
-def varies(value: Tensor, tol: float, atol: float) -> bool:
-    """Are there different numbers in it? (Much is true of equal ones by chance. With ``tol`` infinite there are not.)"""
-    return bool(value.max() - value.min() > 4 * (atol + tol * value.abs().max())) if value.numel() else False
-
-
 def changes(right: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """What is often made of ``right`` by mistake, with its name: for zeros and ones little, as much fits by chance."""
-    if got.shape != right.shape and got.numel() == right.numel():
-        yield "the values are right, but not their shape", right.reshape(got.shape)
-    for axis, size in enumerate(right.shape):
-        of, kept = (
-            (f" along axis {axis}" if right.ndim > 1 else ""),
-            got.shape[axis] if got.ndim == right.ndim else size,
-        )
-        yield f"the last {size - kept} of {size}{of} are missing", right.narrow(axis, 0, min(size, kept))
-        yield (
-            f"the first {size - kept} of {size}{of} are missing",
-            right.narrow(axis, max(0, size - kept), min(size, kept)),
-        )
+    """What is often made of ``right`` by mistake, with its name; fewer where more would fit by chance."""
+    for axis, size in enumerate(right.shape if got.ndim == right.ndim else ()):
+        of, kept = (f" along axis {axis}" if right.ndim > 1 else ""), got.shape[axis]
+        if 0 < kept < size:
+            yield f"the last {size - kept} of {size}{of} are missing", right.narrow(axis, 0, kept)
+            yield f"the first {size - kept} of {size}{of} are missing", right.narrow(axis, size - kept, kept)
         if kept > size and got.narrow(axis, 0, size).shape == right.shape:
-            more = got.narrow(axis, size, kept - size)
-            yield f"{kept - size}{of} are too many, behind the right ones", torch.cat([right, more], axis)
-            more = got.narrow(axis, 0, kept - size)
-            yield f"{kept - size}{of} are too many, before the right ones", torch.cat([more, right], axis)
-    if not ((right == 0) | (right == 1)).all():
-        yield from measured_changes(right, got)
-    elif got.shape == right.shape:
-        yield "this is the opposite everywhere", 1 - right
-
-
-def measured_changes(right: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]:
+            more = got.narrow(axis, size, kept - size), got.narrow(axis, 0, kept - size)
+            yield f"{kept - size}{of} are too many, behind the right ones", torch.cat([right, more[0]], axis)
+            yield f"{kept - size}{of} are too many, before the right ones", torch.cat([more[1], right], axis)
+    if ((right == 0) | (right == 1)).all():
+        if got.shape == right.shape and right.numel() > 3:
+            yield "this is the opposite everywhere", 1 - right
+        return
     yield "every value has the other sign", -right
     yield "these are the squares of the right values", right**2
     yield "these are the roots of the right values", right.sqrt()
@@ -209,7 +197,7 @@ def measured_changes(right: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]
         factor, shift = float((got * right).sum() / right.square().sum()), float((got - right).mean())
         yield f"every value is {factor:.4g} times the right one", factor * right
         yield f"every value is the right one and {shift:.4g}", right + shift
-    for axis in range(right.ndim):
+    for axis in range(right.ndim if len(right.unique()) == right.numel() else 0):  # else too much looks alike
         of = f" along axis {axis}" if right.ndim > 1 else ""
         yield f"the right values in turned order{of}", right.flip(axis)
         yield f"the right values, one place too late{of}", right.roll(1, axis)

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -43,6 +44,7 @@ def orbit_cases(generator):
     return [
         Case("the orbit of z/2 + 1 from two starts, 3 loops", halve, z, 3),
         Case("the orbit of cos from three starts of shape (2, 2), 5 loops", Named("cos"), wide, 5),
+        Case("the same for 40 loops, though it settles before", Named("cos"), wide, 40),
         Case("an orbit of 0 loops (the start alone)", halve, z, 0),
     ]
 
@@ -71,6 +73,8 @@ orbit = define(
         Mistake("every row after the first is f(z) of the start; apply f to the newest state",
                 lambda f, z, loops: torch.stack([z] + [f(z)] * loops)),
         Mistake("f must be applied `loops` times, not always 3 times", lambda f, z, loops: stacked(f, z, 3)),
+        Mistake("this is the first instance alone; keep the whole batch", lambda f, z, loops: stacked(f, z[:1], loops),
+                lambda f, z, loops: stacked(f, z[0], loops)),
     ],
 )  # fmt: skip
 
@@ -118,6 +122,13 @@ residual = define(
                 measured(lambda z: z.flatten(1).square().mean(1).sqrt())),
         Mistake("a state is everything after the batch dimension, as one long vector: flatten(1) first",
                 measured(lambda z: z.norm(dim=1)), measured(lambda z: z.norm(dim=-1))),
+        Mistake("dim=0 runs over the batch; over the numbers of a state runs dim=1",
+                measured(lambda z: z.flatten(1).norm(dim=0)), measured(lambda z: z.norm(dim=0))),
+        Mistake("this is the difference of two lengths; take the length of the difference f(z) - z", *(
+                lambda f, z, relative=False, part=part: part(flat(f(z)) - flat(z)) / (flat(f(z)) if relative else 1)
+                for part in (torch.abs, torch.clone))),
+        Mistake("divide one length by the other, and not entry by entry before",
+                lambda f, z, relative=False: flat((f(z) - z) / (f(z) if relative else 1))),
         Mistake("relative=True asks for the relative residual: divide by the length of f(z)",
                 lambda f, z, relative=False: package_residual(f, z), lambda f, z: package_residual(f, z)),
         Mistake("this is the relative residual, and relative=False was asked for",
@@ -152,6 +163,8 @@ def settles_cases(generator):
         Case("half of z from 0.3 and 0.6, loops=3, tol=0.1", half, near, loops=3, tol=0.1),
         Case("half of z from 0.3 and 0.6, loops=3, tol=0.025 (loop 4 moves them by 0.019 and 0.037)", half, near,
              loops=3, tol=0.025),
+        Case("twice z from a ten-billionth, loops=60", Named("affine", 2.0, 0.0), 1e-10 * z, loops=60,
+             hint="Its first steps are small, its last are not"),
         Case("half of z, loops=3", half, z, loops=3, hint="Three loops are not enough: they leave steps of 0.01"),
         Case("a plane in which one number halves and the other changes its sign", Named("linear", turn),
              draw(generator, 3, 2)),
@@ -176,6 +189,8 @@ settles = define(
                 settled(partial(step, relative=True))),
         Mistake("one verdict for the whole batch; return one for each start, a bool tensor of shape (batch,)",
                 after(verdicts, torch.all), after(verdicts, lambda found: bool(found[0])),
+                after(verdicts, lambda found: found.all().expand(len(found))),
+                after(verdicts, lambda found: found.any().expand(len(found))),
                 settled(lambda f, z: (f(z) - z).norm())),
         Mistake("one verdict for each start, (batch,), not for each number", settled(lambda f, z: (f(z) - z).abs())),
         Mistake("a state has settled when all its numbers have; look at the length of the step",
@@ -194,10 +209,16 @@ settles = define(
                   for fixed in (1e-8, 1e-6, 1e-3, 1e-2))),
         Mistake("what overflows steps by NaN, which is not larger than tol either: ask for steps <= tol",
                 lambda f, z, loops=1000, tol=1e-8: ~(step(f, states(f, z, loops)[-1]) > tol)),
-        Mistake("this is True where it still moves; say where it has settled", after(verdicts, torch.logical_not)),
+        Mistake("this is True where it still moves; say where it has settled", after(verdicts, torch.logical_not),
+                lambda f, z, loops=1000, tol=1e-8: step(f, states(f, z, loops)[-1]) >= tol),
+        Mistake("one small step on the way does not count; the step after `loops` loops does",
+                *(lambda f, z, loops=1000, tol=1e-8, more=more: torch.stack([
+                    flat(b - a) for a, b in pairwise(states(f, z, loops + more))]).amin(0) <= tol for more in (0, 1))),
+        Mistake("a step down is a step: take its length, without a sign",
+                *(settled(lambda f, z, size=size: size((f(z) - z).flatten(1), 1)) for size in (torch.sum, torch.amax))),
         Mistake("a verdict is True or False: return the comparison itself", after(verdicts, Tensor.long),
                 lambda f, z, loops=1000, tol=1e-8: step(f, states(f, z, loops)[-1])),
-        Mistake("this compares with the start; compare the last state with the one after it",
+        Mistake("this looks at the start; compare the last state with the one after it",
                 lambda f, z, loops=1000, tol=1e-8: step(f, z) <= tol,
                 lambda f, z, loops=1000, tol=1e-8: flat(iterate(f, z, loops).z - z) <= tol),
     ],
@@ -221,7 +242,7 @@ def radius_cases(generator):
         Case("[[1, 1], [0, 3]] times a number near 1", matrix((1, 1), (0, 3)), two()),
         *(Case(pair, matrix(*turn(angle, 2.5)), two(), within=0.01) for angle in (0.5, 1.0)),
         Case(slow, matrix((0.9, 5000), (0, 0.8)), two()),
-        Case("the same in 60 steps", matrix((0.9, 5000), (0, 0.8)), two(), steps=60),
+        Case("the same in 20 steps", matrix((0.9, 5000), (0, 0.8)), two(), steps=20),
     ]  # fmt: skip
 
 
@@ -239,6 +260,15 @@ def rayleigh(product, v, steps=400):
     for _ in range(steps):
         v = product(v) / v.norm()
     return v @ product(v) / (v @ v)
+
+
+def divided_late(product, v, steps=400):
+    found = []
+    for _ in range(steps):
+        w = product(v)
+        found.append(w.norm().log())
+        v = w / v.norm()
+    return torch.stack(found[steps // 2 :]).mean().exp()
 
 
 def radius_by_logarithms(product, v, steps=400):
@@ -261,22 +291,27 @@ spectral_radius = define(
                 of(lambda g: g.log().mean().exp())),
         Mistake("factors multiply, so their mean is the geometric one: the mean of their logarithms, then exp",
                 of(lambda g: late(g).mean()), of(torch.mean)),
-        Mistake("growth may swing for ever, then its last value says little: take its geometric mean over many steps",
-                of(lambda g: g[-1]), of(lambda g: g[-2])),
+        Mistake("growth may swing for ever: one of its values, the last or the median, says little; take a geometric mean",
+                of(lambda g: g[-1]), of(lambda g: g[-2]), of(lambda g: late(g).median())),
         Mistake("this is the largest growth seen; take the geometric mean", of(torch.max), of(lambda g: late(g).max())),
-        Mistake("this is the eigenvalue with its sign, and none at all for a complex pair; the radius is a modulus",
-                rayleigh),
+        Mistake("v . Jv is an eigenvalue with its sign, and no use for a complex pair: measure how much longer v gets",
+                rayleigh, after(rayleigh, torch.abs)),
+        Mistake("divide by the length of the new vector, which is no longer that of the one before", divided_late),
         Mistake("rescale v at every step: after hundreds of products it is 0, or infinite, to the computer",
-                of(lambda g: g[-1] * 0), lambda product, v, steps=400: growths(product, v, 10 * steps, False)[-1]),
+                of(lambda g: g[-1] * 0), lambda product, v, steps=400: growths(product, v, 10 * steps, False)[-1],
+                lambda product, v, steps=400: late(growths(product, v, steps, False)).log().mean().exp()),
         Mistake("this is the mean of the logarithms; take exp of it", of(lambda g: late(g).log().mean())),
         Mistake("the logarithms are added up; take their mean before exp", of(lambda g: late(g).prod())),
+        Mistake("divide by how many logarithms you added up, not by all steps",
+                of(lambda g: late(g).prod() ** (1 / len(g)))),
         Mistake("this averages over the first half, which still remembers the start; keep the second half",
                 of(lambda g: g[: len(g) // 2].log().mean().exp())),
         Mistake("this is the growth of the first product; repeat it `steps` times", of(lambda g: g[0])),
         Mistake("this is the length after all products; the radius is the growth of one step", of(torch.prod)),
         Mistake("this is the list of growths; return one number, their geometric mean", growths, of(list)),
         Mistake("the number of steps is an argument, `steps`; leave out half of them, however many there are",
-                of(lambda g: g[200:].log().mean().exp()), of(lambda g: g[10:].log().mean().exp())),
+                of(lambda g: g[200:].log().mean().exp()), of(lambda g: g[10:].log().mean().exp()),
+                lambda product, v, steps=400: late(growths(product, v)).log().mean().exp()),
     ],
 )  # fmt: skip
 
@@ -284,7 +319,7 @@ spectral_radius = define(
 
 
 def multipliers_cases(generator):
-    x, y = torch.meshgrid(*[torch.linspace(-2, 2, 5, dtype=double)] * 2, indexing="ij")
+    x, y = torch.meshgrid(*(torch.linspace(low, 2, 5, dtype=double) for low in (-2, -3)), indexing="ij")
     return [
         Case("both multipliers on a grid of x and y", x, y),
         Case("both multipliers of 7 random pairs", draw(generator, 7), draw(generator, 7)),
@@ -301,11 +336,17 @@ multipliers = define(
         Mistake("internal: the stream itself is missing; the loop keeps z and adds y (x z + h)",
                 lambda x, y: (x * y, (1 + y) * x)),
         Mistake("take the multipliers themselves; absolute values come later",
-                lambda x, y: (abs(1 + x * y), abs((1 + y) * x)), lambda x, y: (abs(1 + x * y), (1 + y) * x)),
+                lambda x, y: (abs(1 + x * y), abs((1 + y) * x)), lambda x, y: (abs(1 + x * y), (1 + y) * x),
+                lambda x, y: (abs(1 + x * y) < 1, abs((1 + y) * x) < 1)),
+        Mistake("mind the signs: both branches are added", *(lambda x, y, s=s, t=t: (1 + s * x * y, (1 + t * y) * x)
+                for s, t in ((-1, 1), (1, -1), (-1, -1)))),
+        Mistake("x and y have changed places: x weights the state, y is the gain of the branch",
+                lambda x, y: (1 + x * y, (1 + x) * y)),
+        Mistake("internal: the branch reads x z, and not z", lambda x, y: (1 + y, (1 + y) * x)),
         Mistake("internal: the branch gain y multiplies x z, it is not added",
                 lambda x, y: (1 + x + y, (1 + y) * x), lambda x, y: (x + y, (1 + y) * x)),
         Mistake("external: z passes through x first, then through stream and branch together: (1 + y) times x",
-                lambda x, y: (1 + x * y, x + y)),
+                lambda x, y: (1 + x * y, x + y), lambda x, y: (1 + x * y, 1 + x + y)),
         Mistake("external: that is 1 + xy again; here x multiplies the stream too",
                 lambda x, y: (1 + x * y, 1 + x * y)),
         Mistake("external: the stream is missing; after recall, w + y w = (1 + y) w", lambda x, y: (1 + x * y, x * y)),

@@ -134,6 +134,11 @@ rotate = Exercise(
                 lambda x, a: side([part(x[..., :4], x[..., 4:], a.cos(), a.sin()) for part in (top, bottom)])),
         Mistake("you turned by twice the angle", turned_by(lambda angles: 2 * angles)),
         Mistake("each pair and cell has its own angle", turned_by(lambda a: a[:, :1]), turned_by(lambda a: a[:1])),
+        Mistake("one half is left as it is; both turn", halves(second=lambda a, b, cos, sin: b),
+                halves(lambda a, b, cos, sin: a)),
+        Mistake("the angles are radians already", turned_by(torch.deg2rad)),
+        Mistake("the halves are x[..., :half] and x[..., half:]; you took the even and the odd channels",
+                lambda x, a: blocks.rotate(side([x[..., ::2], x[..., 1::2]]), a)),
         Mistake("this is complex; its real and imaginary part are the two halves", by_complex),
         Mistake("the channels are unchanged", same),
     ],
@@ -206,6 +211,10 @@ rotary_angles = Exercise(
                 lambda p, w, base=1e4: blocks.rotary_angles(p, w, base).view(len(p), p.shape[1], -1)),
         Mistake("pairs that are left over turn by 0: add zeros at the end",
                 lambda p, w, base=1e4: blocks.rotary_angles(p, w, base)[:, : w // 2 // p.shape[1] * p.shape[1]]),
+        Mistake("the zeros stand in front; the pairs that are left over come last", lambda p, w, base=1e4: F.pad(
+                t := blocks.rotary_angles(p, w // 2 // p.shape[1] * 2 * p.shape[1], base), (w // 2 - t.shape[1], 0))),
+        Mistake("the share is rounded down: the pairs that are left over do not turn", lambda p, w, base=1e4: (
+                p[:, :, None] * base ** -(torch.arange(n := -(-w // 2 // p.shape[1])) / n)).flatten(1)[:, : w // 2]),
         Mistake("one angle for each *pair* of channels, head_width / 2 of them",
                 changed(lambda t: side([t, t])), lambda p, w, base=1e4: blocks.rotary_angles(p, 2 * w, base),
                 lambda p, w, base=1e4: blocks.rotary_angles(p, w // 2, base)),
@@ -231,6 +240,8 @@ def where(seen):
 
 reaching = lambda reach: lambda cells, window: where(lambda away, _: away.abs() <= reach(window))(cells, window)
 within = reaching(lambda window: window // 2)
+sliced = lambda cells, window: torch.stack([torch.arange(cells)[i - window // 2 : i + window // 2 + 1, None].eq(
+    torch.arange(cells)).any(0) for i in range(cells)])  # fmt: skip
 aside = lambda seen: [where(lambda away, reach, sign=sign: seen(sign * away, reach)) for sign in (1, -1)]
 window_mask = Exercise(
     "02.4", "a window on the line", within, window_cases,
@@ -255,6 +266,15 @@ window_mask = Exercise(
         Mistake("the left and the right side differ; the window is centred",
                 *aside(lambda away, reach: (away >= -reach) & (away < reach)),
                 *aside(lambda away, reach: (away >= -reach) & (away <= reach + 1))),
+        Mistake("the first cells see too little: a slice that begins below 0 counts from the end",
+                sliced),
+        Mistake("the line is no ring: the first cells do not see the last", lambda cells, window: (
+                (torch.arange(cells) - torch.arange(cells)[:, None] + window // 2) % cells < window)),
+        Mistake("each cell has a window of its own, around it; these are blocks", lambda cells, window: (
+                torch.arange(cells)[:, None] // window == torch.arange(cells) // window)),
+        Mistake("cells and window have changed places", lambda cells, window: within(window, cells)),
+        Mistake("this is one row; return the table, a row for each cell", lambda n, window: within(n, window)[0],
+                lambda n, window: within(n, window)[n // 2]),
         Mistake("these are the edges of the window alone", where(lambda away, reach: away.abs() == reach)),
         Mistake("every cell sees every other: the window is not used", reaching(lambda w: 999)),
         Mistake("return True and False: the comparison itself", after(within, Tensor.float), after(within, Tensor.long),
@@ -299,7 +319,8 @@ light_cone = Exercise(
         Mistake("this is the mask, the cone of 1 loop; news travels on with every loop", same),
         Mistake("this is one loop too few", after_loops(lambda loops: loops - 1)),
         Mistake("this is one loop too many: after 1 loop the cone is the mask", after_loops(lambda loops: loops + 1)),
-        Mistake("the number of loops is an argument, `loops`", after_loops(lambda _: 2), after_loops(lambda _: 4)),
+        Mistake("the number of loops is an argument, `loops`", after_loops(lambda _: 2), after_loops(lambda _: 4),
+                lambda mask, loops: cone(mask, len(mask))),
         Mistake("nothing has moved: each loop multiplies what was heard by the mask", after_loops(lambda _: 0)),
         Mistake("the cone doubles here; each loop adds one step of the mask", after_loops(lambda loops: 2 * loops),
                 after_loops(lambda loops: 2 ** min(loops - 1, 6)), after_loops(lambda loops: 2 ** min(loops, 6))),
@@ -307,11 +328,13 @@ light_cone = Exercise(
         Mistake("every cell sees every other; news needs its time", lambda mask, loops: torch.ones_like(mask)),
         Mistake("these are counts of ways, not whether there is one: compare with 0",
                 *(partial(ways, kind=kind) for kind in (double, torch.float, torch.long, torch.int))),
-        Mistake("one way is enough: > 0", after(ways, lambda found: found > 1)),
+        Mistake("one way is enough, and many are, too: > 0", after(ways, lambda found: found > 1),
+                after(ways, lambda found: found == 1), lambda mask, loops: reduce(
+                    lambda heard, _: mask.double() @ heard.double() == 1, range(loops), torch.eye(len(mask)))),
         Mistake("return True and False: the comparison with 0", after(cone, Tensor.float), after(cone, Tensor.long)),
         Mistake("the arrow points the wrong way: entry (i, j) says that i can hear from j", after(cone, lambda c: c.T)),
         Mistake("entry (i, j) says that i can hear from j, whatever j hears",
-                after(cone, lambda c: c | c.T), after(cone, lambda c: c & c.T)),
+                after(cone, lambda c: c | c.T), after(cone, lambda c: c & c.T), lambda mask, n: cone(mask | mask.T, n)),
         Mistake("this goes by how far the mask reaches; it should work for every mask",
                 lambda mask, loops: within(len(mask), 2 * (int(mask.sum(1).max()) // 2 * loops) + 1),
                 lambda mask, loops: within(len(mask), 4 * loops + 1)),
@@ -378,6 +401,8 @@ attend = Exercise(
         Mistake("the temperature multiplies what is collected; it belongs to the scores, before the softmax",
                 lambda q, k, v, t, mask=None: t * by_pytorch(q, k, v, 1.0, mask)),
         Mistake("the scores are not divided by the root of head_width", mixed(scale=lambda d: 1.0)),
+        Mistake("a head is not always so wide: divide by the root of q.shape[-1]",
+                *(mixed(scale=lambda d, own=own: own**-0.5) for own in (16, 8, 64))),
         Mistake("in all, the scores are divided by head_width; by its root is meant", mixed(scale=lambda d: 1 / d)),
         Mistake("divide by the root of head_width, not of the number of cells",
                 mixed(scale=lambda d: 1, heat=lambda scores, t: t * scores / scores.shape[-1] ** 0.5)),
@@ -451,11 +476,19 @@ block = Exercise(
         Mistake("the MLP's output is added to the state from before the attention",
                 loop(lambda z, A, M, N, K: K(z + M(N(z + A(z)))))),
         Mistake("both branches read the old state side by side; here the MLP comes after the attention",
-                loop(lambda z, A, M, N, K: K(z + A(z) + M(z))), loop(lambda z, A, M, N, K: N(z + A(z)) + K(z + M(z)))),
+                *(loop(lambda z, A, M, N, K, norm=norm: norm(z + A(z) + M(z), N, K)) for norm in (
+                    lambda u, N, K: K(u), lambda u, N, K: N(u), lambda u, N, K: K(N(u)))),
+                loop(lambda z, A, M, N, K: N(z + A(z)) + K(z + M(z)))),
         Mistake("the MLP branch is missing", loop(lambda z, A, M, N, K: N(z + A(z)))),
         Mistake("the attention branch is missing", loop(lambda z, A, M, N, K: K(z + M(z)))),
         Mistake("both branches are missing", both(lambda z, F, N: N(z)), loop(lambda z, A, M, N, K: N(z))),
-        Mistake("the MLP came first; here attention does", loop(lambda z, A, M, N, K: post(post(z, M, K), A, N))),
+        Mistake("the MLP came first; here attention does", loop(lambda z, A, M, N, K: post(post(z, M, K), A, N)),
+                loop(lambda z, A, M, N, K: post(post(z, M, N), A, K))),
+        Mistake("the old state is added a second time, in the MLP's sum", loop(lambda z, A, M, N, K: K(
+                z + (new := post(z, A, N)) + M(new)))),
+        Mistake("you subtract what a branch returns; add it", both(lambda z, F, N: N(z - F(z))),
+                loop(lambda z, A, M, N, K: post(N(z - A(z)), M, K))),
+        Mistake("the angles do not reach the attention", lambda z, angles, w: w(z, None, 0 * angles)),
         Mistake("these are two loops; one is asked for", loop(lambda *parts: in_full(in_full(*parts), *parts[1:]))),
         Mistake("the residual is missing: each branch is *added*, z + F(z)", both(lambda z, F, N: N(F(z)))),
         Mistake("the MLP's residual is missing: N(z + F(z))", loop(lambda z, A, M, N, K: K(M(N(z + A(z)))))),

@@ -17,7 +17,9 @@ from .plain import Other, describe, tidy
 
 TASKS = {"usual": PrefixSums(last_loops=None), "shorter": PrefixSums(last_level=16, most_loops=10, last_loops=None)}
 THINGS = {
-    "model": lambda recall, seed: Recipe(TASKS["usual"], recall=recall, width=16, heads=2, seed=seed).build(),
+    "model": lambda recall, seed, norm="post": Recipe(
+        TASKS["usual"], recall=recall, width=16, heads=2, seed=seed, norm=norm
+    ).build(),
     "task": TASKS.__getitem__,
     "tanh": lambda Wz, Wh: lambda z, h: torch.tanh(z @ Wz.T + h @ Wh.T),
 }
@@ -30,8 +32,8 @@ def draw(generator, *shape):
     return torch.randn(shape, generator=generator)
 
 
-def model(generator, recall):
-    return Named("model", recall, int(torch.randint(1000, (), generator=generator)))
+def model(generator, recall, *norm):
+    return Named("model", recall, int(torch.randint(1000, (), generator=generator)), *norm)
 
 
 # ---------------------------------------------------------------- 04.1 one step of progressive loss
@@ -130,6 +132,10 @@ progressive_logits = define(
         Mistake("these are probabilities: return the logits as model.read_out gives them",
                 *(after(progressive, change) for change in (lambda y: y.softmax(-1), lambda y: y.log_softmax(-1)))),
         Mistake("these are answers, without a gradient: return the logits", after(progressive, lambda y: y.argmax(-1))),
+        Mistake("k loops run with gradient, after the n: n + k in all, not k",
+                lambda model, x, n, k: progressive(model, x, n, k, more=-n)),
+        Mistake("this is the last cell alone: return the logits of all cells", after(progressive, lambda y: y[:, -1])),
+        Mistake("k = 1 is allowed: then one loop runs with gradient", run(refuse=lambda n, k: k <= 1)),
         Mistake("n = 0 is allowed: then the start is h itself", run(refuse=lambda n, k: n < 1 or k < 1)),
         Mistake("k = 0 went through: raise a ValueError, or the block learns nothing", run(refuse=lambda n, k: False)),
         Mistake("k < 1 must be refused, not only k = 0", run(refuse=lambda n, k: k == 0)),
@@ -187,6 +193,11 @@ truncated_gradient = define(
         Mistake("this is the whole series, (I - A.T)^-1 c: only k terms are asked for",
                 lambda A, c, k: torch.linalg.solve(torch.eye(len(A)) - A.T, c)),
         Mistake("this is a mean: the terms add up", lambda A, c, k: truncated(A, c, k) / k),
+        Mistake("the signs take turns; all are +", adds(B=lambda A: -A.T)),
+        Mistake("the terms stand in a list; add them up", lambda A, c, k: torch.stack([
+                torch.linalg.matrix_power(A.T, i) @ c for i in range(k)])),
+        Mistake("this is one number; the gradient is a vector like c", after(truncated, Tensor.sum),
+                after(truncated, Tensor.norm), lambda A, c, k: truncated(A, c, k) @ c),
         Mistake("the number of terms is an argument, k", lambda A, c, k: truncated(A, c, 3)),
     ],
 )  # fmt: skip
@@ -195,10 +206,10 @@ truncated_gradient = define(
 
 
 def differences_cases(generator):
-    case = lambda text, recall, bits, loops, first=0: Case(
-        text, model(generator, recall), one_hot(random_bits(1, bits, generator))[:, first:], loops)  # fmt: skip
-    return [case("4 loops on a string of 5 bits (6 cells)", "internal", 5, 4),
-            case("2 loops on 3 bits without the BOS cell", "none", 3, 2, 1),
+    case = lambda text, recall, bits, loops, *norm, first=0: Case(
+        text, model(generator, recall, *norm), one_hot(random_bits(1, bits, generator))[:, first:], loops)  # fmt: skip
+    return [case("4 loops on a string of 5 bits (6 cells)", "internal", 5, 4, "pre"),
+            case("2 loops on 3 bits without the BOS cell", "none", 3, 2, first=1),
             case("1 loop on a string of 7 bits", "external", 7, 1)]  # fmt: skip
 
 
@@ -222,6 +233,17 @@ cell_differences = define(
     styles=[by_distances, rows(length=lambda d: (d * d).sum(-1).sqrt())],
     mistakes=[
         Mistake("these are distances from the first cell, not from the last", rows(base=lambda z: z[:, :1])),
+        Mistake("these are distances from the last cell but one", rows(base=lambda z: z[:, -2:-1])),
+        Mistake("z[..., -1:] is the last channel; the last cell is z[:, -1:]", rows(base=lambda z: z[..., -1:])),
+        Mistake("the last cell changes, too: compare the cells after the same loop", rows(base=lambda z: z[-1:, -1:]),
+                rows(base=lambda z: z[:1, -1:])),
+        Mistake("this is a distance as a share of the state's length; the distance itself is meant",
+                *(rows(base=lambda z: 0, length=lambda z, of=of: norm(z - z[:, -1:]) / norm(of(z)))
+                  for of in (lambda z: z, lambda z: z[:, -1:]))),
+        Mistake("differences of both signs cancel when they are added: take a length",
+                rows(length=lambda d: d.sum(-1)), rows(length=lambda d: d.mean(-1))),
+        Mistake("model.states(x, 1) begins anew each time: run it once, for all loops", lambda m, x, loops: torch.cat([
+                measure(m, x, 1) for _ in range(loops)])),
         Mistake("these are distances from the neighbour: compare every cell with the last one",
                 *(rows(base=lambda z, by=by: z.roll(by, 1)) for by in (1, -1)),
                 rows(base=lambda z: 0, length=lambda z: norm(z.diff(dim=1)))),
@@ -234,7 +256,8 @@ cell_differences = define(
         Mistake("this is the last loop only: one row for each loop", rows(length=lambda d: norm(d)[-1])),
         Mistake("these are the lengths of the states: subtract the last cell's first", rows(base=lambda z: 0)),
         Mistake("this is the difference of the lengths: subtract first, then take the length",
-                rows(base=lambda z: 0, length=lambda z: norm(z) - norm(z)[:, -1:])),
+                *(rows(base=lambda z: 0, length=lambda z, part=part: part(norm(z) - norm(z)[:, -1:]))
+                  for part in (torch.abs, torch.clone))),
         Mistake("this is the squared distance: take the root", rows(length=lambda d: d.square().sum(-1))),
         Mistake("this is the root of the mean square: take the sum", rows(length=lambda d: d.square().mean(-1).sqrt())),
         Mistake("this is no length: that is the root of the sum of squares, and not of absolute values",
@@ -262,6 +285,7 @@ def curriculum_cases(generator):
     deep, end = "At least 0.8 N loops, with N = task.loops(level), make it count", "At task.last_level there is no next"
     wait, go, bar = "That is not above 0.9 yet", "That is above 0.9", "0.9 is not above 0.9"
     runs = [(8, mid, 8, 8, good, deep), (8, mid, 8, 3, good, ""), (8, mid, 8, 6, good, "0.8 N is 6.4"),
+            (8, mid, 8, 7, good, "0.8 N is 6.4"), (26, near, 26, 20, 1.0, go), (8, bad, 8, 8, 0.05, ""),
             (32, mid, 32, 16, good, deep), (32, mid, 32, 18, good, deep), (32, mid, 32, 15, good, ""),
             (8, mid, 7, 7, 1.0, ""), (8, 0.95, 7, 8, 1.0, ""), (8, 0.95, 8, 2, 1.0, ""), (8, mid, 8, 8, bad, ""),
             (8, near, 8, 8, 1.0, go), (16, near, 16, 16, 1.0, go), (8, share(0.79, 0.83), 8, 8, 1.0, wait),
@@ -297,6 +321,11 @@ def early_returns(task, level, running, drawn, loops, accuracy):
     return [task.harder(level), 0]
 
 
+def forgetful(task, level, running, drawn, loops, accuracy):
+    counts = drawn == level and loops >= 0.8 * task.loops(level)
+    return step(task, level, running, drawn, loops, accuracy) if counts else (level, 0.0)
+
+
 moves = partial(but, step)
 above = lambda *tests: [moves(above=test) for test in tests]  # steps with other conditions to move on
 curriculum = define(
@@ -308,6 +337,11 @@ curriculum = define(
                 *(moves(mix=lambda r, a, part=part: r + part * (a - r)) for part in (0.7, 0.5))),
         Mistake("this is the accuracy of the one batch: mix it into the running one", moves(mix=lambda r, a: a)),
         Mistake("0.3 of the new accuracy is added, but 0.3 of the old must go", moves(mix=lambda r, a: r + 0.3 * a)),
+        Mistake("mind the sign: running moves towards accuracy, by 0.3 * (accuracy - running)",
+                moves(mix=lambda r, a: r - 0.3 * (a - r))),
+        Mistake("a batch that does not count leaves the running accuracy as it is", forgetful),
+        Mistake("the last level is a level, too: go on to it from the one before", lambda task, level, *more: step(
+                task, level, *more, last=lambda task: level if task.harder(level) == task.last_level else None)),
         Mistake("the running accuracy can fall, too", moves(mix=lambda r, a: max(r, r + 0.3 * (a - r)))),
         Mistake("a batch of full length and depth must count", moves(same=lambda drawn, level: False)),
         Mistake("a shallow batch must not count: it fails for lack of loops", moves(share=0)),
@@ -316,6 +350,7 @@ curriculum = define(
         Mistake("at least 0.8 N: >= and not >", moves(enough=lambda loops, bar: loops > bar)),
         Mistake("compare loops with N = task.loops(level), not with the length", moves(most=lambda t, level: level)),
         Mistake("N is not always the same: ask task.loops(level)", moves(most=lambda t, level: t.most_loops)),
+        Mistake("ask for N at this level, not at the next one", moves(most=lambda t, level: t.loops(t.harder(level)))),
         Mistake("a batch of an easier level must not count: it says nothing about this one",
                 moves(same=lambda drawn, level: True), moves(same=lambda drawn, level: drawn <= level)),
         Mistake("a batch that does not count changes nothing: move on only inside the `if`", moves(always=True)),
@@ -325,7 +360,8 @@ curriculum = define(
         Mistake("the running accuracy decides, not that of the one batch", *above(lambda new, old, a: a > 0.9)),
         Mistake("the new running accuracy decides, not the old one", *above(lambda new, old, a: old > 0.9)),
         Mistake("it moves on, and the running accuracy must start at 0 again for the new level",
-                moves(fresh=lambda new, old, a: new), moves(fresh=lambda new, old, a: old)),
+                moves(fresh=lambda new, old, a: new), moves(fresh=lambda new, old, a: old),
+                moves(fresh=lambda new, old, a: 1.0), moves(fresh=lambda new, old, a: a)),
         Mistake("the level after this one is task.harder(level)", moves(harder=lambda t, level: level + 1),
                 moves(harder=lambda t, level: level + 2), moves(harder=lambda t, level: 2 * level)),
         Mistake("the last level is the last: keep its running accuracy", moves(last=lambda task: None)),
@@ -401,6 +437,9 @@ neumann_gradient = define(
         Mistake("one term too many: g itself is the first", sums(more=1)),
         Mistake("one term is missing: g itself is the first", sums(more=-1)),
         Mistake("the series begins with g itself, untouched by J", sums(add=rest), sums(add=rest, more=1)),
+        Mistake("the last step goes to h: torch.autograd.grad(after, h, u)[0]", sums(add=rest, more=1, reach=False)),
+        Mistake("this multiplies the whole sum by J_z^T and adds it: keep the term and the sum apart",
+                sums(add=last, B=lambda J: J.T + torch.eye(len(J)))),
         Mistake("this is one term alone: add them up", sums(add=last), sums(add=last, more=1)),
         Mistake("g stands in the sum twice: add it once", sums(add=lambda terms: sum(terms) + terms[0])),
         Mistake("every further term is J_z^T times the one before, not times g again", sums(add=restart)),
