@@ -98,7 +98,7 @@ internal = Exercise(
     seen="The input is back inside the branch, and the stream is left alone.",
     styles=[joined, reads(lambda F, u, h, Wz, Wh: F(u @ Wz.T + h @ Wh.mT))],
     mistakes=[
-        Mistake("return the new branch, a function of u, neither a tensor nor None: a lambda, or a def inside, by its name",
+        Mistake("return the new branch, a function of u, neither a tensor nor None: a lambda, or the name of a def",
                 lambda F, h, Wz, Wh: F(mix(h, h, Wz, Wh)), lambda F, h, Wz, Wh: None),
         Mistake("h is mixed in twice", reads(lambda F, u, h, *W: F(mix(mix(u, h, *W), h, *W)))),
         Mistake("this is the old branch: h is not in it", lambda F, h, Wz, Wh: F),
@@ -236,7 +236,7 @@ def bounded_cases(generator):
         Case("40 loops at one length", size + 0 * t[:40]),
         Case("40 loops that grow at a constant step", size * t[:40]),
         Case("40 loops that grow slowly, with slack=0.5", 1000 + 10 * t[:40], slack=0.5, hint="The slack is given"),
-        Case("30 loops at 2, then 10 at 3, with slack=0.5", 2.0 + (t[:40] > 30), slack=0.5, hint="*At most* 50% longer"),
+        Case("30 loops at 2, then 10 at 3, with slack=0.5", 2.0 + (t[:40] > 30), slack=0.5, hint="*At most* 50%"),
     ]  # fmt: skip
 
 
