@@ -296,7 +296,7 @@ spectral_radius = define(
         Mistake("this is the largest growth seen; take the geometric mean", of(torch.max), of(lambda g: late(g).max())),
         Mistake("v . Jv is an eigenvalue with its sign, and no use for a complex pair: measure how much longer v gets",
                 rayleigh, after(rayleigh, torch.abs)),
-        Mistake("divide by the length of the new vector, which is no longer that of the one before", divided_late),
+        Mistake("divide the new vector by its own length, not by that of the one before", divided_late),
         Mistake("rescale v at every step: after hundreds of products it is 0, or infinite, to the computer",
                 of(lambda g: g[-1] * 0), lambda product, v, steps=400: growths(product, v, 10 * steps, False)[-1],
                 lambda product, v, steps=400: late(growths(product, v, steps, False)).log().mean().exp()),
