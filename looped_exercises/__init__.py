@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -149,8 +150,10 @@ class Exercise:
             if problem:
                 named = "" if outcome.changed else self.name(cases, outcomes, place, right)
                 because = f" ({problem})" if named and outcome.stopped else ""
-                hint = f". {case.hint}" if case.hint and not (named or outcome.stopped or outcome.changed) else ""
-                said = f"{case.label}: {named or problem}{because}{hint}"
+                plain = not (named or outcome.stopped or outcome.changed)
+                hint = f". {case.hint}" if case.hint and plain else ""
+                reason = self.reason(cases[place:], outcomes[place:]) if plain else ""
+                said = f"{case.label}: {named or problem}{because}{reason}{hint}"
                 return Verdict("wrong", said if said.endswith(("?", ".")) else f"{said}.", named)
         return Verdict("solved", turned=next((word for word in words if word), ""))
 
@@ -164,7 +167,7 @@ class Exercise:
         if outcome.value is None and right.value is not None and outcome.printed:
             return "your function prints and returns None: return the answer instead", ""
         value, word = like(outcome.value, right.value)
-        text = self.differ(outcome.value, right.value, case, why=True)
+        text = self.differ(outcome.value, right.value, case)
         kinds = text and differs(value, right.value, math.inf, math.inf)
         for holds in () if kinds else self.properties:
             text = holds(value, *make(case.arguments, self.things), **make(case.options, self.things)) or text
@@ -178,6 +181,16 @@ class Exercise:
         value, _ = like(value, right)
         tol = (self.tol if case.within is None else case.within) if self.unique else math.inf
         return differs(self.formed(value), self.formed(right), tol, self.atol, why)
+
+    def reason(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str:
+        """What makes the first value of the right one, if the same does on most cases where they differ; else ''."""
+        reasons = []
+        for case, outcome in zip(cases, outcomes, strict=False):
+            pair = outcome.value, self.given(self.reference, case).value
+            if not outcome.stopped and (text := self.differ(*pair, case)):
+                reasons.append(self.differ(*pair, case, why=True).removeprefix(text))
+        kinds = [re.sub(r"[\d.e+-]+", "", text) for text in reasons]
+        return reasons[0] if reasons and 2 * kinds.count(kinds[0]) > len(kinds) else ""
 
     def formed(self, value: Any) -> Any:
         try:

@@ -282,7 +282,7 @@ cell_differences = define(
 def curriculum_cases(generator):
     share = lambda low, high: round(low + (high - low) * float(torch.rand((), generator=generator)), 3)
     mid, good, bad, near = share(0.3, 0.6), share(0.8, 0.99), share(0.1, 0.2), share(0.87, 0.895)
-    deep, end = "At least 0.8 N loops, with N = task.loops(level), make it count", "At task.last_level there is no next"
+    deep, end = "It counts, and running moves 0.3 of the way", "At task.last_level there is no next"
     wait, go, bar = "That is not above 0.9 yet", "That is above 0.9", "0.9 is not above 0.9"
     runs = [(8, mid, 8, 8, good, deep), (8, mid, 8, 3, good, ""), (8, mid, 8, 6, good, "0.8 N is 6.4"),
             (8, mid, 8, 7, good, "0.8 N is 6.4"), (26, near, 26, 20, 1.0, go), (8, bad, 8, 8, 0.05, ""),
