@@ -252,6 +252,11 @@ def test_a_wrong_answer_gets_its_sentence_and_the_course_goes_on(capsys):
     assert "expected shape (4,), got (4, 1)" in complaint(one, lambda x: 2 * x[:, None])
     assert "dtype float32, got dtype int64" in complaint(one, lambda x: (2 * x).long())
     assert "values are off, the most at [0]" in complaint(one, lambda x: 2 * x + 9 * (torch.arange(len(x)) == 0))
+    assert "but not their shape" in complaint(one, lambda x: 2 * x[:, None])
+    assert "the first 1 of 4 are missing" in complaint(one, lambda x: 2 * x[1:])
+    assert "is 3 times the right one" in complaint(one, lambda x: 6 * x)
+    assert "has the other sign" in complaint(one, lambda x: -2 * x)
+    assert "times" not in complaint(one, lambda x: (6 if len(x) == 4 else 2 + x) * x), "not so in the second case"
     assert one.check(lambda x: x**2).mistake == "you squared it" and one.check(lambda x: x**2 + 1).mistake == ""
     one(lambda x: 2.0 * x)
     assert one.state == "solved"
