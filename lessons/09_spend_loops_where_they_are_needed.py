@@ -354,7 +354,7 @@ assert choose_tol(toy, toy, 0.1) == (0.01, 1.0, 6.0)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now all five rules on three mixed streams: strings of 8 to 512 bits, sudokus (easy, hard, extreme, and from qqwing), mates in one to four. Each dial was set on validation data, at most half a percent of accuracy below what the best fixed number of loops reaches there; then everybody was judged on the same test instances, and timed live, the rules taking turns. `python -m experiments stopping` repeats it in some minutes.
+# Now all five rules on three mixed streams: strings of 8 to 512 bits, sudokus (easy, hard, extreme, and from qqwing), mates in one to four. Each dial was set on validation data, at most half a percent of accuracy below what the best fixed number of loops reaches there; then everybody was judged on the same test instances, and timed live, the rules taking turns. Looking costs about half a loop, so most rules look after every fourth loop; `unchanged` has to see each answer. Last, the certificate with tries from noise, as in section 1: within as many loops for all tries together as the fixed number, and within 256. `python -m experiments stopping` repeats it in some minutes.
 #
 # > **Predict.** On which stream does stopping early save most? Which rule wins where there is no certificate?
 
@@ -362,10 +362,13 @@ assert choose_tol(toy, toy, 0.1) == (0.01, 1.0, 6.0)
 stopping = read_results("stopping", numbers=True)
 chosen = {(row["stream"], row["rule"]): row for row in stopping if row["chosen"] == 1}
 rows = []
-for (stream, rule), row in chosen.items():
+for row in stopping:
+    if row["seconds"] == "":
+        continue  # another setting of the dial, not timed
+    stream, dial = row["stream"], f"{row['setting']:g}"
     gap = f"{row['gap']:+.3f} ({row['gap_low']:+.3f} to {row['gap_high']:+.3f})"
-    clock = f"{row['seconds'] / chosen[stream, 'fixed']['seconds']:.2f}" if row["seconds"] != "" else ""
-    rows.append([stream, rule, f"{row['setting']:g}", row["right"] / row["count"], gap, f"{row['loops']:.0f}", clock])
+    clock = f"{row['seconds'] / chosen[stream, 'fixed']['seconds']:.2f}"
+    rows.append([stream, row["rule"], dial, row["right"] / row["count"], gap, f"{row['loops']:.0f}", clock])
 tables.show(["stream", "rule", "dial", "right", "against fixed (95%)", "mean loops", "time"], rows)
 
 # %% tags=["claims"]
@@ -377,21 +380,24 @@ assert (
     worse == [("mates", "unchanged")]
     and chosen["mates", "unchanged"]["validation"] >= chosen["mates", "fixed"]["validation"] - 0.01
 )
-assert share("bits", "residual") == share("bits", "fixed") == 1
-assert cost("bits", "residual", "loops") < 0.3 and 0.55 < cost("bits", "residual", "seconds") < 0.8
-assert 0.45 < cost("sudoku", "certificate", "loops") < 0.6 and cost("sudoku", "certificate", "seconds") > 0.75
+assert share("bits", "residual") == 1 and share("bits", "fixed") > 0.99
+assert cost("bits", "residual", "loops") < 1 / 3 and 0.5 < cost("bits", "residual", "seconds") < 0.8
+assert 0.8 < cost("sudoku", "certificate", "loops") < 0.9 and cost("sudoku", "certificate", "seconds") > 0.8
 assert cost("sudoku", "residual", "loops") > 1.1
 tries = "certificate and tries"
 assert share("sudoku", tries) > 0.9 and share("sudoku", "fixed") < 0.8 and chosen["sudoku", tries]["gap_low"] > 0.05
-assert cost("sudoku", tries, "loops") < 0.5
-assert chosen["mates", "fixed"]["loops"] <= 16 and cost("mates", "residual", "loops") > 3
+assert cost("sudoku", tries, "loops") < 0.75
+small = next(row for row in stopping if (row["rule"], row["setting"]) == (tries, chosen["sudoku", "fixed"]["setting"]))
+assert small["setting"] == 81 and small["gap_low"] < 0 < small["gap_high"] and abs(small["gap"]) < 0.01
+assert 0.4 < small["loops"] / 81 < 0.43 and small["seconds"] / chosen["sudoku", "fixed"]["seconds"] < 0.55
+assert chosen["mates", "fixed"]["loops"] <= 10 and cost("mates", "residual", "loops") > 3
 
 # %% [markdown]
 # What the table says:
 #
 # - **Bits.** Every rule that looks takes less than a third of the loops, and none loses accuracy that this many strings could show. In time it is about two thirds. Why not a third? The long strings are the dear ones, and they need nearly all their loops; what is saved is saved on the short ones.
-# - **Sudoku.** The residual is useless as a rule: to be as accurate it runs longer than the fixed number. Stopping at the certificate takes about half the loops, and saves little time all the same: looking costs, and a puzzle that is never solved runs on to the limit of 256.
-# - **With another try** the same budget solves more than nine of ten instead of fewer than eight, with less than half of the loops. It is the only row that is clearly more accurate than fixed loops.
+# - **Sudoku.** The residual is useless as a rule: to be as accurate it runs longer than the fixed number. Stopping at the certificate alone saves little: what is solved stops early, but a puzzle that is stuck runs on to the limit of 256.
+# - **With another try** the certificate is worth a lot. Within 81 loops for all tries together as many puzzles are right as with 81 loops for each, for about two fifths of the loops and half of the time. Within 256 more than nine of ten are right instead of fewer than eight, and still in fewer loops. It is the only rule that is clearly more accurate than fixed loops.
 # - **Mates.** Nothing beats a fixed number here. The model has said what it has to say by loop 10, whatever the position, and waiting for the state to rest takes several times as long, for nothing.
 #
 # And one row is a trap. On mates the validation positions, 120 of them, chose to stop as soon as the answer stands for a single loop: there it was as good as any. On the test it is clearly worse. Nobody cheated; of many settings the luckiest was chosen, and 120 positions leave much room for luck. Look at how many instances a choice rests on.

@@ -579,7 +579,7 @@ plots.show(
 H, E, N, X = "holds", "holds with an exception", "not seen here", "not run"
 EXPECTED = {
     1: (H, H, H), 2: (E, H, H), 3: (H, H, H), 4: (E, H, H), 5: (E, E, H), 6: (H, H, H), 7: (H, E, H), 8: (H, H, H),
-    9: (H, H, H), 10: (N, H, H), 11: (H, E, E), 12: (H, N, N), 15: (E, E, E), 16: (E, E, H), 17: (E, N, N),
+    9: (H, H, H), 10: (N, H, H), 11: (H, N, E), 12: (H, N, N), 15: (E, E, E), 16: (E, E, H), 17: (E, N, N),
     19: (N, N, X), 21: (E, H, X), 22: (E, E, N),
 }  # fmt: skip
 for number, said in EXPECTED.items():
@@ -724,8 +724,15 @@ plots.show(
 
 # %% tags=["claims"]
 # Check the claims
-assert all(found[task][0] < -0.3 for task in TASKS), found
-assert abs(found["sudoku 6x6"][1]) < abs(found["sudoku 6x6"][0])
+assert all(found[task][0] < -0.3 for task in TASKS if task != "sudoku 6x6"), found
+assert -0.35 < found["sudoku 6x6"][0] < -0.2 and abs(found["sudoku 6x6"][1]) < 0.1
+gates = [
+    [(float(r["rho_loop"]), float(r["hard_64"])) for r in grid["sudoku 6x6"]
+     if (r["recall"], r["norm"], r["lr"]) == (recall, "gru", "0.003") and r["rho_loop"] != "nan"]
+    for recall in ("external", "none")
+]  # fmt: skip
+assert min(rho for rho, _ in gates[0]) > 1.3 and min(right for _, right in gates[0]) > 0.85
+assert all(0.95 < rho < 1.05 and right == 0 for rho, right in gates[1]) and len(gates[1]) == 3
 wrong_left = [
     r for r in grid["prefix sums"] if r["rho_loop"] and float(r["rho_loop"]) < 0.9 and float(r["exact_512"]) == 0
 ]
@@ -736,9 +743,9 @@ print(len(wrong_left), "models settle on wrong answers;", len(right_beyond), "is
 assert len(wrong_left) >= 3 and len(right_beyond) == 1 and {r["recall"] for r in wrong_left} == {"none"}
 
 # %% [markdown]
-# Over all models a small radius goes with accuracy. What does that *not* show?
+# Over all models a small radius goes with accuracy on prefix sums and on chess. On sudoku the table says *not seen*, and gates are the reason: with external recall and a gate more than 0.85 of the hard puzzles are right at a radius above 1.3, and without recall a gated loop has a radius of about 1 and solves none. So what does a correlation *not* show, where there is one?
 #
-# - **Not a cause.** Recall and norm make both: they are the reason for a small radius *and* for right answers. Within the group that has them, little of the correlation is left on sudoku.
+# - **Not a cause.** Recall and norm make both: they are the reason for a small radius *and* for right answers. Within the groups nothing of it is left on sudoku.
 # - **Not enough.** Several models without recall settle nicely, radius below 0.9, and are wrong on every long string: they settle on nothing of interest.
 # - **Not needed.** One model is right on all strings with a radius above 1.3; you met its cousins on sudoku above.
 # - **Not independent points.** Three seeds of a cell resemble each other. 45 marks are not 45 experiments, so the table takes one correlation for each seed and an interval over seeds.
