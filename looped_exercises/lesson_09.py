@@ -34,7 +34,7 @@ def halt_cases(generator):
     back[:, 1], back[:, 3] = 0.5, 0.5
     back[4, 1], back[6, 1] = 0.01, 0.02
     exact = falling(9, 4)
-    exact[3, 2], exact[4:, 2] = 0.25, 0.9
+    exact[:, 2], exact[3, 2] = 0.9, 0.25
     lost = falling(10, 3)
     lost[2:, 0] = float("nan")
     return [
@@ -420,14 +420,6 @@ def luby_by_list(n, copies=2, longer=lambda last: 2 * last):
     return found[n]
 
 
-def luby_by_bits(n):
-    """Right: Knuth's pair."""
-    u, v = 1, 1
-    for _ in range(n):
-        u, v = (u + 1, 1) if u & -u == v else (u, 2 * v)
-    return v
-
-
 def luby_cases(generator):
     some = sorted({whole(generator, 15, 60), whole(generator, 60, 300), whole(generator, 300, 2000)})
     return [Case(f"luby({n})", n) for n in (0, 1, 2, 3, 4, 5, 6, 9, 13, 14, 30, *some, 62, 254)]
@@ -436,7 +428,7 @@ def luby_cases(generator):
 luby = Exercise(
     "09.5", "Luby's lengths", luby_of, luby_cases,
     seen="However long the right try is, this sequence wastes at most a factor that grows as a logarithm.",
-    styles=[luby_by_list, luby_by_bits, after(luby_of, float)],
+    styles=[luby_by_list, after(luby_of, float)],
     mistakes=[
         Mistake("n is counted from 0: luby(0) = 1, luby(1) = 1, luby(2) = 2",
                 lambda n: luby_of(n + 1), lambda n: luby_of(max(n - 1, 0))),

@@ -106,7 +106,7 @@ flood = Exercise(
         Mistake("a maze of the batch that is done must not stop the others",
                 steps_and(lambda steps, *_: torch.where(steps > steps.amax((1, 2)).min(), -1, steps))),
         Mistake("the cells beside S are 1 step away: here all but S are one off",
-                steps_and(lambda steps, *_: steps + (steps > 0)), steps_and(lambda steps, *_: steps - (steps > 0))),
+                *(steps_and(lambda steps, *_, by=by: steps + by * (steps > 0)) for by in (1, -1))),
         Mistake("this is where the water gets to; after how many loops is asked for",
                 after(steps_from, lambda steps: steps >= 0), after(steps_from, lambda steps: (steps >= 0).long())),
         Mistake("a cell that is wet keeps the number of the loop in which it became so", flooding(again=True),
@@ -322,8 +322,12 @@ def slopes_by_lstsq(loops, length, rounds):
     return a, b
 
 
+def centred(*parts):
+    return [part.double() - part.double().mean() for part in parts]
+
+
 def slopes_by_moments(loops, length, rounds):
-    y, a, b = (part.double() - part.double().mean() for part in (loops, length, rounds))
+    y, a, b = centred(loops, length, rounds)
     aa, bb, ab, ay, by = a @ a, b @ b, a @ b, a @ y, b @ y
     below = aa * bb - ab**2
     return float((ay * bb - by * ab) / below), float((by * aa - ay * ab) / below)
@@ -331,7 +335,7 @@ def slopes_by_moments(loops, length, rounds):
 
 def alone(loops, length, rounds):
     """Each slope by itself, as if the other number were not there."""
-    y, a, b = (part.double() - part.double().mean() for part in (loops, length, rounds))
+    y, a, b = centred(loops, length, rounds)
     return float(a @ y / (a @ a)), float(b @ y / (b @ b))
 
 
@@ -347,13 +351,13 @@ def standardized(loops, length, rounds):
 
 
 def correlations(loops, length, rounds):
-    y, a, b = (part.double() - part.double().mean() for part in (loops, length, rounds))
+    y, a, b = centred(loops, length, rounds)
     return float(a @ y / (a.norm() * y.norm())), float(b @ y / (b.norm() * y.norm()))
 
 
 def turned(loops, length, rounds):
     """The slopes of the ways and rounds in the loops: the regression the wrong way round."""
-    y, a, b = (part.double() - part.double().mean() for part in (loops, length, rounds))
+    y, a, b = centred(loops, length, rounds)
     return float(a @ y / (y @ y)), float(b @ y / (y @ y))
 
 
