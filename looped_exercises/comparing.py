@@ -23,8 +23,6 @@ def like(value: Any, right: Any) -> tuple[Any, str]:
     kind, wanted = type(value), type(right)
     if wanted in TENSORS:
         flat = numbers(value) if kind not in TENSORS else None
-        if kind in TENSORS and value.is_floating_point() and right.dtype == torch.long and whole(value):
-            return value.long(), "a tensor of floats where whole numbers are meant"
         if flat is None:
             return value, ""
         turned = torch.tensor(flat, dtype=torch.get_default_dtype() if has_floats(flat) else None)
@@ -50,10 +48,6 @@ def like(value: Any, right: Any) -> tuple[Any, str]:
         pairs = {key: like(part, right.get(key, next(iter(right.values()), None))) for key, part in value.items()}
         return {key: part for key, (part, _) in pairs.items()}, next((w for _, w in pairs.values() if w), "")
     return value, ""
-
-
-def whole(value: Tensor) -> bool:
-    return bool((value == value.round()).all() and (value.abs() < 2**53).all())
 
 
 def is_one(value: Any) -> bool:

@@ -216,7 +216,8 @@ bootstrap = Exercise(
                 boots(put=lambda means, low, high: (2 * means.mean() - high, 2 * means.mean() - low))),
         Mistake("take the quantiles of the means: these ends are those of a normal distribution",
                 boots(put=lambda means, low, high: [means.mean() + z * (
-                    (means - means.mean()).square().sum() / torch.tensor(len(means) - 1)).sqrt() for z in (-1.96, 1.96)])),
+                    (means - means.mean()).square().sum() / torch.tensor(len(means) - 1)).sqrt()
+                    for z in (-1.96, 1.96)])),
         Mistake("all means lie between these; take the middle 95% of them", boots(ends=(0.0, 1.0))),
         Mistake("these are quantiles of the values; take those of the means of resamples",
                 spread(lambda v: np.quantile(v, [0.025, 0.975]))),
