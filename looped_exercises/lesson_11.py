@@ -77,6 +77,7 @@ loop_blocks = Exercise(
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[-1:])),
         Mistake("a loop is all blocks of the list, however many: here one is left out",
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[:2]),
+                lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: [blocks[0], blocks[1]]),
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[:-1]),
                 lambda blocks, z, loops: in_turn(blocks[1:], blocks[0](z), loops)),
         Mistake("it returns after the first block: return when all loops are done",
