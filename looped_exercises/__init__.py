@@ -174,6 +174,9 @@ class Exercise:
         for name, enough in self.counts(right).items():
             if not text and (count := self.counts(outcome)[name]) > enough:
                 text = f"the answer is right, but {name} was called {count} times, and {enough} would do"
+        for place, count in right.calls.items():
+            if not text and count and not outcome.calls.get(place):
+                text = f"the answer looks right, but {self.parameter(place)} was not used"
         return text, word
 
     def differ(self, value: Any, right: Any, case: Case, why: bool = False) -> str:
@@ -211,15 +214,19 @@ class Exercise:
 
     def name(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int, right: Outcome) -> str:
         """The sentence of the mistake that gives what the answer gave: on all cases, if there is one, else on most,
-        with the ``first`` that went wrong among them (where only measured numbers are proof enough)."""
+        with the ``first`` that went wrong among them (where only measured numbers are proof enough). Cases on which
+        both are right tell nothing."""
         best, sentence = 0.0, ""
         for mistake in self.mistakes:
             for function in mistake.functions:
                 made = self.given(function, cases[first])
                 if not self.agree(outcomes[first], made, cases[first]) or self.agree(made, right, cases[first]):
                     continue
-                pairs = list(zip(cases, outcomes, strict=False))
-                hits = [self.agree(outcome, self.given(function, case), case) for case, outcome in pairs]
+                hits = []
+                for case, outcome in zip(cases, outcomes, strict=False):
+                    made, meant = self.given(function, case), self.given(self.reference, case)
+                    if not (self.agree(outcome, meant, case) and self.agree(made, meant, case)):
+                        hits.append(self.agree(outcome, made, case))
                 if all(hits):
                     return mistake.sentence
                 if sum(hits) / len(hits) > max(best, 0.5) and has_floats(made.value):

@@ -1,9 +1,7 @@
 """The exercises of lesson 09: stopping, compaction, an honest tolerance, the front, restarts, Anderson's mix."""
 
-from functools import partial
 from itertools import accumulate
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,9 +31,10 @@ def halt_cases(generator):
         return rate**steps * (0.8 + 0.2 * torch.rand(loops, rows, generator=generator, dtype=double))
 
     back = falling(12, 5)
-    back[7:, 1], back[:, 3] = 0.5, 0.5
+    back[:, 1], back[:, 3] = 0.5, 0.5
+    back[4, 1], back[6, 1] = 0.01, 0.02
     exact = falling(9, 4)
-    exact[3, 2], exact[4:, 2] = 0.25, 0.9
+    exact[:, 2], exact[3, 2] = 0.9, 0.25
     lost = falling(10, 3)
     lost[2:, 0] = float("nan")
     return [
@@ -84,6 +83,11 @@ halt = Exercise(
         Mistake("who never rests takes all loops, not one more or less",
                 *(lambda residuals, tol, by=by: halting(never=len(residuals) + by)(residuals, tol) for by in (1, -1))),
         Mistake("stop at the first loop that is at rest, not at the last", halting(pick=max)),
+        Mistake("the first loop at rest counts, also where the state moves again in the next",
+                halting(lambda r, tol: (r <= tol).flip(0).cumprod(0).flip(0)),
+                halting(lambda r, tol: (r <= tol) & torch.cat([r[1:] <= tol, r[-1:] <= tol]))),
+        Mistake("this is the loop with the smallest residual; the first that is at most tol counts",
+                halting(lambda r, tol: (r <= tol) & (r == r.nan_to_num(nan=NEVER).amin(0)))),
         Mistake("at rest is at most tol: <=, not <", halting(lambda r, tol: r < tol)),
         Mistake("this counts the loops at rest; return the number of the first",
                 lambda residuals, tol: (residuals <= tol).sum(0)),
@@ -124,16 +128,17 @@ class Pull:
 
 
 def settle_cases(generator):
-    def case(label, rates, shape, tol, most):
+    def case(label, rates, shape, tol, most, far=1):
         rates = torch.tensor(rates, dtype=double)[torch.randperm(len(rates), generator=generator)]
         places = 2 + draw(generator, len(rates), *shape)
-        return Case(label, Named("pull", rates, places), draw(generator, len(rates), *shape), tol, most)
+        return Case(label, Named("pull", rates, places), far * draw(generator, len(rates), *shape), tol, most)
 
     return [
         case("settle 5 instances, the fastest in a few loops", [0.1, 0.3, 0.5, 0.7, 0.8], (2,), 1e-3, 60),
         case("settle 6 instances, two of which never rest", [0.2, 0.4, -1.0, 0.6, -1.0, 0.05], (3, 2), 1e-2, 25),
         case("settle 3 instances that rest together", [0.5, 0.5, 0.5], (2,), 1e-2, 40),
         case("settle 4 instances within 3 loops", [0.5, 0.9, 0.8, 0.001], (4,), 1e-3, 3),
+        case("settle 3 long states with a coarse tol", [0.5, 0.55, 0.6], (3,), 0.6, 30, far=100),
     ]  # fmt: skip
 
 
@@ -209,8 +214,15 @@ settle = Exercise(
         Mistake("who never rests has an answer, too: the state after `most` loops, and loops = most",
                 settling(last=False)),
         Mistake("at rest is relative: |f(z) - z| at most tol times |f(z)|", settling(lambda new, old: flat(new - old))),
-        Mistake("every instance rests by itself; here all wait for the slowest",
-                settling(lambda new, old: (flat(new - old) / flat(new)).amax().expand(len(new)))),
+        Mistake("relative is to the new state, |f(z)|, not to the old one",
+                settling(lambda new, old: flat(new - old) / flat(old))),
+        Mistake("every instance rests by itself: a residual for each, not one for all",
+                settling(lambda new, old: (flat(new - old) / flat(new)).amax().expand(len(new))),
+                settling(lambda new, old: ((new - old).norm() / new.norm()).expand(len(new)))),
+        Mistake("an instance has one length, over all its numbers: flatten(1) first",
+                settling(lambda new, old: ((new - old).norm(dim=-1) / new.norm(dim=-1)).view(len(new), -1).amax(1))),
+        Mistake("`most` loops are the most: not one more or less",
+                *(lambda step, z, tol, most, by=by: settling()(step, z, tol, most + by) for by in (1, -1))),
         Mistake("return both, (states, loops)", after(settling(), lambda both: both[0]), after(settling(),
                 lambda both: both[1])),
         Mistake("the order is states, loops", after(settling(), lambda both: both[::-1])),
@@ -221,26 +233,28 @@ settle = Exercise(
 
 
 def tol_cases(generator):
-    def tried(count, shares, loops):
-        """Validation or test data: {tol: (right, loops)}."""
+    def tried(count, shares, loops, late=()):
+        """Validation or test data: {tol: (right, loops)}; of the tols ``late`` some instances take very long."""
         found = {}
         for tol, share, mean in zip(TOLS, shares, loops, strict=False):
             right = torch.zeros(count, dtype=torch.bool)
             right[torch.randperm(count, generator=generator)[: round(share * count)]] = True
             found[tol] = right, mean + torch.randint(-3, 4, (count,), generator=generator)
+            found[tol][1][: count // 10] += 100 * (tol in late)
         return found
 
     shares = [0.97, 0.97, 0.96, 0.93, 0.7]
     return [
         Case("choose_tol among five, 200 validation and 100 test instances", tried(200, shares, [90, 60, 44, 30, 12]),
-             tried(100, [0.95, 0.92, 0.91, 0.95, 0.6], [91, 61, 43, 31, 12]), 0.015),
+             tried(100, [0.95, 0.92, 0.91, 0.95, 0.6], [91, 41, 63, 31, 12]), 0.015),
         Case("choose_tol without any slack", tried(100, [0.9, 0.95, 0.95, 0.94, 0.5], [80, 70, 50, 33, 9]),
              tried(50, [0.98, 0.9, 0.88, 0.96, 0.6], [80, 70, 50, 33, 9]), 0.0),
-        Case("choose_tol where a larger tol takes more loops", tried(100, [0.8, 0.9, 0.9, 0.9, 0.6], [50, 30, 35, 40,
-                9]),
-             tried(80, [0.95, 0.8, 0.85, 0.9, 0.5], [50, 30, 35, 40, 9]), 0.02),
-        Case("choose_tol among three, with a slack of a tenth", tried(50, [0.9, 0.84, 0.7], [40, 22, 9]),
-             tried(20, [0.8, 0.85, 0.9], [41, 21, 8]), 0.1),
+        Case("choose_tol where a larger tol takes more loops",
+             tried(100, [0.8, 0.9, 0.9, 0.9, 0.6], [50, 30, 37, 43, 9], late=TOLS[1:2]),
+             tried(80, [0.95, 0.8, 0.85, 0.9, 0.5], [50, 30, 37, 20, 9]), 0.02),
+        Case("choose_tol among four, one of them exactly the slack below the best",
+             tried(40, [0.75, 0.55, 0.5, 0.3], [40, 30, 22, 9]), tried(20, [0.8, 0.75, 0.85, 0.9], [41, 33, 21, 8]),
+             0.25),
     ]  # fmt: skip
 
 
@@ -250,17 +264,17 @@ mean = lambda values: float(values.double().mean())
 
 def choosing(look=0, report=1, good=lambda share, best, slack: share >= best - slack - 1e-9, of=min, slack_is=None,
              key=lambda tol, found: mean(found[tol][1]), give=lambda tol, share, loops: (tol, share, loops),
-             price=mean):  # fmt: skip
+             price=lambda right, loops: mean(loops), bar=None, cheap=None, top=max, score=mean, paid=None):  # fmt: skip
     """Right as it stands, and wrong in each of its options."""
 
     def answer(validation, test, slack):
         both = (validation, test)
         seen, told = both[look], both[report]
-        best = max(mean(right) for right, _ in seen.values())
+        best = top([mean(right) for right, _ in both[look if bar is None else bar].values()])
         slack = slack if slack_is is None else slack_is
-        usable = [tol for tol, (right, _) in seen.items() if good(mean(right), best, slack)]
-        tol = of(usable, key=lambda tol: key(tol, seen))
-        return give(tol, mean(told[tol][0]), price(told[tol][1]))
+        usable = [tol for tol, (right, _) in seen.items() if good(mean(right), best, slack)] or list(seen)
+        tol = of(usable, key=lambda tol: key(tol, both[look if cheap is None else cheap]))
+        return give(tol, score(told[tol][0]), price(*both[report if paid is None else paid][tol]))
 
     return answer
 
@@ -270,9 +284,20 @@ choose_tol = Exercise(
     seen="The test numbers that you report have chosen nothing.",
     styles=[after(choosing(), list), choosing(key=lambda tol, found: float(found[tol][1].sum()))],
     mistakes=[
-        Mistake("you chose by looking at the test data: then its numbers are too good to be true", choosing(look=1)),
-        Mistake("these are the numbers on validation data; they chose tol, so report those on test data",
-                choosing(report=0)),
+        Mistake("you chose by looking at the test data: then its numbers are too good to be true", choosing(look=1),
+                choosing(cheap=1), choosing(bar=1)),
+        Mistake("validation data chose tol, so both numbers to report are those on test data",
+                choosing(report=0), choosing(paid=0), choosing(report=0, paid=1)),
+        Mistake("the slack is taken off the best accuracy, best - slack; it is no share of it",
+                choosing(good=lambda share, best, slack: share >= best * (1 - slack) - 1e-9)),
+        Mistake("exactly slack below the best is still good enough: >=, not >",
+                choosing(good=lambda share, best, slack: share > best - slack + 1e-9 or share == best)),
+        Mistake("the best accuracy is that of all tols, not that of the smallest", choosing(top=lambda all: all[0])),
+        Mistake("the mean loops decide, not their median",
+                choosing(key=lambda tol, found: float(found[tol][1].double().median()))),
+        Mistake("an accuracy is a share: divide by the number of instances", choosing(score=lambda r: float(r.sum()))),
+        Mistake("loops are spent on wrong answers, too: the mean is over all instances",
+                choosing(price=lambda right, loops: mean(loops[right]))),
         Mistake("this is the most accurate tol; of those at most slack below the best take the one with fewest loops",
                 choosing(key=lambda tol, found: (-mean(found[tol][0]), mean(found[tol][1]))),
                 choosing(key=lambda tol, found: -mean(found[tol][0]))),
@@ -285,7 +310,7 @@ choose_tol = Exercise(
                 loops, share)),
                 choosing(give=lambda tol, share, loops: tol), choosing(give=lambda tol, share, loops: (share, loops))),
         Mistake("the loops are a mean over instances, too",
-                choosing(price=lambda loops: float(loops.sum()))),
+                choosing(price=lambda right, loops: float(loops.sum()))),
     ],
 )  # fmt: skip
 
@@ -293,18 +318,18 @@ choose_tol = Exercise(
 
 
 def front_cases(generator):
-    def rules(*points):
+    def rules(*points, mixed=True):
         names = [f"rule {letter}" for letter in "abcdefghijklmnop"[: len(points)]]
-        order = torch.randperm(len(points), generator=generator).tolist()
+        order = torch.randperm(len(points), generator=generator).tolist() if mixed else range(len(points))
         return {names[place]: (float(points[i][0]), float(points[i][1])) for place, i in enumerate(order)}
 
-    some = [(whole(generator, 5, 200), whole(generator, 300, 990) / 1000) for _ in range(9)]
+    some = [(2, 0), *((whole(generator, 5, 200), whole(generator, 300, 990) / 1000) for _ in range(8))]
     return [
         Case("the front of 5 rules, of which two are beaten", rules((10, 0.5), (20, 0.7), (25, 0.65), (60, 0.9), (80,
                 0.9))),
         Case("the front of 4 rules that all lie on it", rules((10, 0.5), (20, 0.6), (30, 0.7), (40, 0.8))),
-        Case("the front of 5 rules, three of which take equally many loops", rules((10, 0.5), (10, 0.7), (10, 0.6),
-                (30, 0.8), (40, 0.75))),
+        Case("the front of 5 rules, three of which take equally many loops",
+             rules((30, 0.8), (10, 0.5), (10, 0.6), (10, 0.7), (40, 0.75), mixed=False)),
         Case("the front of 4 rules that get worse with more loops", rules((8, 0.9), (16, 0.8), (32, 0.7), (64, 0.6))),
         Case("the front of 9 rules", rules(*{loops: (loops, share) for loops, share in some}.values())),
     ]  # fmt: skip
@@ -334,28 +359,33 @@ def front_by_sweep(points):
     return kept
 
 
-def records(strict=True, back=False):
+def records(best=-1.0, ties=lambda share: 0, last=False):
+    """As `front_by_sweep`, and wrong in each of its options."""
+
     def answer(points):
-        kept, best = [], -1.0 if not back else np.inf
-        for name in by_loops(points, points):
-            better = points[name][1] > best if not back else points[name][1] < best
-            if better or (not strict and points[name][1] == best):
+        kept, record = [], best
+        for name in sorted(points, key=lambda name: (points[name][0], ties(points[name][1]))):
+            if points[name][1] > record:
                 kept.append(name)
-                best = points[name][1]
+            record = points[name][1] if last else max(record, points[name][1])
         return kept
 
     return answer
 
 
-bound = partial(fronting, beats=lambda a, b: a[0] < b[0] and a[1] > b[1])
 front = Exercise(
     "09.4", "draw the front", front_by_sweep, front_cases,
     seen="Whatever is not on the front is beaten at its own price.",
     styles=[fronting(), after(fronting(), tuple)],
     mistakes=[
-        Mistake("a tie in one of the two does not save a rule that is worse in the other", bound()),
+        Mistake("a tie in one of the two does not save a rule that is worse in the other",
+                fronting(lambda a, b: a[0] < b[0] and a[1] > b[1])),
         Mistake("of rules with equally many loops only the best lies on the front",
-                fronting(lambda a, b: a[0] < b[0] and a[1] >= b[1])),
+                fronting(lambda a, b: a[0] < b[0] and a[1] >= b[1]), records()),
+        Mistake("whoever takes the fewest loops lies on the front, however rarely it is right: begin below 0",
+                *(records(best, ties=lambda share: -share) for best in (0.0, 0.5))),
+        Mistake("compare with the best so far, not with the rule before", records(ties=lambda share: -share, last=True),
+                records(last=True)),
         Mistake("as accurate with more loops is beaten, too", fronting(lambda a, b: a[0] <= b[0] and a[1] > b[1])),
         Mistake("the order is by loops, from few to many",
                 fronting(order=lambda points, names: by_loops(points, names)[::-1]), fronting(order=lambda points,
@@ -382,20 +412,12 @@ def luby_of(n):
     return 2 ** (size - 1) if n + 2 == 2**size else luby_of(n + 1 - 2**size)
 
 
-def luby_by_list(n):
-    """Right: write the sequence twice, then double its last number."""
+def luby_by_list(n, copies=2, longer=lambda last: 2 * last):
+    """Right: write the sequence twice, then double its last number. Each option is a mistake."""
     found = [1]
     while len(found) <= n:
-        found = [*found, *found, 2 * found[-1]]
+        found = [*copies * found, longer(found[-1])]
     return found[n]
-
-
-def luby_by_bits(n):
-    """Right: Knuth's pair."""
-    u, v = 1, 1
-    for _ in range(n):
-        u, v = (u + 1, 1) if u & -u == v else (u, 2 * v)
-    return v
 
 
 def luby_cases(generator):
@@ -406,7 +428,7 @@ def luby_cases(generator):
 luby = Exercise(
     "09.5", "Luby's lengths", luby_of, luby_cases,
     seen="However long the right try is, this sequence wastes at most a factor that grows as a logarithm.",
-    styles=[luby_by_list, luby_by_bits, after(luby_of, float)],
+    styles=[luby_by_list, after(luby_of, float)],
     mistakes=[
         Mistake("n is counted from 0: luby(0) = 1, luby(1) = 1, luby(2) = 2",
                 lambda n: luby_of(n + 1), lambda n: luby_of(max(n - 1, 0))),
@@ -415,6 +437,12 @@ luby = Exercise(
         Mistake("this goes 1, 2, 1, 4, 1, 2, 1, 8; each copy comes twice before the longer try",
                 lambda n: (n + 1) & -(n + 1)),
         Mistake("every try has length 1 here", lambda n: 1),
+        Mistake("the sequence so far comes twice, not three times", lambda n: luby_by_list(n, 3)),
+        Mistake("the longer try is the double of the last, not one more",
+                lambda n: luby_by_list(n, longer=lambda last: last + 1)),
+        Mistake("before each longer try stands the sequence so far, twice; here are only ones",
+                lambda n: luby_of(n) if n + 2 & n + 1 == 0 else 1),
+        Mistake("all lengths are twice too long: the first is 1", lambda n: 2 * luby_of(n)),
         Mistake("these are the exponents; the lengths are powers of two", lambda n: luby_of(n).bit_length() - 1),
         Mistake("the lengths only grow here; after each longer try the sequence begins again with 1",
                 lambda n: max(accumulate((luby_of(i) for i in range(n + 1)), max))),
@@ -452,6 +480,8 @@ def spend_cases(generator):
              needs(30, 30, 30, 30, 30, 30), Named("universal", 16), 500),
         Case("spend 128 loops, of which two tries of 64 take all; the second needs exactly 64", needs(0, 64),
                 Named("always", 64), 128),
+        Case("spend 500 loops where there are only two tries of 64", needs(0, b), Named("always", 64), 500,
+             hint="When the list is at its end there are no more tries"),
     ]  # fmt: skip
 
 
@@ -464,12 +494,12 @@ def spending(fits=lambda need, given: need <= given, cost=lambda need, given: ne
         for n, need in enumerate(needs):
             given = schedule(n + first if restart else 0)
             given = min(given, budget - used) if trim else given
-            if given <= 0 or used >= budget:
+            if given <= 0 or used >= budget or (trim is None and used + given > budget):
                 break
             if fits(need, given):
                 return give(True, float(used * wasted + cost(need, given)))
             used += given
-        return give(False, float(used if failed is None else failed))
+        return give(False, float(used if failed is None else failed(budget)))
 
     return answer
 
@@ -502,8 +532,13 @@ spend = Exercise(
         Mistake("the order is solved, loops", spending(give=lambda solved, used: (used, solved))),
         Mistake("return both, (solved, loops)", spending(give=lambda solved, used: solved),
                 spending(give=lambda solved, used: used)),
-        Mistake("loops that solved nothing were spent as well: return how many", spending(failed=0),
-                spending(failed=NEVER)),
+        Mistake("loops that solved nothing were spent as well: return how many", spending(failed=lambda _: 0),
+                spending(failed=lambda _: NEVER)),
+        Mistake("when there are no more tries, what is left of the budget is not spent", spending(failed=lambda b: b)),
+        Mistake("a try that does not fit gets what is left of the budget; here it is not begun", spending(trim=None)),
+        Mistake("count the loops, not the tries", lambda needs, schedule, budget: (
+            spending()(needs, schedule, budget)[0], next(float(n) for n in range(1, len(needs) + 1) if
+            spending()(needs[:n], schedule, budget) == spending()(needs, schedule, budget)))),
         Mistake("this only asks whether some try would be short enough; the budget is spent try by try",
                 lambda needs, schedule, budget: (min(needs) <= schedule(0), float(min(min(needs), budget)))),
     ],
@@ -568,6 +603,10 @@ anderson_mix = Exercise(
         Mistake("make the gap f(z) - z small, not f(z) itself", mixing(gap=lambda p, f: f)),
         Mistake("make the gap f(z) - z small, not z itself", mixing(gap=lambda p, f: p)),
         Mistake("the weights must have the sum 1: work with differences from the newest gap", mixing(weigh=scaled)),
+        Mistake("least squares needs the differences from the newest gap, too, not the older gaps themselves",
+                lambda points, images: images[-1] + scaled(images - points)[:-1] @ (images[-1] - images[:-1])),
+        Mistake("the mixture of the images is the next state; no half step from that of the points",
+                lambda points, images: mix_by_differences(points, (points + images) / 2)),
         Mistake("this is the mean of the images; the weights make the mixed gap as short as possible",
                 lambda points, images: images.mean(0)),
         Mistake("this is the newest image, a plain step", lambda points, images: images[-1]),

@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -40,7 +41,8 @@ def claim_cases(generator):
     return [
         Case("three seeds", rows(cells, 3), "right", cells[0], cells[1]),
         Case("five seeds", rows(more, 5), "right", more[0], more[1]),
-        Case("six seeds, of which one cell lacks two", rows(cells, 6, {(0, 1), (0, 4)}), "right", cells[0], cells[2],
+        Case("six seeds, of which one cell lacks two and the other one", rows(cells, 6, {(0, 1), (2, 0), (2, 4)}),
+             "right", cells[0], cells[2],
              hint="Only seeds that both cells have make a pair"),
         Case("a claim that fails", rows(cells, 4), "right", cells[2], cells[0]),
     ]  # fmt: skip
@@ -58,11 +60,13 @@ def in_order(a, b):
     return [one - other for one, other in zip(a.values(), b.values(), strict=False)]
 
 
-def claim(rows, column, better, worse, pair=pairs, t=lambda n: t_quantile(n - 1), ddof=1, root=math.sqrt,
-          put=lambda mean, half: (mean, mean - half, mean + half), find=by_seed):  # fmt: skip
+def claim(rows, column, better, worse, pair=pairs, t=lambda n: t_quantile(n - 1), ddof=1, root=math.sqrt, power=1,
+          put=lambda mean, half: (mean, mean - half, mean + half), find=by_seed,
+          count=lambda a, b, values: len(values)):  # fmt: skip
     """Mean difference over seeds with Student's interval; each option is a place for a mistake."""
-    values = np.array(pair(find(rows, column, better), find(rows, column, worse)))
-    half = t(len(values)) * values.std(ddof=ddof) / root(len(values))
+    a, b = (find(rows, column, cell) for cell in (better, worse))
+    values = np.array(pair(a, b))
+    half = t(count(a, b, values)) * values.std(ddof=ddof) ** power / root(count(a, b, values))
     return tuple(float(part) for part in put(values.mean(), half))
 
 
@@ -102,6 +106,18 @@ claim_as_number = Exercise(
         Mistake("the spread of a sample divides by n - 1: std(ddof=1)", of(ddof=0)),
         Mistake("this is the spread of single seeds; that of their mean is smaller by sqrt(n)", of(root=lambda n: 1)),
         Mistake("divide by sqrt(n), not by n", of(root=lambda n: n)),
+        Mistake("divide by sqrt(n): the n - 1 is in the standard deviation already", of(root=lambda n: (n - 1) ** 0.5)),
+        Mistake("this multiplies by the variance; s is its root", of(power=2)),
+        Mistake("t s / sqrt(n) lies to each side, not half of it", of(t=lambda n: t_quantile(n - 1) / 2)),
+        Mistake("n is the number of pairs, not of all seeds", of(count=lambda a, b, d: len(a)),
+                of(count=lambda a, b, d: len(b)), of(count=lambda a, b, d: len({*a, *b}))),
+        Mistake("a seed that only one cell has makes no pair; here it counts as 0",
+                of(pair=lambda a, b: [a.get(seed, 0) - b.get(seed, 0) for seed in {**a, **b}])),
+        Mistake("the difference itself is asked for, not its share of the worse cell",
+                of(pair=lambda a, b: [(a[seed] - b[seed]) / b[seed] for seed in a if seed in b])),
+        Mistake("these are the smallest and the largest difference; the interval is Student's",
+                lambda rows, column, *cells: (lambda d: (sum(d) / len(d), min(d), max(d)))(
+                    pairs(*(by_seed(rows, column, cell) for cell in cells)))),
         Mistake("this is one standard error to either side, 68% where n is large; multiply by t", of(t=lambda n: 1)),
         Mistake("return (effect, low, high), the ends themselves, not half of their distance",
                 of(put=lambda mean, half: (mean, half)), of(put=lambda mean, half: (mean, half, half)),
@@ -121,18 +137,30 @@ claim_as_number = Exercise(
 
 # ---------------------------------------------------------------- 10.2 bootstrap over seeds
 
+ENOUGH = "each resample is as large as the sample, no larger and no smaller"
 THINGS = {"generator": lambda seed: torch.Generator().manual_seed(seed)}
 
 
 def bootstrap_cases(generator):
     seed = lambda: Named("generator", int(torch.randint(1000, (), generator=generator)))
     values = lambda count: [round(1 + value, 3) for value in uniform(generator, count)]
-    skewed = [round(1 + value**4, 3) for value in uniform(generator, 12)]
+    skewed = [*uniform(generator, 10, 1.0, 1.2), *uniform(generator, 2, 1.9, 2.6)]
     return [
-        Case("9 values", values(9), 4000, seed()),
-        Case("16 values", values(16), 4000, seed()),
-        Case("12 values, most of them small", skewed, 4000, seed()),
+        Case("9 values", values(9), 10_000, seed()),
+        Case("16 values", values(16), 10_000, seed()),
+        Case("12 values, most of them small", skewed, 40_000, seed()),
+        Case(
+            "5 values, one resample alone", shuffled(generator, [6.0**i for i in range(5)]), 1, seed(), within=math.inf
+        ),
     ]
+
+
+def one_mean(value, values, resamples, generator):
+    """About one resample alone, of powers of 6: the digits of its sum are how often each of them was drawn."""
+    if resamples == 1 and not abs(value[0] - value[1]) < 1e-6:
+        return "`resamples` is how many means there are: with one alone both ends are this mean"
+    if resamples == 1 and sum(round(5 * value[0]) // int(power) % 6 for power in values) != 5:
+        return ENOUGH
 
 
 def boot(
@@ -167,24 +195,36 @@ boots = lambda **options: partial(boot, **options)
 without = lambda values, resamples, generator: boot(
     values, resamples, generator, draw=lambda n: torch.stack([torch.randperm(n, generator=generator)] * 200)
 )
+sized = lambda size=lambda n: n, high=lambda n: n: (
+    lambda values, resamples, generator: boot(
+        values, resamples, generator, draw=lambda n: torch.randint(high(n), (resamples, size(n)), generator=generator)
+    )
+)
 spread = lambda put: lambda values, resamples, generator: tuple(map(float, put(np.array(values))))
 bootstrap = Exercise(
     "10.2", "bootstrap over seeds", boot, bootstrap_cases, things=THINGS, tol=0, atol=0.016,
     seen="Draw from what you have, as if it were all there is. With three seeds it nearly is not.",
-    styles=[one_after_another],
+    styles=[one_after_another], properties=[one_mean],
     mistakes=[
-        Mistake("draw with replacement: a permutation has the same mean every time", without),
+        Mistake("all means are nearly the same here: draw with replacement, and take the mean of each resample",
+                without, boots(take=lambda drawn, _: drawn.mean(0))),
         Mistake("95% lie between the quantiles 0.025 and 0.975", boots(ends=(0.05, 0.95)), boots(ends=(0.25, 0.75)),
-                boots(ends=(0.005, 0.995))),
+                boots(ends=(0.005, 0.995)), boots(ends=(0.25, 0.975)), boots(ends=(0.025, 0.75))),
+        Mistake("every value may be drawn: randint(n) goes from 0 to n - 1", sized(high=lambda n: n - 1)),
+        Mistake("the statistic is the mean, not the sum or the spread", boots(take=torch.sum), boots(take=torch.std)),
+        Mistake("these ends are mirrored at the mean; take the quantiles themselves",
+                boots(put=lambda means, low, high: (2 * means.mean() - high, 2 * means.mean() - low))),
+        Mistake("take the quantiles of the means: these ends are those of a normal distribution",
+                boots(put=lambda means, low, high: [means.mean() + z * (
+                    (means - means.mean()).square().sum() / torch.tensor(len(means) - 1)).sqrt()
+                    for z in (-1.96, 1.96)])),
         Mistake("all means lie between these; take the middle 95% of them", boots(ends=(0.0, 1.0))),
         Mistake("these are quantiles of the values; take those of the means of resamples",
                 spread(lambda v: np.quantile(v, [0.025, 0.975]))),
         Mistake("this is about the median: the statistic is the mean", boots(take=torch.median)),
-        Mistake("each resample is as large as the sample, no larger and no smaller",
-                lambda values, resamples, generator: boot(values, resamples, generator, draw=lambda n: torch.randint(
-                    n, (resamples, 4 * n), generator=generator)),
-                lambda values, resamples, generator: boot(values, resamples, generator, draw=lambda n: torch.randint(
-                    n, (resamples, 2), generator=generator))),
+        Mistake(ENOUGH,
+                *(sized(size) for size in (lambda n: 4 * n, lambda n: 3, lambda n: 2, lambda n: 1)),
+                sized(lambda n: 3, lambda n: 3)),
         Mistake("the spread of the values is not that of their mean",
                 spread(lambda v: (v.mean() - 1.96 * v.std(), v.mean() + 1.96 * v.std()))),
         Mistake("return the two ends alone: (low, high)", boots(put=lambda means, low, high: (means.mean(), low, high)),
@@ -251,7 +291,8 @@ verdict = Exercise(
                 rule(says=lambda low, high, m: low + high > 2 * m)),
         Mistake("an interval that only reaches above the margin says nothing",
                 rule(says=lambda low, high, m: high > m)),
-        Mistake("the margin is not always 0", rule(says=lambda low, high, m: low > 0)),
+        Mistake("compare with the margin itself, which need not be 0: low > margin",
+                rule(says=lambda low, high, m: low > 0)),
         Mistake("an end on the margin is not above it", rule(says=lambda low, high, m: low >= m)),
         Mistake("any interval off the margin counts here, also one below it: only those above are for the claim",
                 rule(says=lambda low, high, m: low > m or high < m)),
@@ -259,6 +300,8 @@ verdict = Exercise(
         Mistake("one of them is not enough for an exception: at least half", rule(enough=lambda yes, n: yes > 0)),
         Mistake("where some are unsure, the claim holds with an exception at best",
                 rule(whole=lambda yes, n: 2 * yes >= n)),
+        Mistake("where all lie above, the claim holds: ask for this first", rule(whole=lambda yes, n: False)),
+        Mistake("all intervals count, not the first alone", lambda intervals, margin: judge(intervals[:1], margin)),
         Mistake("an exception is possible: at least half of the intervals above the margin",
                 rule(enough=lambda yes, n: False)),
         Mistake("no interval at all is no evidence: not run", rule(empty="holds"), rule(empty="not seen here")),
@@ -269,25 +312,26 @@ verdict = Exercise(
 
 
 def correlation_cases(generator):
-    def groups(count, size, slope, step, ties=False):
+    def groups(sizes, slope, step, ties=False):
         x, y, names = [], [], []
-        for group in range(count):
+        for group, size in enumerate(sizes):
             along = uniform(generator, size, 0, 1)
             noise = uniform(generator, size, 0, 0.3)
-            x += [round(group + part, 3) for part in along]
+            x += [round(0.85 * group + part, 3) for part in along]
             y += [round(step * group + slope * part + other, 3) for part, other in zip(along, noise, strict=True)]
             names += [f"group {group}"] * size
         y = [round(value, 1 if ties else 3) for value in y]
         places = torch.randperm(len(x), generator=generator).tolist()
         return [x[i] for i in places], [y[i] for i in places], [names[i] for i in places]
 
-    x, y, names = groups(3, 5, 0.8, -1.0)
-    same = [1.0 if name == "group 1" else value for value, name in zip(y, names, strict=True)]
+    x, y, names = groups((4, 5, 5, 7), 0.8, -1.0)
+    same = [[1.0 if name == group else value for value, name in zip(values, names, strict=True)]
+            for values, group in ((x, "group 2"), (y, "group 1"))]  # fmt: skip
     return [
-        Case("two groups of 8: rising within, falling over all", *groups(2, 8, 0.9, -1.5)),
-        Case("four groups of 5, many equal values", *groups(4, 5, -0.7, 0.6, True),
+        Case("two groups of 8: rising within, falling over all", *groups((8, 8), 0.9, -1.5)),
+        Case("four groups of 4 to 9, many equal values", *groups((9, 6, 5, 4), -0.7, 0.6, True),
              hint="Equal values share the mean of their places: `ranks` does that"),
-        Case("three groups, in one of which everybody has the same y", x, same, names,
+        Case("four groups, in one of which everybody has the same x, in another the same y", *same, names,
              hint="A group in which x or y is constant has no order: leave it out of the mean"),
     ]  # fmt: skip
 
@@ -309,16 +353,16 @@ def rank_correlation(x, y, place=ranks):
 def parts_of(x, y, groups):
     return {
         name: tuple(zip(*[(a, b) for a, b, group in zip(x, y, groups, strict=True) if group == name], strict=True))
-        for name in dict.fromkeys(groups)
+        for name in sorted({*groups})
     }
 
 
 def both_ways(x, y, groups, measure=rank_correlation, constant=lambda: [], mean=np.mean,
-              put=lambda over, within: (over, within), within=None):  # fmt: skip
+              put=lambda over, within: (over, within), within=None, times=lambda a: 1):  # fmt: skip
     """Spearman's correlation over all, and the mean of those within groups; each option is a place for a mistake."""
     found = []
     for a, b in parts_of(x, y, groups).values():
-        found += [measure(a, b)] if len(set(a)) > 1 and len(set(b)) > 1 else constant()
+        found += [measure(a, b)] * times(a) if len(set(a)) > 1 and len(set(b)) > 1 else constant()
     return put(measure(x, y), float(within(x, y, groups) if within else mean(found)))
 
 
@@ -348,8 +392,8 @@ def about_means(x, y, groups):
     return rank_correlation(*zip(*found, strict=True))
 
 
-def first_group(x, y, groups):
-    return rank_correlation(*next(iter(parts_of(x, y, groups).values())))
+def group_alone(place):
+    return lambda x, y, groups: rank_correlation(*list(parts_of(x, y, groups).values())[place])
 
 
 ways = lambda **options: partial(both_ways, **options)
@@ -367,8 +411,17 @@ two_correlations = Exercise(
                 ways(within=of_means)),
         Mistake("ranks inside each group, then the mean of the correlations; not one correlation of what is left",
                 ways(within=about_means)),
-        Mistake("this is the first group alone: average over groups", ways(within=first_group)),
+        Mistake("this is one group alone: average over groups", ways(within=group_alone(0)),
+                ways(within=group_alone(-1))),
         Mistake("a sum over groups: divide by their number", ways(mean=np.sum)),
+        Mistake("the mean over groups is asked for, not the median", ways(mean=np.median)),
+        Mistake("each group counts once, however many points it has", ways(times=len)),
+        Mistake("argsort gives who comes where, not the place of each: use ranks",
+                ways(measure=partial(rank_correlation, place=np.argsort))),
+        Mistake("rank inside each group anew, not once over all",
+                lambda x, y, groups: both_ways(ranks(np.array(x)), ranks(np.array(y)), groups, measure=pearson)),
+        Mistake("these are squares: a correlation has a sign",
+                ways(measure=lambda a, b: rank_correlation(a, b) ** 2)),
         Mistake("these are absolute values: a correlation has a sign",
                 after(both_ways, lambda pair: tuple(abs(part) for part in pair))),
         Mistake("the order is over all, within", ways(put=lambda over, within: (within, over))),
@@ -386,7 +439,7 @@ def sweep_cases(generator):
         return {"recall": recall, "norm": norm, "seed": seed, "steps": steps}
 
     def row(job, **more):
-        return {"recipe": dict(job), "right": uniform(generator, 1)[0], **more}
+        return {"recipe": dict(shuffled(generator, list(job.items()))), "right": uniform(generator, 1)[0], **more}
 
     grid = [
         job(recall, norm, seed) for recall, norm in (("internal", "post"), ("external", "pre")) for seed in range(3)
@@ -396,7 +449,8 @@ def sweep_cases(generator):
     longer = [job("internal", "post", seed, 400) for seed in range(3)]
     return [
         Case("a sweep that was killed", grid, shuffled(generator, [*done[:kept], *done[kept + 1 :][:1]])),
-        Case("a cell more in the list", [*grid, job("none", "post", 0), job("none", "post", 1)],
+        Case("a cell more in the list, and a job that leaves the steps open",
+             [*grid, job("none", "post", 0), job("none", "post", 1), {"recall": "internal", "norm": "post", "seed": 0}],
              shuffled(generator, done)),
         Case("the same cell with twice the steps", [*grid[:3], *longer], shuffled(generator, done[:3]),
              hint="A row is another row if any setting is another"),
@@ -428,7 +482,7 @@ def by_lists(jobs, rows):
 
 
 leaves = lambda **options: partial(left, **options)
-some = lambda *names: lambda job: tuple(job[name] for name in names)
+some = lambda *names: lambda job: tuple(job.get(name) for name in names)
 to_do = Exercise(
     "10.5", "what is left to run", left, sweep_cases,
     seen="A sweep is a list of jobs and a folder of answers; the rest is asking what is missing.",
@@ -441,14 +495,25 @@ to_do = Exercise(
                 lambda jobs, rows: [job for job in jobs if job not in [row["recipe"] for row in rows]]),
         Mistake("every setting counts, the number of steps too", leaves(same=some("recall", "norm", "seed"))),
         Mistake("every setting counts, the seed too", leaves(same=some("recall", "norm", "steps"))),
+        Mistake("all settings count, not the seed alone", lambda jobs, rows: left(
+                [job for job in jobs if job["seed"] not in [row["recipe"]["seed"] for row in rows if row]], [])),
+        Mistake("the order of a dictionary's entries does not matter: compare dictionaries, not their text or values",
+                leaves(same=str), leaves(same=lambda job: tuple(job.values()))),
+        Mistake("a job whose settings are only some of a row's is another job", lambda jobs, rows: left(
+                [job for job in jobs if not any(row and job.items() <= row["recipe"].items() for row in rows)], [])),
+        Mistake("of a job that stands twice the first place counts", lambda jobs, rows: left(jobs[::-1], rows)[::-1]),
+        Mistake("skip a job that is done and go on: jobs behind it may be left",
+                lambda jobs, rows: left(list(takewhile(lambda job: job in left(jobs, rows), jobs)), [])),
         Mistake("rows lie in any order: counting them does not tell which jobs are done",
                 lambda jobs, rows: jobs[len(rows):], lambda jobs, rows: jobs[sum(row is not None for row in rows):]),
         Mistake("a job that stands twice in the list is run once", leaves(once=False)),
         Mistake("keep the order of the list", leaves(order=lambda jobs: jobs[::-1]),
-                after(left, lambda found: found[::-1])),
+                after(left, lambda found: found[::-1]), after(left, lambda found: sorted(found, key=str))),
         Mistake("these are the jobs that are done", lambda jobs, rows: [
             job for job in jobs if job in [row["recipe"] for row in rows if row]]),
-        Mistake("these are all jobs: leave out what has a row", lambda jobs, rows: jobs, lambda jobs, rows: list(jobs)),
-        Mistake("return the jobs themselves, not how many there are", after(left, len)),
+        Mistake("these are all jobs: leave out what has a row", lambda jobs, rows: jobs,
+                lambda jobs, rows: list(jobs), lambda jobs, rows: left(jobs, [])),
+        Mistake("return the jobs themselves, not how many or where they are", after(left, len),
+                lambda jobs, rows: [jobs.index(job) for job in left(jobs, rows)]),
     ],
 )  # fmt: skip

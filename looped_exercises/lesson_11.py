@@ -72,9 +72,16 @@ loop_blocks = Exercise(
                 one_after_another),
         Mistake("the blocks are in the wrong order: the first of the list comes first",
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[::-1])),
-        Mistake("only one of the blocks ran",
+        Mistake("only one of the blocks counts here: each must read what the one before it wrote",
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[:1]),
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[-1:])),
+        Mistake("a loop is all blocks of the list, however many: here one is left out",
+                lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[:2]),
+                lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: [blocks[0], blocks[1]]),
+                lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[:-1]),
+                lambda blocks, z, loops: in_turn(blocks[1:], blocks[0](z), loops)),
+        Mistake("it returns after the first block: return when all loops are done",
+                lambda blocks, z, loops: blocks[0](z)),
         Mistake("loops counts runs of the whole stack, not of single blocks",
                 lambda blocks, z, loops: by_number(blocks, z, loops, lambda loops, blocks: loops)),
         Mistake("the stack ran once: repeat it",
@@ -95,7 +102,8 @@ FAR_MAPS = {
     "count down": lambda: lambda z: (z - 1).clamp_min(0),
     "creep": lambda step: lambda z: z + step,
     "halve": lambda: lambda z: (z / 2).floor(),
-}  # fmt: skip
+    "turn": lambda: lambda z: z.roll(1, -1),
+}
 
 
 def far_cases(generator):
@@ -108,6 +116,8 @@ def far_cases(generator):
         Case("states that move by 1e-9 a loop, 50 loops", Named("creep", 1e-9), draw(generator, 3, 2), 50,
              hint="They never repeat, however little they move"),
         Case("states that are still in motion at the end, 4 loops", Named("count down"), whole(2, 2), 4),
+        Case("states that turn in a circle, 7 loops", Named("turn"), whole(2, 3), 7,
+             hint="What comes back later was not at rest"),
     ]  # fmt: skip
 
 
@@ -147,6 +157,11 @@ run_far = Exercise(
         Mistake("these are the loops asked for: stop where nothing changes any more, and say how many were run",
                 lambda f, z, loops: far(f, z, loops, rest=lambda a, b: False),
                 lambda f, z, loops: far(f, z, loops, put=lambda z, t: (z, loops))),
+        Mistake("all numbers must be the same; their sum or their length is no proof",
+                lambda f, z, loops: far(f, z, loops, lambda a, b: bool((b - a).sum() == 0)),
+                lambda f, z, loops: far(f, z, loops, lambda a, b: bool(a.norm() == b.norm()))),
+        Mistake("this counts one loop too many", lambda f, z, loops: far(f, z, loops, count=lambda t: t + 1),
+                lambda f, z, loops: (far(f, z, loops)[0], far(f, z, loops + 1)[1])),
         Mistake("the order is state, loops", lambda f, z, loops: far(f, z, loops, put=lambda z, t: (t, z))),
         Mistake("return both, (state, loops)", lambda f, z, loops: far(f, z, loops, put=lambda z, t: z),
                 lambda f, z, loops: far(f, z, loops, put=lambda z, t: t)),
@@ -205,11 +220,24 @@ share_gradient = Exercise(
                 take(weight=lambda n, rows, count: float(n))),
         Mistake("the weight is the wrong way up: a larger share counts more",
                 take(weight=lambda n, rows, count: rows / n / count)),
+        Mistake("all-reduce divides by count: multiply by it, do not divide once more",
+                take(weight=lambda n, rows, count: n / rows / count)),
+        Mistake("// drops the fraction: shares of a batch that does not divide evenly need count * n / rows",
+                take(weight=lambda n, rows, count: count * n // rows),
+                take(weight=lambda n, rows, count: n / (rows // count))),
+        Mistake("the rows that are left over count, too: the batch need not divide evenly",
+                take(parts=lambda rows, count: [slice(r, rows // count * count, count) for r in range(count)],
+                     weight=lambda n, rows, count: 1.0)),
+        Mistake("process r takes every count-th row, not one alone", take(weight=lambda n, rows, count: 1.0,
+                parts=lambda rows, count: [slice(r, r + 1) for r in range(count)])),
         Mistake("process r takes rows r, r + count, r + 2 count, ...: these are neighbouring rows",
-                take(parts=parts_by_chunk)),
+                take(parts=parts_by_chunk), take(parts=lambda rows, count: torch.arange(rows).chunk(count)),
+                take(parts=lambda rows, count: torch.arange(rows).split(rows // count)[:count])),
         Mistake("each process works on the whole batch here: nothing is shared",
-                take(parts=lambda rows, count: [slice(None)] * count)),
-        Mistake("the last process has nothing to do: count shares, numbered from 0",
+                take(parts=lambda rows, count: [slice(None)] * count),
+                lambda gradient, x, y, count: torch.stack([gradient(x, y)] * count)),
+        Mistake("the shares are numbered from 0, so that the first begins with row 0",
+                take(parts=lambda rows, count: [slice(r, None, count) for r in range(1, count + 1)]),
                 take(parts=lambda rows, count: [*parts_by_stride(rows, count)[1:], slice(0, 0)],
                      weight=lambda n, rows, count: count * n / rows if n else 0.0)),
         Mistake("return one row for each process, not their mean",
@@ -255,19 +283,33 @@ training_flops = Exercise(
         Mistake("loops without gradient have no backward pass: they cost one forward pass, not three",
                 lambda *given: cost(*given, depths=partial(enumerate_depths, without=3.0))),
         Mistake("a loop with gradient costs three forward passes: itself, and a backward pass at twice its price",
-                lambda *given: cost(*given, depths=partial(enumerate_depths, within=1.0)),
-                lambda *given: cost(*given, depths=partial(enumerate_depths, within=2.0))),
+                *(lambda *given, w=w, t=t: cost(*given, depths=partial(enumerate_depths, within=w), times=t)
+                  for w, t in ((1.0, 3.0), (2.0, 3.0), (1.0, 1.0), (2.0, 2.0)))),
+        Mistake("exchanged: loops with gradient cost three forward passes, those without it one",
+                lambda *given: cost(*given, depths=partial(enumerate_depths, without=3.0, within=1.0))),
+        Mistake("N is an argument", *(lambda *given, n=n: cost(*given, depths=lambda most: by_formula(n))
+                                      for n in (20, 30))),
+        Mistake("// drops the fraction: a mean need not be whole",
+                *(lambda *given, f=f: cost(*given, depths=f) for f in (
+                    lambda most: (most - 1) // 2 + 3 * ((most + 3) // 4),
+                    lambda most: (most - 1) // 2 + 3 * (most + 3) / 4,
+                    lambda most: (most - 1) / 2 + 3 * ((most + 3) // 4)))),
         Mistake("this is the dearest step: n and k are drawn, so take their mean",
                 lambda *given: cost(*given, depths=lambda most: 3.0 * most)),
-        Mistake("k is at most N - n, so that n + k is at most N",
+        Mistake("k is drawn from 1 to N - n: given n its mean is (N - n + 1)/2, and n has a mean, too",
                 lambda *given: cost(*given, depths=partial(enumerate_depths, left=lambda most, n: most))),
-        Mistake("n is drawn from 0 to N - 1, not from 1 to N",
+        Mistake("k is drawn from 1 to N - n, not from 0", lambda *given: cost(*given, depths=lambda most:
+                by_formula(most) - 1.5)),
+        Mistake("n is drawn from 0 to N - 1: its mean is (N - 1)/2",
+                lambda *given: cost(*given, depths=lambda most: by_formula(most) + 0.5),
                 lambda *given: cost(*given, depths=partial(enumerate_depths, first=lambda most: range(1, most + 1)))),
         Mistake("encoding and read-out are trained as well: forward and backward, three times `rest`",
                 lambda *given: cost(*given, times=1.0), lambda *given: cost(*given, times=2.0),
                 lambda *given: cost(*given, times=0.0)),
         Mistake("encoding and read-out happen once a step, not at every loop",
                 lambda loop, rest, most, steps: cost(loop + rest, 0, most, steps)),
+        Mistake("encoding and read-out happen in every step, not once a run",
+                lambda loop, rest, most, steps: cost(loop, rest / steps, most, steps)),
         Mistake("this is one step", lambda loop, rest, most, steps: cost(loop, rest, most, 1)),
     ],
 )  # fmt: skip
@@ -309,6 +351,14 @@ def scaled_by_hand(branch, z, a, loops):
     return z, ((1 - a) * z - F).norm(dim=-1) / F.norm(dim=-1)
 
 
+def stale(branch, z, a, loops):
+    """The gap of the last state with what the branch said of the one before."""
+    before, _ = scaled(branch, z, a, loops - 1)
+    z, F = scaled(branch, z, a, loops)[0], branch(rms_norm(before))
+    return z, lengths((1 - a) * z - F) / lengths(F)
+
+
+unit = lambda z: torch.nn.functional.normalize(z, dim=-1)
 how = lambda **options: lambda branch, z, a, loops: scaled(branch, z, a, loops, **options)
 scaled_residual = Exercise(
     "11.2", "a scaled residual and where it rests", how(), scaled_cases, things=BRANCHES, tol=1e-5, atol=1e-9,
@@ -316,7 +366,23 @@ scaled_residual = Exercise(
     styles=[scaled_by_hand, how(put=lambda z, gap: [z, gap])],
     mistakes=[
         Mistake("the branch reads the normalized state, F(N(z))",
-                how(read=lambda z: z), how(read=lambda z: z, end=lambda branch, z: branch(z))),
+                how(read=lambda z: z), how(read=lambda z: z, end=lambda branch, z: branch(z)),
+                how(end=lambda branch, z: branch(z))),
+        Mistake("rms_norm leaves a length of sqrt(width); this divides by the whole length",
+                how(read=unit), how(read=unit, end=lambda branch, z: branch(unit(z)))),
+        Mistake("only what the branch reads is normalized; the state itself keeps its length",
+                how(keep=lambda a, z, F: a * rms_norm(z) + F), how(keep=lambda a, z, F: rms_norm(a * z + F))),
+        Mistake("the gap needs F at the last state: compute it once more after the last loop", stale),
+        Mistake("the gap is asked for at the last state, not at the first",
+                lambda branch, z, a, loops: (scaled(branch, z, a, loops)[0], scaled(branch, z, a, 0)[1])),
+        Mistake("`loops` loops: not one more or less", *(
+                lambda branch, z, a, loops, s=s, g=g: (scaled(branch, z, a, loops + s)[0],
+                                                       scaled(branch, z, a, loops + g)[1])
+                for s, g in ((1, 1), (1, 0), (-1, -1)))),
+        Mistake("these are squares: the gap is a length over a length",
+                how(share=lambda gap, z, F: (lengths(gap) / lengths(F)) ** 2)),
+        Mistake("the gap is a length over a length, not a mean of quotients",
+                how(share=lambda gap, z, F: (gap / F).abs().mean(-1))),
         Mistake("a scales the state, not the branch", how(keep=lambda a, z, F: z + a * F)),
         Mistake("this is a mean of state and branch, a z + (1 - a) F: the branch comes in whole",
                 how(keep=lambda a, z, F: a * z + (1 - a) * F)),

@@ -42,7 +42,8 @@ class Other:
 @dataclass
 class Outcome:
     """What one call of an answer gave: its value, or why it stopped (``error``; ``stopped`` is the exception's name),
-    which arguments it changed in place, whether it printed, and how often it called each map (by place or name)."""
+    which arguments it changed in place, whether it printed, and how often it called each map (by place or name; for a
+    generator, whether it drew from it)."""
 
     value: Any = None
     error: str = ""

@@ -29,6 +29,7 @@ def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: 
     arguments, options = make(case.arguments, things), make(case.options, things)
     given = {**dict(enumerate(arguments)), **options}
     before = {**dict(enumerate(case.arguments)), **case.options}
+    states = {name: thing.get_state() for name, thing in given.items() if isinstance(thing, torch.Generator)}
     outcome, said = Outcome(), io.StringIO()
     with as_it_was(), contextlib.redirect_stdout(said):
         try:
@@ -44,6 +45,7 @@ def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: 
             outcome.error, outcome.stopped = STUB if stub else stopped(error, answer), type(error).__name__
     outcome.changed = [name for name in before if not same(before[name], given[name])]
     outcome.calls = {name: thing.calls for name, thing in given.items() if type(getattr(thing, "calls", None)) is int}
+    outcome.calls |= {name: int(not torch.equal(state, given[name].get_state())) for name, state in states.items()}
     outcome.printed = bool(said.getvalue())
     print(said.getvalue()[:2000], end="")  # a learner who looks for a mistake prints
     return outcome
