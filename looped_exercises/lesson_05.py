@@ -341,6 +341,12 @@ def by_last_wrong(right):
     return np.array([int(np.flatnonzero(column)[-1]) + 2 if column.any() else 1 for column in wrong.T])
 
 
+def by_changes(right):
+    """Wrong: the last change to right, which is none for what is right from the first loop on."""
+    changes = torch.arange(2, len(right) + 1)[:, None] * (right.long().diff(dim=0) == 1)
+    return torch.where(right[-1], changes.max(0).values, len(right) + 1)
+
+
 first = lambda right: right.long().argmax(0) + 1
 right_for_good = Exercise(
     "05.4", "right for good", unbroken, good_cases, seen="A lucky moment on the way does not count.",
@@ -355,10 +361,9 @@ right_for_good = Exercise(
                 *(lambda right, never=never: torch.where(right[-1], unbroken(right), never)
                   for never in (0, -1, float("inf"), float("nan")))),
         Mistake("what is right from the first loop on gives 1",
-                lambda right: torch.where(right.all(0), 0, unbroken(right))),
+                lambda right: torch.where(right.all(0), 0, unbroken(right)), by_changes),
         Mistake("for good is to the end of the run, not for two loops", lambda right: torch.where(
-                    (right[:-1] & right[1:]).any(0), first((right & right.roll(-1, 0))[:-1]), len(right) + 1)
-                if len(right) > 1 else len(right) + 1 + 0 * right.sum(0)),
+                    (right[:-1] & right[1:]).any(0), first(right[:-1] & right[1:]), len(right) + 1)),
         Mistake("this is the number of loops at which it is right; since which loop is it?",
                 lambda right: right.sum(0)),
         Mistake("only loops without a break up to the end count", lambda right: len(right) + 1 - right.sum(0)),

@@ -102,7 +102,8 @@ path_score = Exercise(
         Mistake("an end is one long vector, ends.flatten(2): this compares the rows of a state one by one",
                 *(lambda ends, tol=1e-2, of=of: of(torch.stack(
                     [(ends[i] - ends[j]).norm(dim=-1) <= tol * ends.norm(dim=-1).mean(0)
-                     for i, j in every_pair(len(ends))]).flatten(2)) for of in (
+                     for i, j in every_pair(len(ends))]).reshape(len(every_pair(len(ends))), ends.shape[1], -1))
+                  for of in (
                          lambda near: near.all(2).float().mean(0), lambda near: near.float().mean((0, 2))))),
         Mistake("these are pairs of instances: the starts lie along dimension 0",
                 lambda ends, tol=1e-2: scoring()(ends.transpose(0, 1), tol)),
@@ -342,8 +343,7 @@ shared_plane = Exercise(
                 *(around(lambda states, of=of: of(states).flatten(0, 1).mean(0)) for of in (
                     lambda states: states[-1:], lambda states: states[:1], lambda states: states[:, :1]))),
         Mistake("one centre for all: centred each on its own, trajectories lose how they lie to each other",
-                *(lambda states, dim=dim: (laying()(states)[0], laying(lambda states: states - states.mean(
-                    dim, keepdim=True))(states)[1]) for dim in (0, 1))),
+                lambda states: (laying()(states)[0], laying(lambda states: states - states.mean(0))(states)[1])),
         Mistake("these are the directions of the steps; the axes are about where the states lie",
                 lambda states: (laying()(states)[0], laying()(states.diff(dim=0))[1])),
         Mistake("a state is all of its numbers in one row: flatten(0, 1).flatten(1)",
@@ -532,8 +532,7 @@ neumann = Exercise(
                 after(terms_of, lambda found: sum((-1) ** k * term for k, term in enumerate(found)))),
         Mistake("each power is computed anew: keep the newest term, and multiply it once more", powers),
         Mistake("the terms are not divided by 1, 2, 3, ...: that is the exponential series",
-                after(terms_of, lambda found: sum(term / math.factorial(k) for k, term in enumerate(found))),
-                after(terms_of, lambda found: sum(term / max(k, 1) for k, term in enumerate(found)))),
+                after(terms_of, lambda found: sum(term / math.factorial(k) for k, term in enumerate(found)))),
         Mistake("these are all sums on the way; return the last", after(terms_of, so_far := lambda found: list(
                 itertools.accumulate(found))), after(terms_of, lambda found: torch.stack(so_far(found)))),
         Mistake("these are the terms; add them up", after(terms_of, torch.stack), terms_of),
