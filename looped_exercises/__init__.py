@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from . import progress
-from .comparing import differs, has_floats, like
+from .comparing import differs, is_measured, like
 from .plain import Case, Named, Outcome, dump, make, tidy
 from .running import STUB, run
 
@@ -235,7 +235,7 @@ class Exercise:
                 hits = [self.agree(outcome, self.given(function, case), case) for case, outcome in pairs]
                 if all(hits):
                     return mistake.sentence
-                if sum(hits) / len(hits) > max(best, 0.5) and has_floats(made.value):
+                if sum(hits) / len(hits) > max(best, 0.5) and is_measured(made.value):
                     best, sentence = sum(hits) / len(hits), mistake.sentence
         return sentence
 

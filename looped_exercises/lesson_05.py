@@ -293,9 +293,6 @@ from_noise = Exercise(
         Mistake("unit noise has variance 1 in each number: do not bring it to length 1",
                 *(starts(start=lambda noise, scale, h, of=of: scale * noise / of(noise)) for of in (
                     torch.norm, lambda noise: noise.norm(dim=-1, keepdim=True)))),
-        Mistake("the input itself is noise here: the question stays, only the start is noise, model(x, loops, start)",
-                lambda model, x, loops, scale, generator: model(
-                    scale * torch.randn(x.shape, generator=generator), loops)),
         Mistake("scale 0 is a start from zeros, no special case",
                 *(starts(start=lambda z, scale, h, e=e: scale * z if scale else (z, h)[e]) for e in (0, 1))),
         Mistake("every instance and every cell has noise of its own: draw the shape of h = model.encode(x)",
@@ -341,12 +338,6 @@ def by_last_wrong(right):
     return np.array([int(np.flatnonzero(column)[-1]) + 2 if column.any() else 1 for column in wrong.T])
 
 
-def by_changes(right):
-    """Wrong: the last change to right, which is none for what is right from the first loop on."""
-    changes = torch.arange(2, len(right) + 1)[:, None] * (right.long().diff(dim=0) == 1)
-    return torch.where(right[-1], changes.max(0).values, len(right) + 1)
-
-
 first = lambda right: right.long().argmax(0) + 1
 right_for_good = Exercise(
     "05.4", "right for good", unbroken, good_cases, seen="A lucky moment on the way does not count.",
@@ -361,9 +352,7 @@ right_for_good = Exercise(
                 *(lambda right, never=never: torch.where(right[-1], unbroken(right), never)
                   for never in (0, -1, float("inf"), float("nan")))),
         Mistake("what is right from the first loop on gives 1",
-                lambda right: torch.where(right.all(0), 0, unbroken(right)), by_changes),
-        Mistake("for good is to the end of the run, not for two loops", lambda right: torch.where(
-                    (right[:-1] & right[1:]).any(0), first(right[:-1] & right[1:]), len(right) + 1)),
+                lambda right: torch.where(right.all(0), 0, unbroken(right))),
         Mistake("this is the number of loops at which it is right; since which loop is it?",
                 lambda right: right.sum(0)),
         Mistake("only loops without a break up to the end count", lambda right: len(right) + 1 - right.sum(0)),

@@ -94,17 +94,8 @@ path_score = Exercise(
                 *(scoring(unit=lambda sizes, ends, of=of: sizes[of]) for of in (0, 1, -1)),
                 scoring(unit=lambda sizes, ends: sizes.amax(0)), scoring(unit=lambda sizes, ends: sizes.amin(0)),
                 scoring(unit=lambda sizes, ends: sizes.median(0).values)),
-        Mistake("the unit is the mean length of all ends, not of the two that are compared", lambda ends, tol=1e-2:
-                torch.stack([flat(ends[i] - ends[j]) <= tol * (flat(ends[i]) + flat(ends[j])) / 2
-                             for i, j in every_pair(len(ends))]).float().mean(0)),
         Mistake("compare the ends with each other, not with their mean", lambda ends, tol=1e-2:
                 (flat(ends - ends.mean(0), 2) <= tol * flat(ends, 2).mean(0)).float().mean(0)),
-        Mistake("an end is one long vector, ends.flatten(2): this compares the rows of a state one by one",
-                *(lambda ends, tol=1e-2, of=of: of(torch.stack(
-                    [(ends[i] - ends[j]).norm(dim=-1) <= tol * ends.norm(dim=-1).mean(0)
-                     for i, j in every_pair(len(ends))]).reshape(len(every_pair(len(ends))), ends.shape[1], -1))
-                  for of in (
-                         lambda near: near.all(2).float().mean(0), lambda near: near.float().mean((0, 2))))),
         Mistake("these are pairs of instances: the starts lie along dimension 0",
                 lambda ends, tol=1e-2: scoring()(ends.transpose(0, 1), tol)),
         Mistake("the unit is the mean length of the ends, not their sum",
@@ -124,8 +115,8 @@ path_score = Exercise(
         Mistake("agree means at most tol, not at most twice or half of it", scoring(scale=2.0), scoring(scale=0.5)),
         Mistake("this is the share of pairs that differ", after(scoring(), lambda score: 1 - score)),
         Mistake("one number for the whole batch; every instance has its own score", after(scoring(), torch.mean)),
-        Mistake("divide the number of pairs that agree by the number of all pairs", scoring(share=lambda agree: agree.sum(0)),
-                scoring(share=lambda agree: agree.float().sum(0)),
+        Mistake("divide the number of pairs that agree by the number of all pairs",
+                scoring(share=lambda agree: agree.sum(0)), scoring(share=lambda agree: agree.float().sum(0)),
                 lambda ends, tol=1e-2: scoring(share=lambda agree: agree.sum(0) / len(ends))(ends, tol)),
         Mistake("take the mean over the pairs, for each instance", scoring(share=lambda agree: agree.float().mean(1))),
     ],
@@ -299,12 +290,6 @@ def laying(of=lambda states: states, centre=lambda points: points.mean(0),
     return answer
 
 
-def around(pick):
-    """Wrong: the plane through another point than the centre."""
-    return lambda states: laying(centre=lambda points: pick(states).flatten(),
-                                 around=lambda points: points - pick(states).flatten())(states)  # fmt: skip
-
-
 def plane_by_covariance(states):
     """Right: eigenvectors of the covariance, the largest first."""
     points = states.flatten(0, 1).flatten(1)
@@ -337,15 +322,9 @@ shared_plane = Exercise(
                 laying(centre=lambda points: 0 * points[0]),
                 laying(centre=lambda points: (points - points.mean(0)).mean(0)),
                 laying(centre=lambda points: 0 * points[0], around=lambda points: points)),
-        Mistake("the centre is the mean, not the median", laying(centre=lambda points: points.median(0).values),
-                around(lambda states: states.flatten(0, 1).median(0).values)),
-        Mistake("the centre is the mean of the states of all loops and of all instances",
-                *(around(lambda states, of=of: of(states).flatten(0, 1).mean(0)) for of in (
-                    lambda states: states[-1:], lambda states: states[:1], lambda states: states[:, :1]))),
+        Mistake("the centre is the mean, not the median", laying(centre=lambda points: points.median(0).values)),
         Mistake("one centre for all: centred each on its own, trajectories lose how they lie to each other",
                 lambda states: (laying()(states)[0], laying(lambda states: states - states.mean(0))(states)[1])),
-        Mistake("these are the directions of the steps; the axes are about where the states lie",
-                lambda states: (laying()(states)[0], laying()(states.diff(dim=0))[1])),
         Mistake("a state is all of its numbers in one row: flatten(0, 1).flatten(1)",
                 lambda states: laying()(states.flatten(1, -2))),
         Mistake("these are from U, the first of three: the directions are the rows of the third",
@@ -400,9 +379,9 @@ def sensitivity_cases(generator):
     ]
 
 
-def differing(sides=(1, -1), scale=lambda step, dx: 2 * step, loops=lambda loops: loops, input=lambda x, move, dx,
-              k: x + move * dx,
-              start=lambda z, ends, x, move: z, turn=lambda dx: dx, fixed=None, put=lambda difference: difference):  # fmt: skip
+def differing(sides=(1, -1), scale=lambda step, dx: 2 * step, loops=lambda loops: loops, fixed=None,
+              input=lambda x, move, dx, k: x + move * dx, start=lambda z, ends, x, move: z, turn=lambda dx: dx,
+              put=lambda difference: difference):  # fmt: skip
     """Right as it stands; each option is a mistake."""
 
     def answer(f, z, x, dx, count, step=1e-2):
@@ -455,8 +434,6 @@ sensitivity = Exercise(
                     lambda x, move, dx, k: x, lambda x, move, dx, k: x + move * dx))),
         Mistake("f takes the state first, then the input: f(z, x)",
                 lambda f, *rest, **step: differing()(lambda z, x: f(x, z), *rest, **step)),
-        Mistake("divide by 2 * step alone, not by the number of loops", lambda f, z, x, dx, loops, step=1e-2:
-                differing()(f, z, x, dx, loops, step) / loops),
         Mistake("the input stays the same in all loops of a run: do not move it further each time",
                 differing(input=lambda x, move, dx, k: x + (k + 1) * move * dx)),
         Mistake("the input is moved in all loops of a run, not in the first alone",

@@ -242,6 +242,7 @@ def clash_cases(generator):
 
 def clashing_if(meet, side=None):
     """Cells whose digit stands in another cell that they ``meet``, by (row, column) of both and the box."""
+
     def answer(grid, box):
         place = [divmod(cell, side or box[0] * box[1]) for cell in range(len(grid))]
         others = lambda a: (b for b in range(len(grid)) if b != a and grid[b] == grid[a])
@@ -565,8 +566,17 @@ def guess_cases(generator):
             for box, grid in [*renamed, *images, (SIX, singles)]]  # fmt: skip
 
 
-def searching(boxes=by_pair, rows=True, columns=True, choose=None, count=lambda number: int(number > 1), habit="",
-              tried=lambda digits: digits, last=0, put=lambda grid, at, digit: [*grid[:at], digit, *grid[at + 1 :]]):
+def searching(
+    boxes=by_pair,
+    rows=True,
+    columns=True,
+    choose=None,
+    count=lambda number: int(number > 1),
+    habit="",
+    tried=lambda digits: digits,
+    last=0,
+    put=lambda grid, at, digit: [*grid[:at], digit, *grid[at + 1 :]],
+):
     """Right as it stands, and wrong in each of its options."""
 
     def answer(grid, box):
@@ -578,7 +588,9 @@ def searching(boxes=by_pair, rows=True, columns=True, choose=None, count=lambda 
             if habit == "first" and ends:
                 return 0
             taken = {cell: {grid[other] for other in peers[cell]} for cell in cells if not grid[cell]}
-            options = {cell: [d for d in range(1, box[0] * box[1] + 1 - last) if d not in taken[cell]] for cell in taken}
+            options = {
+                cell: [d for d in range(1, box[0] * box[1] + 1 - last) if d not in taken[cell]] for cell in taken
+            }
             if not options:
                 ends.append(grid)
                 return 0

@@ -1,5 +1,6 @@
 """The exercises of lesson 08, chess: planes, the mover's view, geometry, legal moves, top-k, a horizon."""
 
+import itertools
 import math
 from functools import partial
 
@@ -138,12 +139,12 @@ def view_of_package(board, black):
 
 
 def turning(colours=lambda black: black, ranks=lambda black: black, left=lambda seen, board: king_file(seen) < 4,
-            same=False, axes=(56, 7), exchange=lambda board: board.roll(6, 1), put=lambda view, origin: (view, origin)):  # fmt: skip
+            same=False, exchange=lambda board: board.roll(6, 1), put=lambda view, origin: (view, origin)):  # fmt: skip
     """Right, with squares as numbers; each option is a mistake. ``same``: ranks and files turned together."""
 
     def answer(board, black):
         view = exchange(board) if colours(black) else board
-        turn = axes[0] * bool(ranks(black)) ^ axes[1] * bool(left(view, board)) ^ 7 * (same and black)
+        turn = 56 * bool(ranks(black)) ^ 7 * bool(left(view, board)) ^ 7 * (same and black)
         return put(view[SQUARES ^ turn], SQUARES ^ turn)
 
     return answer
@@ -202,9 +203,6 @@ own_view = Exercise(
         Mistake("exchange the first six planes with the last six, each six in its order",
                 *(turning(exchange=exchange) for exchange in (
                     lambda board: board.flip(1), lambda board: board.roll(6, 0), lambda board: board.roll(1, 1)))),
-        Mistake("of (8, 8, 12) the first dimension holds the ranks, the second the files: yours are exchanged",
-                turning(axes=(7, 56)), turning(axes=(7, 56), left=lambda seen, board: (king_file(seen) < 4)
-                                               ^ (seen is not board))),
         Mistake("the files lie along the second dimension of (8, 8, 12): these are the king's ranks",
                 turning(left=lambda seen, board: int(seen[:, 5].argmax()) // 8 < 4),
                 turning(left=lambda seen, board: (int(seen[:, 5].argmax()) // 8 < 4) ^ (seen is not board))),
@@ -295,9 +293,9 @@ piece_masks = Exercise(
         Mistake("a king steps across, too: neither difference is larger than 1",
                 masks(head2=KNIGHT | (UP.abs() + ASIDE.abs() <= 1)),
                 masks(head2=KNIGHT | EYE | (KING & (UP * ASIDE != 0)))),
-        Mistake("a knight jumps two one way and one the other: the differences multiply to 2, their squares add up to 5",
+        Mistake("a knight jumps two one way and one the other: the differences multiply to 2, not to 3 or 4",
                 *(masks(head2=KING | jump) for jump in (
-                    (UP * ASIDE).abs() == 3, (UP * ASIDE).abs() == 4, UP**2 + ASIDE**2 == 4))),
+                    (UP * ASIDE).abs() == 3, (UP * ASIDE).abs() == 4))),
         Mistake("this is a square of 5 by 5; a knight jumps two one way and one the other",
                 masks(head2=torch.maximum(UP.abs(), ASIDE.abs()) <= 2)),
         Mistake("up + aside == 3 is also three squares along a line: for a knight their product is 2",
@@ -496,12 +494,6 @@ def each_alone(judge, count=lambda k: k):
         judge((logits.topk(count(k), -1).indices == targets[..., None]).any(-1)))  # fmt: skip
 
 
-def overall(logits, targets, k):
-    """Wrong: the k likeliest moves of all positions together."""
-    moves = (logits[:, 0, :, None] + logits[:, 1, None, :]).flatten().topk(k).indices
-    return with_interval(torch.isin(4096 * torch.arange(len(targets)) + 64 * targets[:, 0] + targets[:, 1], moves))
-
-
 def one_by_one(logits, targets, k):
     """Right: position by position, how many moves are likelier than the right one."""
     right = []
@@ -544,7 +536,6 @@ top_k = Exercise(
                 ranking(hit=torch.flatten)),
         Mistake("this asks of each of the k places whether it is right in any position: any(1)",
                 ranking(hit=lambda found: found.any(0))),
-        Mistake("every position has its own k likeliest moves, flatten(1)", overall),
         Mistake("k + 1 moves are counted: k are asked for", ranking(count=lambda k: k + 1)),
         Mistake("these are the k least likely moves", ranking(least=True)),
         Mistake("k is ignored: this is top-1", ranking(count=lambda k: 1)),
@@ -613,7 +604,7 @@ def falling(below=lambda one, best: one[2] < best[1], order=lambda right: sorted
 def steepest(right):
     """Wrong: the first that is clearly below the one before it."""
     loops = sorted(right)
-    return next((b for a, b in zip(loops, loops[1:], strict=False)
+    return next((b for a, b in itertools.pairwise(loops)
                  if with_interval(right[b])[2] < with_interval(right[a])[1]), None)  # fmt: skip
 
 
