@@ -94,6 +94,9 @@ path_score = Exercise(
                 *(scoring(unit=lambda sizes, ends, of=of: sizes[of]) for of in (0, 1, -1)),
                 scoring(unit=lambda sizes, ends: sizes.amax(0)), scoring(unit=lambda sizes, ends: sizes.amin(0)),
                 scoring(unit=lambda sizes, ends: sizes.median(0).values)),
+        Mistake("the unit is the mean length of all ends, not of the two that are compared", lambda ends, tol=1e-2:
+                torch.stack([flat(ends[i] - ends[j]) <= tol * (flat(ends[i]) + flat(ends[j])) / 2
+                             for i, j in every_pair(len(ends))]).float().mean(0)),
         Mistake("compare the ends with each other, not with their mean", lambda ends, tol=1e-2:
                 (flat(ends - ends.mean(0), 2) <= tol * flat(ends, 2).mean(0)).float().mean(0)),
         Mistake("these are pairs of instances: the starts lie along dimension 0",
@@ -322,9 +325,17 @@ shared_plane = Exercise(
                 laying(centre=lambda points: 0 * points[0]),
                 laying(centre=lambda points: (points - points.mean(0)).mean(0)),
                 laying(centre=lambda points: 0 * points[0], around=lambda points: points)),
-        Mistake("the centre is the mean, not the median", laying(centre=lambda points: points.median(0).values)),
+        Mistake("the centre is the mean, not the median", laying(centre=lambda points: points.median(0).values),
+                laying(centre=lambda points: points.median(0).values,
+                       around=lambda points: points - points.median(0).values)),
+        Mistake("the centre is the mean over all loops, not of the last or first one",
+                *(lambda states, at=at: laying(centre=lambda points: states[at].mean(0).flatten(),
+                                               around=lambda points: points - states[at].mean(0).flatten())(states)
+                  for at in (-1, 0))),
         Mistake("one centre for all: centred each on its own, trajectories lose how they lie to each other",
                 lambda states: (laying()(states)[0], laying(lambda states: states - states.mean(0))(states)[1])),
+        Mistake("these are the directions of the steps; the axes are about where the states lie",
+                lambda states: (laying()(states)[0], laying()(states.diff(dim=0))[1])),
         Mistake("a state is all of its numbers in one row: flatten(0, 1).flatten(1)",
                 lambda states: laying()(states.flatten(1, -2))),
         Mistake("these are from U, the first of three: the directions are the rows of the third",
@@ -434,6 +445,8 @@ sensitivity = Exercise(
                     lambda x, move, dx, k: x, lambda x, move, dx, k: x + move * dx))),
         Mistake("f takes the state first, then the input: f(z, x)",
                 lambda f, *rest, **step: differing()(lambda z, x: f(x, z), *rest, **step)),
+        Mistake("divide by 2 * step alone, not by the number of loops", lambda f, z, x, dx, loops, step=1e-2:
+                differing()(f, z, x, dx, loops, step) / loops),
         Mistake("the input stays the same in all loops of a run: do not move it further each time",
                 differing(input=lambda x, move, dx, k: x + (k + 1) * move * dx)),
         Mistake("the input is moved in all loops of a run, not in the first alone",

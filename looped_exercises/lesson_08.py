@@ -187,7 +187,7 @@ own_view = Exercise(
         Mistake("exactly the other way round: black is turned, not white",
                 turning(colours=lambda black: not black, ranks=lambda black: not black)),
         Mistake("the mover's king belongs on files e to h: mirror left to right if it stands on a to d",
-                turning(left=never)),
+                turning(left=never), turning(left=lambda seen, board: seen is not board and king_file(seen) < 4)),
         Mistake("the mover's king is on the right half already: mirror only if it is on files a to d",
                 turning(left=always),
                 turning(left=lambda seen, board: king_file(seen) >= 4)),
@@ -201,7 +201,7 @@ own_view = Exercise(
                 turning(left=lambda seen, board: king_file(seen, 4) < 4),
                 *(turning(left=lambda seen, board, plane=plane: some_left(seen, plane)) for plane in (0, 4))),
         Mistake("exchange the first six planes with the last six, each six in its order",
-                *(turning(exchange=exchange) for exchange in (
+                *(turning(exchange=exchange, left=lambda seen, board: some_left(seen, 5)) for exchange in (
                     lambda board: board.flip(1), lambda board: board.roll(6, 0), lambda board: board.roll(1, 1)))),
         Mistake("the files lie along the second dimension of (8, 8, 12): these are the king's ranks",
                 turning(left=lambda seen, board: int(seen[:, 5].argmax()) // 8 < 4),
