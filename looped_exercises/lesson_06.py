@@ -171,6 +171,8 @@ def period_cases(generator):
           for apart in (0.15, 0.8, 1.5)),
         Case("the period of a round of 5 that moves by 0.0008 each time, with tol=1e-4",
              orbit(generator, [5], apart=8e-4), tol=1e-4),
+        Case("the period of a round of 2 that moves by 0.0002 each time, with tol=10, for which all is one",
+             orbit(generator, [2], apart=2e-4), tol=10.0),
         Case("the period of a round of 4 that moves by 0.05 each time, with tol=0.1",
              orbit(generator, [4], apart=0.05), tol=0.1),
     ]  # fmt: skip

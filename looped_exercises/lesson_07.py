@@ -350,6 +350,7 @@ IN_GROUPS = (
 )
 TOGETHER = "puzzle and solution no longer belong together: draw the symmetry once, and do the same to both"
 IN_ORDER = "the order is the puzzle's image, then the solution's"
+MOVED_ON = "all {} only move on by one number, in a circle: shuffle them"
 ALIKE = "rows and columns have one and the same order: draw one for each"
 NO_NAMES = "most digits keep their names, if not all: draw a random renaming of all"
 LINES = (("row", "band"), ("column", "stack"))
@@ -395,6 +396,11 @@ def not_shuffled(image, answer, solution, box):
             return ONE_ORDER[line]
     if (rows == columns).all():
         return ALIKE
+    moved_on = lambda order: (order.diff() % len(order) == 1).all()
+    if moved_on(rows[:: box[0]] // box[0]) and moved_on(columns[:: box[1]] // box[1]):
+        return MOVED_ON.format("bands and stacks")
+    if 0 < (names := (answer - solution[rows][:, columns]) % len(answer)).min() == names.max():
+        return MOVED_ON.format("digits")
     return NO_NAMES if (solution[rows][:, columns] == answer).float().mean() > 0.5 else None
 
 
@@ -424,6 +430,10 @@ def dressing(rename=True, first=1, twice=False, sizes=lambda box: box, one=False
                      for grid, (rows, columns, names) in zip((puzzle, solution), drawn, strict=True))  # fmt: skip
 
     return answer
+
+
+def moved_on(images, by):
+    return [torch.where(image > 0, (image - 1 + by) % len(image) + 1, 0) for image in images]
 
 
 def image_by_swaps(puzzle, solution, box, rng):
@@ -465,6 +475,8 @@ augment = Exercise(
         Mistake(TOGETHER, dressing(twice=True), after(dressed, lambda pair: (pair[0], pair[1].flip(0)))),
         Mistake(IN_ORDER, after(dressed, lambda pair: pair[::-1])),
         Mistake(NO_NAMES, dressing(rename=False)),
+        Mistake(MOVED_ON.format("digits"), lambda puzzle, solution, box, rng: moved_on(
+                    dressing(rename=False)(puzzle, solution, box, rng), rng.randrange(1, len(puzzle)))),
         Mistake(ALIKE, lambda puzzle, solution, box, rng: dressing(one=box[0] == box[1])(puzzle, solution, box, rng)),
         *(Mistake(said[line], dressing(**{f"{line}s": habit})) for line, _ in LINES for said, habit in (
             (STAY, {"groups": False, "lines": False}), (NO_GROUPS, {"groups": False}), (NO_LINES, {"lines": False}),

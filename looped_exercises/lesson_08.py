@@ -337,6 +337,7 @@ def legal_cases(generator):
             (10, 26),
             (10, 18),
             (6, 21),
+            (6, 12),
             (0, 32),
             *((50 + i, 60 - i) for i in range(more)),
         ]
@@ -449,6 +450,9 @@ best_legal_move = Exercise(
         Mistake("this is the number of legal moves among all; sum their probabilities",
                 choosing(share=lambda p, legal, odds: len(legal) / 4096),
                 choosing(share=lambda p, legal, odds: len(legal))),
+        Mistake("several legal moves may share a square: sum over the moves, not over their squares", *(
+                choosing(share=lambda p, legal, odds, at=at: sum({m[at]: one for m, one in odds.items()}.values()))
+                for at in (0, 1))),
     ],
 )  # fmt: skip
 
