@@ -11,20 +11,21 @@ another seed), whose answers may come from another process: `Exercise.judge` loo
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
 import torch
 
 from . import progress
-from .comparing import differs, has_floats, like
+from .comparing import differs, is_measured, like
 from .plain import Case, Named, Outcome, dump, make, tidy
 from .running import STUB, run
 
@@ -133,7 +134,19 @@ class Exercise:
             outcomes.append(self.run(answer, case))
             if outcomes[-1].stopped:
                 break
-        return self.judge(cases, outcomes)
+        verdict = self.judge(cases, outcomes)
+        other = "" if verdict.state != "wrong" or verdict.mistake else self.other_default(answer)
+        return replace(verdict, sentence=f"{verdict.sentence} {other}") if other else verdict
+
+    def other_default(self, answer: Callable) -> str:
+        """A sentence about an argument that has another value than was meant where none is given, if there is one."""
+        with contextlib.suppress(ValueError, TypeError):  # without a signature
+            theirs = inspect.signature(answer).parameters
+            for name, meant in inspect.signature(self.reference).parameters.items():
+                found = theirs[name].default if name in theirs else meant.empty
+                if meant.empty not in (found, meant.default) and found != meant.default:
+                    return f"Where {name} is not given it should be {meant.default!r}: your function says {found!r}."
+        return ""
 
     def judge(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Verdict:
         """What the outcomes of an answer say about it. Calls the reference and the mistakes, never the answer."""
@@ -229,7 +242,7 @@ class Exercise:
                         hits.append(self.agree(outcome, made, case))
                 if all(hits):
                     return mistake.sentence
-                if sum(hits) / len(hits) > max(best, 0.5) and has_floats(made.value):
+                if sum(hits) / len(hits) > max(best, 0.5) and is_measured(made.value):
                     best, sentence = sum(hits) / len(hits), mistake.sentence
         return sentence
 

@@ -75,6 +75,14 @@ def has_floats(value: Any) -> bool:
     return type(value) is float or any(has_floats(part) for part in parts)
 
 
+def is_measured(value: Any) -> bool:
+    """Is there a number in a plain value that is not whole, so that another does not come to it by chance?"""
+    if type(value) in TENSORS:
+        return value.is_floating_point() and bool((value != value.round()).any())
+    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
+    return (type(value) is float and not value.is_integer()) or any(is_measured(part) for part in parts)
+
+
 def differs(got: Any, right: Any, tol: float, atol: float, why: bool = False) -> str:
     """How ``got`` differs from ``right``, '' if it does not: the kind first, then shape, dtype, NaN and values.
 

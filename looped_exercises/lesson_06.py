@@ -1,6 +1,7 @@
 """The exercises of lesson 06, three axes of stability."""
 
 import itertools
+import math
 
 import torch
 from torch import Tensor
@@ -93,6 +94,13 @@ path_score = Exercise(
                 *(scoring(unit=lambda sizes, ends, of=of: sizes[of]) for of in (0, 1, -1)),
                 scoring(unit=lambda sizes, ends: sizes.amax(0)), scoring(unit=lambda sizes, ends: sizes.amin(0)),
                 scoring(unit=lambda sizes, ends: sizes.median(0).values)),
+        Mistake("the unit is the mean length of all ends, not of the two that are compared", lambda ends, tol=1e-2:
+                torch.stack([flat(ends[i] - ends[j]) <= tol * (flat(ends[i]) + flat(ends[j])) / 2
+                             for i, j in every_pair(len(ends))]).float().mean(0)),
+        Mistake("compare the ends with each other, not with their mean", lambda ends, tol=1e-2:
+                (flat(ends - ends.mean(0), 2) <= tol * flat(ends, 2).mean(0)).float().mean(0)),
+        Mistake("these are pairs of instances: the starts lie along dimension 0",
+                lambda ends, tol=1e-2: scoring()(ends.transpose(0, 1), tol)),
         Mistake("the unit is the mean length of the ends, not their sum",
                 scoring(unit=lambda sizes, ends: sizes.sum(0))),
         Mistake("take lengths first, then their mean: this is the length of the mean end",
@@ -110,8 +118,8 @@ path_score = Exercise(
         Mistake("agree means at most tol, not at most twice or half of it", scoring(scale=2.0), scoring(scale=0.5)),
         Mistake("this is the share of pairs that differ", after(scoring(), lambda score: 1 - score)),
         Mistake("one number for the whole batch; every instance has its own score", after(scoring(), torch.mean)),
-        Mistake("this is a number of pairs; divide by how many there are", scoring(share=lambda agree: agree.sum(0)),
-                scoring(share=lambda agree: agree.float().sum(0)),
+        Mistake("divide the number of pairs that agree by the number of all pairs",
+                scoring(share=lambda agree: agree.sum(0)), scoring(share=lambda agree: agree.float().sum(0)),
                 lambda ends, tol=1e-2: scoring(share=lambda agree: agree.sum(0) / len(ends))(ends, tol)),
         Mistake("take the mean over the pairs, for each instance", scoring(share=lambda agree: agree.float().mean(1))),
     ],
@@ -163,6 +171,8 @@ def period_cases(generator):
           for apart in (0.15, 0.8, 1.5)),
         Case("the period of a round of 5 that moves by 0.0008 each time, with tol=1e-4",
              orbit(generator, [5], apart=8e-4), tol=1e-4),
+        Case("the period of a round of 2 that moves by 0.0002 each time, with tol=10, for which all is one",
+             orbit(generator, [2], apart=2e-4), tol=10.0),
         Case("the period of a round of 4 that moves by 0.05 each time, with tol=0.1",
              orbit(generator, [4], apart=0.05), tol=0.1),
     ]  # fmt: skip
@@ -170,13 +180,14 @@ def period_cases(generator):
 
 def repeating(pairs=lambda p: range(1, p + 1), reduce=max, distance=torch.norm,
               tries=lambda longest: range(1, longest + 1),
-              none=0, fixed=None, size=lambda path: 1.0, longest_is=None):  # fmt: skip
+              none=0, fixed=None, size=lambda path: 1.0, longest_is=None, each=lambda state: 1.0, more=0):  # fmt: skip
     """Right as it stands; each option is a mistake. ``pairs(p)`` are the places from the end that are compared."""
+    apart = lambda path, i, p: float(distance(path[-i] - path[-i - p - more]) / each(path[-i]))
 
     def answer(states, longest=8, tol=1e-3):
         found = []
         for path in states.flatten(2).unbind(1):
-            fits = lambda p, path=path: reduce([float(distance(path[-i] - path[-i - p])) for i in pairs(p)])
+            fits = lambda p, path=path: reduce([apart(path, i, p) for i in pairs(p)])
             most = (fixed or tol) * size(path)
             found.append(next((p for p in tries(longest_is or longest) if fits(p) <= most), none))
         return found
@@ -239,9 +250,12 @@ period = Exercise(
                 repeating(distance=lambda moved: moved.abs().mean()),
                 repeating(distance=lambda moved: moved.square().mean().sqrt())),
         Mistake("the distance is absolute here: far out, a small part of the length is still a step",
-                repeating(size=lambda path: float(path[-1].norm()))),
+                repeating(size=lambda path: float(path[-1].norm())), repeating(each=torch.norm)),
+        Mistake("that is p + 1 loops before: the p states before the last p are path[-2 * p : -p]", repeating(more=1)),
+        Mistake("no orbit repeats here, or p = 0, which always fits, comes first: begin with p = 1",
+                lambda states, longest=8, tol=1e-3: [0] * states.shape[1]),
         Mistake("one number for the whole batch; return a list with one period for each instance",
-                after(periods, lambda found: found[0]),
+                after(periods, lambda found: found[0]), after(periods, lambda found: found[:1]),
                 after(periods, max)),
         Mistake("you look at the whole batch at once; each instance has a period of its own", as_one,
                 lambda states, longest=8, tol=1e-3: as_one(states, longest, tol) * states.shape[1]),
@@ -313,7 +327,23 @@ shared_plane = Exercise(
                 laying(centre=lambda points: 0 * points[0]),
                 laying(centre=lambda points: (points - points.mean(0)).mean(0)),
                 laying(centre=lambda points: 0 * points[0], around=lambda points: points)),
-        Mistake("the centre is the mean, not the median", laying(centre=lambda points: points.median(0).values)),
+        Mistake("the centre is the mean, not the median", laying(centre=lambda points: points.median(0).values),
+                laying(centre=lambda points: points.median(0).values,
+                       around=lambda points: points - points.median(0).values)),
+        Mistake("the centre is the mean over all loops, not of the last or first one",
+                *(lambda states, at=at: laying(centre=lambda points: states[at].mean(0).flatten(),
+                                               around=lambda points: points - states[at].mean(0).flatten())(states)
+                  for at in (-1, 0))),
+        Mistake("one centre for all: centred each on its own, trajectories lose how they lie to each other",
+                lambda states: (laying()(states)[0], laying(lambda states: states - states.mean(0))(states)[1])),
+        Mistake("these are the directions of the steps; the axes are about where the states lie",
+                lambda states: (laying()(states)[0], laying()(states.diff(dim=0))[1])),
+        Mistake("a state is all of its numbers in one row: flatten(0, 1).flatten(1)",
+                lambda states: laying()(states.flatten(1, -2))),
+        Mistake("these are from U, the first of three: the directions are the rows of the third",
+                *(lambda states, turned=turned: (laying()(states)[0], turned(torch.linalg.svd(
+                    states.flatten(0, 1).flatten(1) - laying()(states)[0], full_matrices=False)[0]))
+                  for turned in (lambda U: U[:, :2].T, lambda U: U[:2], lambda U: U[:, :2]))),
         Mistake("do not rescale the numbers: their variance is what the axes are about",
                 laying(around=lambda points: (points - points.mean(0)) / points.std(0))),
         Mistake("these are columns of what torch.linalg.svd returns last; the directions are its rows",
@@ -362,15 +392,15 @@ def sensitivity_cases(generator):
     ]
 
 
-def differing(sides=(1, -1), scale=lambda step, dx: 2 * step, loops=lambda loops: loops, input=lambda x, move, dx,
-              k: x + move * dx,
-              start=lambda z, ends: z, turn=lambda dx: dx, fixed=None, put=lambda difference: difference):  # fmt: skip
+def differing(sides=(1, -1), scale=lambda step, dx: 2 * step, loops=lambda loops: loops, fixed=None,
+              input=lambda x, move, dx, k: x + move * dx, start=lambda z, ends, x, move: z, turn=lambda dx: dx,
+              put=lambda difference: difference):  # fmt: skip
     """Right as it stands; each option is a mistake."""
 
     def answer(f, z, x, dx, count, step=1e-2):
         step, dx, ends = fixed or step, turn(dx), []
         for side in sides:
-            state = start(z, ends)
+            state = start(z, ends, x, side * step * dx)
             for k in range(loops(count)):
                 state = f(state, input(x, side * step, dx, k))
             ends.append(state)
@@ -409,8 +439,16 @@ sensitivity = Exercise(
         Mistake("the loop runs once less than asked: `loops` times", differing(loops=lambda count: count - 1)),
         Mistake("run the loop for `loops` loops, not one", differing(loops=lambda count: 1)),
         Mistake("both runs start at the same z: this starts the second where the first ended",
-                differing(start=lambda z, ends: ends[-1] if ends else z)),
-        Mistake("both runs start at z, not at zero or at the input", differing(start=lambda z, ends: 0 * z)),
+                differing(start=lambda z, ends, x, move: ends[-1] if ends else z)),
+        Mistake("both runs start at z, not at zero or at the input", differing(start=lambda z, *_: 0 * z),
+                differing(start=lambda z, ends, x, move: x), differing(start=lambda z, ends, x, move: x + move)),
+        Mistake("the input moves, x + step * dx; the start z stays where it is",
+                *(differing(input=moved, start=lambda z, ends, x, move: z + move) for moved in (
+                    lambda x, move, dx, k: x, lambda x, move, dx, k: x + move * dx))),
+        Mistake("f takes the state first, then the input: f(z, x)",
+                lambda f, *rest, **step: differing()(lambda z, x: f(x, z), *rest, **step)),
+        Mistake("divide by 2 * step alone, not by the number of loops", lambda f, z, x, dx, loops, step=1e-2:
+                differing()(f, z, x, dx, loops, step) / loops),
         Mistake("the input stays the same in all loops of a run: do not move it further each time",
                 differing(input=lambda x, move, dx, k: x + (k + 1) * move * dx)),
         Mistake("the input is moved in all loops of a run, not in the first alone",
@@ -456,12 +494,18 @@ def sums(product, push, terms):
     return total
 
 
+def powers(product, push, terms):
+    """Wrong: each term from the start again."""
+    return sum(terms_of(product, push, k + 1)[-1] for k in range(terms))
+
+
 added = after(terms_of, sum)
+generous = lambda product, push, terms: sum(terms_of(product, push, terms + 1)[:-1])  # one product may be left over
 neumann = Exercise(
-    "06.5", "the same by (I - J)^-1, as a series", added, series_cases,
+    "06.5", "the same by (I - J)^-1, as a series", generous, series_cases, calls=["product"],
     things={"matrix": lambda J: lambda v: v @ J.T},
     seen="Transposed, this series is also the gradient of training: one number, the spectral radius, rules both.",
-    styles=[horner, after(terms_of, lambda found: torch.stack(found).sum(0)), after(added, Tensor.tolist)],
+    styles=[horner, after(terms_of, lambda found: torch.stack(found).sum(0)), after(added, Tensor.tolist), added],
     mistakes=[
         Mistake("the first term, push itself, is missing",
                 lambda product, push, terms: product(added(product, push, terms)),
@@ -478,6 +522,11 @@ neumann = Exercise(
         Mistake("every term is push; multiply by J each time", lambda product, push, terms: terms * push),
         Mistake("the signs alternate here; the series of (I - J)^-1 adds all terms",
                 after(terms_of, lambda found: sum((-1) ** k * term for k, term in enumerate(found)))),
+        Mistake("each power is computed anew: keep the newest term, and multiply it once more", powers),
+        Mistake("the terms are not divided by 1, 2, 3, ...: that is the exponential series",
+                after(terms_of, lambda found: sum(term / math.factorial(k) for k, term in enumerate(found)))),
+        Mistake("these are all sums on the way; return the last", after(terms_of, so_far := lambda found: list(
+                itertools.accumulate(found))), after(terms_of, lambda found: torch.stack(so_far(found)))),
         Mistake("these are the terms; add them up", after(terms_of, torch.stack), terms_of),
         Mistake("the sum is not divided by the number of terms",
                 after(terms_of, lambda found: sum(found) / len(found))),

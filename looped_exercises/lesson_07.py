@@ -1,6 +1,8 @@
 """The exercises of lesson 07, sudoku: encoding and back, rules, symmetries, attention, guesses, intervals."""
 
+import math
 import random
+import textwrap
 from functools import partial
 
 import numpy as np
@@ -75,7 +77,16 @@ encode = Exercise(
         Mistake("an empty cell has a channel of its own, too: 1 + side channels, channel 0 for empty",
                 spoilt(lambda t: t[:, 1:])),
         Mistake("channel 0 is for an empty cell, so digit d has channel d", spoilt(lambda t: t.roll(-1, 1)),
-                spoilt(lambda t: t.flip(1))),
+                spoilt(lambda t: t.flip(1)),
+                spoilt(lambda t: torch.cat([t[:, :1] + t[:, 1:2], t[:, 2:], 0 * t[:, :1]], 1))),
+        Mistake("cells go row by row, not column by column",
+                lambda text, side: encoded(text, side).view(side, side, -1).transpose(0, 1).flatten(0, 1)),
+        Mistake("a single 1 says which digit it is: not the digit itself",
+                spoilt(lambda t: t * torch.arange(t.shape[1])),
+                spoilt(lambda t: t * torch.arange(t.shape[1]).clamp(min=1))),
+        Mistake("every cell has its row, an empty one too",
+                *(lambda text, side, given=given: torch.eye(1 + side)[[int(c) for c in text if c in given]]
+                  for given in ("0123456789", "123456789"))),
         Mistake("each cell is a row: (cells, 1 + side), not the other way round", spoilt(lambda t: t.T)),
         Mistake("this is the batch of one that a model wants; return the cells alone", spoilt(lambda t: t[None])),
         Mistake("flat, please: one row for each cell, side * side of them",
@@ -87,7 +98,8 @@ encode = Exercise(
                 lambda text, side: numbers(text)),
         Mistake("this has a channel too many: channel 0 for empty and one for each digit are 1 + side",
                 spoilt(lambda t: torch.cat([t, 0 * t[:, :1]], 1)), spoilt(lambda t: torch.cat([0 * t[:, :1], t], 1))),
-        Mistake("the number of channels is 1 + side, whatever the side is",
+        Mistake("the number of channels is 1 + side, whatever the side is and whichever digits occur",
+                lambda text, side: torch.nn.functional.one_hot(torch.tensor(numbers(text))).float(),
                 lambda text, side: torch.eye(7)[numbers(text)], lambda text, side: torch.eye(10)[numbers(text)]),
         Mistake("this gives every empty cell all channels; it has channel 0 alone",
                 spoilt(lambda t: torch.maximum(t, t[:, :1]))),
@@ -114,6 +126,12 @@ def filling(keep=True, plus=1, pick=lambda logits: logits.argmax(-1), empty=".0"
     return answer
 
 
+def beside(text, logits):
+    """Wrong: the first empty cell gets the first row of logits, the second the second."""
+    best = iter((logits.argmax(-1) + 1).tolist())
+    return "".join(str(next(best)) if given in ".0" else given for given in text)
+
+
 def fill_by_where(text, logits):
     given = torch.tensor(numbers(text))
     return show(torch.where(given > 0, given, logits.argmax(1) + 1))
@@ -133,13 +151,19 @@ fill_in = Exercise(
         Mistake("these are the least likely digits: take argmax", filling(pick=lambda logits: logits.argmin(-1))),
         Mistake("argmax belongs over the classes of each cell, the last dimension, not over the cells",
                 filling(pick=lambda logits: logits.argmax(0))),
+        Mistake("each cell has its own likeliest digit: argmax(-1), not one argmax of all logits",
+                filling(pick=lambda logits: (logits.argmax() % logits.shape[1]).repeat(len(logits)))),
+        Mistake("no answer is empty: class 0 is digit 1 and takes part in argmax, too",
+                *(filling(pick=lambda logits: logits[:, 1:].argmax(-1), plus=plus) for plus in (1, 2))),
+        Mistake("every cell has its row of logits, a given one too: walk over both at once", beside),
         Mistake('these are the right digits, but not as one string: "".join(...)', filling(put=list),
-                after(filling(), lambda text: [int(c) for c in text]),
+                after(filling(), lambda text: [int(c) for c in text]), after(filling(), int),
                 after(filling(), lambda text: torch.tensor([int(c) for c in text]))),
         Mistake('a tensor turns into "tensor(3)": make it a number with int(...) first',
                 filling(write=lambda digit: f"tensor({digit})"),
                 filling(keep=False, write=lambda digit: f"tensor({digit})")),
-        Mistake("one character a cell, without anything in between", filling(put=" ".join), filling(put="\n".join)),
+        Mistake("one character a cell, without anything in between", filling(put=" ".join), filling(put="\n".join),
+                after(filling(), lambda text: "\n".join(textwrap.wrap(text, math.isqrt(len(text)))))),
         Mistake("these are the filled cells alone; the givens stand between them",
                 lambda text, logits: "".join(d for c,
                                              d in zip(text, filling()(text, logits), strict=True) if c in ".0")),
@@ -155,10 +179,10 @@ WRONG_BOXES = {
     "two different boxes get the same number here; use the pair (row // box[0], column // box[1]), or "
     "row // box[0] * side + column // box[1]": [
         lambda r, c, b: r // b[0] + c // b[1], lambda r, c, b: r // b[0] * 2 + c // b[1],
-        lambda r, c, b: r // b[0] * b[1] + c // b[1]],
+        lambda r, c, b: r // b[0] * b[1] + c // b[1], lambda r, c, b: r // b[0], lambda r, c, b: c // b[1]],
     "the size of a box is an argument: box[0] rows, box[1] columns": [
         lambda r, c, b: (r // 2, c // 3), lambda r, c, b: (r // 3, c // 3), lambda r, c, b: (r // b[0], c // b[0]),
-        lambda r, c, b: (r // b[1], c // b[1])],
+        lambda r, c, b: (r // b[1], c // b[1]), lambda r, c, b: r // 3 * 3 + c // 3],
     "(row % box[0], column % box[1]) is the place within a box; divide with //": [
         lambda r, c, b: (r % b[0], c % b[1])],
 }  # fmt: skip
@@ -202,16 +226,29 @@ def clash_cases(generator):
     nine, twice = image_of(pattern(NINE), NINE, rng), [0] * 36
     a, b = rng.choice([(a, b) for a in range(81) for b in range(a) if nine[a] != nine[b]])
     nine[a], nine[b] = nine[b], nine[a]
-    twice[0] = twice[4] = twice[24] = rng.randint(1, 6)
+    twice[0] = twice[4] = twice[24] = rng.randint(1, 2)
+    twice[13] = twice[35] = rng.randint(3, 4)  # these two share neither a band nor a stack
+    twice[28] = rng.randint(5, 6)
     return [
         Case("the clashes of an empty 6x6 grid", [0] * 36, SIX),
         *(Case(f"the clashes of a solved grid of {named(box)}", image_of(pattern(box), box, rng), box,
                hint="It breaks no rule") for box in (SIX, NINE, TALL)),
         clashing_pair("rows", SIX, rng), clashing_pair("columns", NINE, rng), clashing_pair("boxes", SIX, rng),
         clashing_pair("boxes", TALL, rng),
-        Case("the clashes of a digit that stands in row 1 twice and in column 1 twice", twice, SIX),
+        Case("the clashes of a digit that stands in row 1 twice and in column 1 twice, among three others", twice, SIX),
         Case("the clashes of a solved 9x9 grid in which two cells were exchanged", nine, NINE),
     ]  # fmt: skip
+
+
+def clashing_if(meet, side=None):
+    """Cells whose digit stands in another cell that they ``meet``, by (row, column) of both and the box."""
+
+    def answer(grid, box):
+        place = [divmod(cell, side or box[0] * box[1]) for cell in range(len(grid))]
+        others = lambda a: (b for b in range(len(grid)) if b != a and grid[b] == grid[a])
+        return [a for a, digit in enumerate(grid) if digit and any(meet(place[a], place[b], box) for b in others(a))]
+
+    return answer
 
 
 def clashing_by_units(grid, box):
@@ -246,13 +283,25 @@ clashing_cells = Exercise(
         Mistake("both cells clash, not only the later one", clashing(seen=lambda a, b: b < a)),
         Mistake("both cells clash, not only the first", clashing(seen=lambda a, b: b > a)),
         Mistake("a cell does not clash with itself: compare it with the others", clashing(seen=lambda a, b: True)),
+        Mistake("the same digit may stand elsewhere: only in one row, column or box is it a clash",
+                lambda grid, box: [cell for cell, digit in enumerate(grid) if digit and grid.count(digit) > 1]),
+        Mistake("compare rows with rows and columns with columns", clashing_if(lambda a, b, box: {*a} & {*b}),
+                clashing_if(lambda a, b, box: {*a} & {*b} or by_pair(*a, box) == by_pair(*b, box))),
+        Mistake("a box is both, the same band and the same stack, not one of them",
+                clashing_if(lambda a, b, box: a[0] // box[0] == b[0] // box[0] or a[1] // box[1] == b[1] // box[1])),
+        Mistake("nothing clashes here: to share a row, a column or a box is enough, not all three",
+                lambda grid, box: []),
+        Mistake("the side follows from the box: box[0] * box[1]", *(clashing_if(
+                    lambda a, b, box: a[0] == b[0] or a[1] == b[1] or by_pair(*a, box) == by_pair(*b, box), side)
+                for side in (6, 9))),
         Mistake("go on after the first clash", after(clashed, lambda found: found[:2]),
                 after(each_time, lambda found: found[:2]), after(clashed, lambda found: found[:1])),
         Mistake("each cell once, even if it breaks several rules", each_time, after(clashed, lambda found: found * 2),
                 lambda grid, box: [a for a in clashed(grid, box) for b in range(len(grid))
                                    if b != a and grid[a] == grid[b] and meeting(box)(a, b)]),
         Mistake("this says whether any cell clashes; return the list of those that do", after(clashed, bool),
-                after(clashed, lambda found: not found), after(clashed, len)),
+                after(clashed, lambda found: not found)),
+        Mistake("this says how many cells clash; return the list of them", after(clashed, len)),
         Mistake("this is a True or False for each cell; return the numbers of those that clash",
                 lambda grid, box: [cell in clashed(grid, box) for cell in range(len(grid))],
                 lambda grid, box: [int(cell in clashed(grid, box)) for cell in range(len(grid))]),
@@ -300,14 +349,17 @@ IN_GROUPS = (
     "a box holds a digit twice: rows change places within their band of box[0], columns within their stack of box[1]"
 )
 TOGETHER = "puzzle and solution no longer belong together: draw the symmetry once, and do the same to both"
+IN_ORDER = "the order is the puzzle's image, then the solution's"
+MOVED_ON = "all {} only move on by one number, in a circle: shuffle them"
 ALIKE = "rows and columns have one and the same order: draw one for each"
-NO_NAMES = "the digits never change their names: draw a random renaming, too"
+NO_NAMES = "most digits keep their names, if not all: draw a random renaming of all"
 LINES = (("row", "band"), ("column", "stack"))
 STAY = {line: f"the {line}s stay where they were: shuffle them, too" for line, _ in LINES}
 NO_GROUPS = {line: f"{line}s change places within their {group}, but the {group}s never do: shuffle them, too"
              for line, group in LINES}  # fmt: skip
 NO_LINES = {line: f"whole {group}s change places, but no {line}s within a {group} do: shuffle them, too"
             for line, group in LINES}  # fmt: skip
+SOME_LINES = {line: f"in some {group}s no {line}s change places: shuffle each {group}" for line, group in LINES}
 ONE_ORDER = {line: f"all {group}s have their {line}s in the same order: shuffle each {group} by itself"
              for line, group in LINES}  # fmt: skip
 
@@ -315,6 +367,8 @@ ONE_ORDER = {line: f"all {group}s have their {line}s in the same order: shuffle 
 def wrong_image(images, puzzle, solution, box, seed):
     """Why ``images`` are no puzzle like the first with its solution, if so."""
     (image, answer), side, (high, wide) = images, len(puzzle), box
+    if image.min() > 0 and (answer == 0).sum() == (puzzle == 0).sum():
+        return IN_ORDER
     if answer.min() < 1 or answer.max() > side or (image > 0).sum() != (puzzle > 0).sum():
         return KEEP_ZERO
     boxes = answer.reshape(wide, high, high, wide).transpose(1, 2).reshape(side, side)
@@ -331,24 +385,33 @@ def not_shuffled(image, answer, solution, box):
     rows, columns = (image > 0).sum(1) - 1, len(image) - (image > 0).sum(0)
     for (line, _), order, size in zip(LINES, (rows, columns), box, strict=True):
         groups, still = order.view(-1, size), torch.arange(size)
-        within = groups % size
+        within, kept = groups % size, (groups % size == still).all(1).sum()
         if (order == torch.arange(len(order))).all():
             return STAY[line]
         if (groups[:, 0] // size == still).all():
             return NO_GROUPS[line]
+        if kept > 1:  # of 64 lines in groups of 8: more than one by chance once in a hundred million times
+            return NO_LINES[line] if kept == size else SOME_LINES[line]
         if (within == within[0]).all():
-            return NO_LINES[line] if (within[0] == still).all() else ONE_ORDER[line]
+            return ONE_ORDER[line]
     if (rows == columns).all():
         return ALIKE
-    return NO_NAMES if (solution[rows][:, columns] == answer).all() else None
+    moved_on = lambda order: (order.diff() % len(order) == 1).all()
+    if moved_on(rows[:: box[0]] // box[0]) and moved_on(columns[:: box[1]] // box[1]):
+        return MOVED_ON.format("bands and stacks")
+    if 0 < (names := (answer - solution[rows][:, columns]) % len(answer)).min() == names.max():
+        return MOVED_ON.format("digits")
+    return NO_NAMES if (solution[rows][:, columns] == answer).float().mean() > 0.5 else None
 
 
-def line_order(side, size, rng, groups=True, lines=True, alike=False):
+def line_order(side, size, rng, groups=True, lines=True, alike=False, some=False):
     blocks = [list(range(first, first + size)) for first in range(0, side, size)]
     if groups:
         rng.shuffle(blocks)
     inner = [rng.sample(range(size), size)] * side if alike else [rng.sample(range(size), size) for _ in blocks]
-    return [block[i] for block, order in zip(blocks, inner, strict=False) for i in (order if lines else range(size))]
+    inner[1:] = inner[1:] if lines and not some else [range(size)] * len(inner[1:])
+    inner[0] = inner[0] if lines else range(size)
+    return [block[i] for block, order in zip(blocks, inner, strict=False) for i in order]
 
 
 def dressing(rename=True, first=1, twice=False, sizes=lambda box: box, one=False, rows=None, columns=None):
@@ -367,6 +430,10 @@ def dressing(rename=True, first=1, twice=False, sizes=lambda box: box, one=False
                      for grid, (rows, columns, names) in zip((puzzle, solution), drawn, strict=True))  # fmt: skip
 
     return answer
+
+
+def moved_on(images, by):
+    return [torch.where(image > 0, (image - 1 + by) % len(image) + 1, 0) for image in images]
 
 
 def image_by_swaps(puzzle, solution, box, rng):
@@ -406,11 +473,14 @@ augment = Exercise(
                 dressing(sizes=lambda box: (2, 3)), dressing(sizes=lambda box: (3, 3))),
         Mistake(WHOLE_LINES, after(dressed, lambda pair: [part.clamp(max=len(part) - 1) for part in pair])),
         Mistake(TOGETHER, dressing(twice=True), after(dressed, lambda pair: (pair[0], pair[1].flip(0)))),
+        Mistake(IN_ORDER, after(dressed, lambda pair: pair[::-1])),
         Mistake(NO_NAMES, dressing(rename=False)),
+        Mistake(MOVED_ON.format("digits"), lambda puzzle, solution, box, rng: moved_on(
+                    dressing(rename=False)(puzzle, solution, box, rng), rng.randrange(1, len(puzzle)))),
         Mistake(ALIKE, lambda puzzle, solution, box, rng: dressing(one=box[0] == box[1])(puzzle, solution, box, rng)),
         *(Mistake(said[line], dressing(**{f"{line}s": habit})) for line, _ in LINES for said, habit in (
             (STAY, {"groups": False, "lines": False}), (NO_GROUPS, {"groups": False}), (NO_LINES, {"lines": False}),
-            (ONE_ORDER, {"alike": True}))),
+            (ONE_ORDER, {"alike": True}), (SOME_LINES, {"some": True}))),
         Mistake("return both images, the puzzle's and the solution's", after(dressed, lambda pair: pair[0]),
                 after(dressed, lambda pair: pair[1]), after(dressed, lambda pair: pair[:1])),
         Mistake("each image keeps its shape, (side, side)",
@@ -476,6 +546,8 @@ unit_masks = Exercise(
                 after(masks, torch.Tensor.long)),
         Mistake("stack the four masks into one tensor: torch.stack", after(masks, list),
                 after(masks, lambda found: tuple(found))),
+        Mistake("there are side * side cells: torch.arange(side * side)", lambda box: masks(box)[
+                    :, : box[0] * box[1], : box[0] * box[1]]),
         Mistake("the heads come first: (4, cells, cells)", after(masks, lambda found: found.permute(1, 2, 0)),
                 after(masks, lambda found: found.flatten(0, 1))),
     ],
@@ -506,7 +578,17 @@ def guess_cases(generator):
             for box, grid in [*renamed, *images, (SIX, singles)]]  # fmt: skip
 
 
-def searching(boxes=by_pair, rows=True, columns=True, choose=None, count=lambda number: int(number > 1), habit=""):
+def searching(
+    boxes=by_pair,
+    rows=True,
+    columns=True,
+    choose=None,
+    count=lambda number: int(number > 1),
+    habit="",
+    tried=lambda digits: digits,
+    last=0,
+    put=lambda grid, at, digit: [*grid[:at], digit, *grid[at + 1 :]],
+):
     """Right as it stands, and wrong in each of its options."""
 
     def answer(grid, box):
@@ -518,12 +600,14 @@ def searching(boxes=by_pair, rows=True, columns=True, choose=None, count=lambda 
             if habit == "first" and ends:
                 return 0
             taken = {cell: {grid[other] for other in peers[cell]} for cell in cells if not grid[cell]}
-            options = {cell: [d for d in range(1, box[0] * box[1] + 1) if d not in taken[cell]] for cell in taken}
+            options = {
+                cell: [d for d in range(1, box[0] * box[1] + 1 - last) if d not in taken[cell]] for cell in taken
+            }
             if not options:
                 ends.append(grid)
                 return 0
             cell = (choose or fewest)(options)
-            deeper = [search([*grid[:cell], digit, *grid[cell + 1 :]]) for digit in options[cell]]
+            deeper = [search(put(grid, cell, digit)) for digit in tried(options[cell])]
             below = max(deeper, default=0) if habit == "deepest" else sum(deeper)
             return below + count(len(options[cell]))
 
@@ -558,7 +642,14 @@ HABITS = {
     "a cell with several candidates is one guess, however many it has": [
         searching(count=lambda number: number if number > 1 else 0),
         searching(count=lambda number: max(number - 1, 0))],
-    "a cell with one candidate is no guess, only a single": [searching(count=lambda number: int(number > 0))],
+    "a cell with one candidate is no guess, only a single": [searching(count=lambda number: int(number > 0)),
+                                                               searching(count=lambda number: 1)],
+    "try every candidate, and each on a grid of its own: go on with a copy, or take the digit back": [
+        searching(put=lambda grid, at, digit: grid.__setitem__(at, digit) or grid),
+        searching(tried=lambda digits: digits[:1]), searching(tried=lambda digits: digits[-1:])],
+    "the largest digit is the side: range(1, side + 1)": [searching(last=1)],
+    "this says whether there is a guess; count them": [
+        lambda grid, box: int(every_guess(grid, box) > 0), lambda grid, box: every_guess(grid, box) > 0],
     "a cell without candidates is a dead end, no guess": [searching(count=lambda number: int(number != 1))],
     "guess at a cell with the fewest candidates, not at the first empty one": [searching(choose=min)],
     "guess at a cell with the fewest candidates, not the most": [
@@ -598,11 +689,11 @@ def share_cases(generator):
 
 def interval(z=1.96, middle=lambda p, n, zz: (p + zz / (2 * n)) / (1 + zz / n),
              spread=lambda p, n, zz: (p * (1 - p) / n + zz / (4 * n * n)) ** 0.5,
-             reach=lambda z, n: z / (1 + z * z / n), put=lambda p, low, high: (p, low, high)):  # fmt: skip
+             reach=lambda z, n: z / (1 + z * z / n), size=len, put=lambda p, low, high: (p, low, high)):  # fmt: skip
     """Right as it stands, and wrong in each of its options."""
 
     def answer(right):
-        n, p = len(right), float(right.double().mean())
+        n, p = size(right), float(right.double().mean())
         centre, half = middle(p, n, z * z), reach(z, n) * spread(p, n, z * z)
         return put(p, centre - half, centre + half)
 
@@ -631,6 +722,17 @@ share_with_interval = Exercise(
     mistakes=[
         Mistake("this is the plain interval p +- 1.96 standard errors, which has no width at 50 of 50; use Wilson's",
                 interval(**plain), interval(**plain, put=lambda p, low, high: (p, max(low, 0.0), min(high, 1.0)))),
+        Mistake("n is the number of all puzzles, len(right)", *(interval(size=size) for size in (
+                    lambda right: 200, lambda right: 100, lambda right: len(right) - 1,
+                    lambda right: max(int(right.sum()), 1)))),
+        Mistake("the middle holds z squared: p + z**2 / (2 * n)",
+                interval(middle=lambda p, n, zz: (p + zz**0.5 / (2 * n)) / (1 + zz / n))),
+        Mistake("this reaches twice as far as it should: the half width is what lies on each side",
+                interval(reach=lambda z, n: 2 * z / (1 + z * z / n))),
+        Mistake("both terms stand under the root",
+                interval(spread=lambda p, n, zz: (p * (1 - p) / n) ** 0.5 + zz / (4 * n * n))),
+        Mistake("these are percentages: a share is at most 1",
+                lambda right: tuple(100 * part for part in from_package(right))),
         Mistake("the factor z = 1.96 is missing in the half width", interval(reach=lambda z, n: 1 / (1 + z * z / n))),
         Mistake("the half width, too, is divided by 1 + z^2 / n", interval(reach=lambda z, n: z)),
         Mistake("z / 1 + z**2 / n is z plus something: put 1 + z**2 / n in brackets",
@@ -645,10 +747,12 @@ share_with_interval = Exercise(
         Mistake("p + z**2 / 2n comes first, then all of it is divided by 1 + z**2 / n: put the sum in brackets",
                 interval(middle=lambda p, n, zz: p + zz / (2 * n) / (1 + zz / n))),
         Mistake("the middle is divided by 1 + z^2 / n, too", interval(middle=lambda p, n, zz: p + zz / (2 * n))),
-        Mistake("z^2 / (4 n^2) is missing under the root", interval(**no_shift)),
+        Mistake("z^2 / (4 n^2) is missing under the root", interval(**no_shift),
+                interval(spread=lambda p, n, zz: (p * (1 - p) / (n - 1)) ** 0.5)),
         Mistake("take the root of the sum", interval(spread=lambda p, n, zz: p * (1 - p) / n + zz / (4 * n * n))),
         Mistake("the variance of a share is p (1 - p) / n",
                 interval(spread=lambda p, n, zz: (p / n + zz / (4 * n * n)) ** 0.5),
+                interval(spread=lambda p, n, zz: (p * p / n + zz / (4 * n * n)) ** 0.5),
                 interval(spread=lambda p, n, zz: (p * (1 - p) + zz / (4 * n * n)) ** 0.5)),
         Mistake("z is 1.96 for 95%", *(interval(z) for z in (1.645, 2.576, 1.0, 2.0, 1.95, 0.95, 3.8416))),
         Mistake("the order is share, low, high", interval(put=lambda p, low, high: (low, p, high)),

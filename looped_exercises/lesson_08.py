@@ -1,5 +1,6 @@
 """The exercises of lesson 08, chess: planes, the mover's view, geometry, legal moves, top-k, a horizon."""
 
+import itertools
 import math
 from functools import partial
 
@@ -14,7 +15,7 @@ from looped_lite.tasks.chess import piece_masks as package_masks
 
 from . import Case, Exercise, Mistake, after
 
-SQUARES = torch.arange(64)
+SQUARES, SIDES = torch.arange(64), torch.arange(12)
 UP, ASIDE = (part[None] - part[:, None] for part in (SQUARES // 8, SQUARES % 8))
 
 
@@ -52,7 +53,7 @@ def planes_of_fen(fen):
     return planes(torch.from_numpy(read_boards([fen])[0]))[0]
 
 
-def walking(order=PIECES, up=False, left=False, digits=True, squares=lambda board: board.flatten(0, 1)):
+def walking(order=PIECES, up=False, left=False, digits=int, squares=lambda board: board.flatten(0, 1)):
     """Right, square by square; each option is a mistake."""
 
     def answer(fen):
@@ -62,7 +63,7 @@ def walking(order=PIECES, up=False, left=False, digits=True, squares=lambda boar
             for piece in text:
                 if piece in order:
                     board[row if up else 7 - row, 7 - file if left else file, order.index(piece)] = 1
-                file += int(piece) if piece.isdigit() and digits else 1
+                file += digits(piece) if piece.isdigit() else 1
         return squares(board)
 
     return answer
@@ -95,7 +96,9 @@ fen_to_planes = Exercise(
         Mistake("black's pieces have planes of their own, 6 to 11",
                 seen(lambda board: torch.cat([board[:, :6] + board[:, 6:], 0 * board[:, 6:]], 1)),
                 seen(lambda board: board[:, :6] + board[:, 6:]), seen(lambda board: board[:, :6])),
-        Mistake("a digit is a number of empty squares: 3 stands for three of them", walking(digits=False)),
+        Mistake("a digit is a number of empty squares: 3 stands for three of them", walking(digits=lambda digit: 1),
+                walking(digits=lambda digit: int(digit) - 1)),
+        Mistake("a piece is a 1 in its plane, black's too", seen(lambda board: board.where(SIDES < 6, -board))),
         Mistake("an empty square has no plane here: it is all zeros",
                 seen(lambda board: torch.cat([nothing(board), board], 1)),
                 seen(lambda board: torch.cat([board, nothing(board)], 1))),
@@ -105,7 +108,8 @@ fen_to_planes = Exercise(
         Mistake("this is the batch of one that a model wants; return the board alone", seen(lambda board: board[None])),
         Mistake("the model multiplies this with weights: make it floating point", seen(Tensor.long), seen(Tensor.bool)),
         Mistake("these are numbers of planes; give each square its row of zeros with a single one",
-                seen(lambda board: (board * torch.arange(1, 13)).sum(1).long()), seen(lambda board: board.argmax(1))),
+                *(seen(lambda board, kind=kind: (board * torch.arange(1, 13)).sum(1).to(kind)) for kind in (
+                    torch.long, torch.float)), seen(lambda board: board.argmax(1))),
         Mistake("black is not turned here: square 0 is a1, whoever is to move",
                 lambda fen: walking(up=" b " in fen)(fen),
                 lambda fen: walking(up=" b " in fen, left=" b " in fen)(fen)),
@@ -135,11 +139,11 @@ def view_of_package(board, black):
 
 
 def turning(colours=lambda black: black, ranks=lambda black: black, left=lambda seen, board: king_file(seen) < 4,
-            same=False, put=lambda view, origin: (view, origin)):  # fmt: skip
+            same=False, exchange=lambda board: board.roll(6, 1), put=lambda view, origin: (view, origin)):  # fmt: skip
     """Right, with squares as numbers; each option is a mistake. ``same``: ranks and files turned together."""
 
     def answer(board, black):
-        view = board.roll(6, 1) if colours(black) else board
+        view = exchange(board) if colours(black) else board
         turn = 56 * bool(ranks(black)) ^ 7 * bool(left(view, board)) ^ 7 * (same and black)
         return put(view[SQUARES ^ turn], SQUARES ^ turn)
 
@@ -148,6 +152,10 @@ def turning(colours=lambda black: black, ranks=lambda black: black, left=lambda 
 
 def king_file(board, plane=5):
     return int(board[:, plane].argmax()) % 8
+
+
+def some_left(board, planes):
+    return bool(board.view(8, 8, 12)[:, :4, planes].any())
 
 
 def view_by_flips(board, black):
@@ -179,7 +187,7 @@ own_view = Exercise(
         Mistake("exactly the other way round: black is turned, not white",
                 turning(colours=lambda black: not black, ranks=lambda black: not black)),
         Mistake("the mover's king belongs on files e to h: mirror left to right if it stands on a to d",
-                turning(left=never)),
+                turning(left=never), turning(left=lambda seen, board: seen is not board and king_file(seen) < 4)),
         Mistake("the mover's king is on the right half already: mirror only if it is on files a to d",
                 turning(left=always),
                 turning(left=lambda seen, board: king_file(seen) >= 4)),
@@ -190,14 +198,21 @@ own_view = Exercise(
                 turning(left=lambda seen, board: king_file(seen, 11) < 4),
                 turning(left=lambda seen, board: king_file(board, 11) < 4)),
         Mistake("the king is in plane 5, the last of its six", turning(left=lambda seen, board: king_file(seen, 0) < 4),
-                turning(left=lambda seen, board: king_file(seen, 4) < 4)),
+                turning(left=lambda seen, board: king_file(seen, 4) < 4),
+                *(turning(left=lambda seen, board, plane=plane: some_left(seen, plane)) for plane in (0, 4))),
+        Mistake("exchange the first six planes with the last six, each six in its order",
+                *(turning(exchange=exchange, left=lambda seen, board: some_left(seen, 5)) for exchange in (
+                    lambda board: board.flip(1), lambda board: board.roll(6, 0), lambda board: board.roll(1, 1)))),
         Mistake("the files lie along the second dimension of (8, 8, 12): these are the king's ranks",
-                turning(left=lambda seen, board: int(seen[:, 5].argmax()) // 8 < 4)),
-        Mistake("to turn the ranks over is flip(0) alone; with the files too it is a turn by half", turning(same=True)),
+                turning(left=lambda seen, board: int(seen[:, 5].argmax()) // 8 < 4),
+                turning(left=lambda seen, board: (int(seen[:, 5].argmax()) // 8 < 4) ^ (seen is not board))),
+        Mistake("to turn the ranks over is flip(0) alone; with the files too it is a turn by half", turning(same=True),
+                turning(same=True, left=never)),
         Mistake("return two things, the turned board and where each of its squares came from",
                 after(turning(), lambda pair: pair[0])),
         Mistake("the order is the board, then where its squares came from", after(turning(), lambda pair: pair[::-1])),
-        Mistake("one row a square, please: (64, 12)", turning(put=lambda view, origin: (view.view(8, 8, 12), origin))),
+        Mistake("one row a square, please: (64, 12)", turning(put=lambda view, origin: (view.view(8, 8, 12), origin)),
+                turning(put=lambda view, origin: (view.view(8, 8, 12), origin.view(8, 8)))),
         Mistake("these are the squares of the new board: do to `torch.arange(64)` what you did to the board",
                 files_or(0)),
         Mistake("the mirror is missing in origin: do to the square numbers all that you did to the board",
@@ -262,9 +277,25 @@ piece_masks = Exercise(
         Mistake("the third head holds a king's steps as well as a knight's",
                 masks(head2=KNIGHT), masks(head2=KNIGHT | EYE)),
         Mistake("the third head holds a knight's jumps as well as a king's steps", masks(head2=KING)),
+        Mistake("a king's step: both differences are at most 1, combine with &",
+                masks(head2=KNIGHT | (UP.abs() <= 1) | (ASIDE.abs() <= 1)), masks(head2=KNIGHT | (UP * ASIDE == 0)),
+                masks(head2=KNIGHT | ((UP * ASIDE).abs() <= 1))),
+        Mistake("the differences have a sign: take .abs() of both tables", *(
+                masks(head1=up == aside, head2=(up * aside == 2) | ((up <= 1) & (aside <= 1)))
+                for up, aside in ((UP, ASIDE), (-UP, -ASIDE)))),
+        Mistake("the second head holds diagonals alone", masks(head1=PARTS[0] | PARTS[1])),
+        Mistake("the first head holds lines alone", masks(head0=PARTS[0] | PARTS[1])),
+        Mistake("lines and diagonals go on to the edge of the board, not one step",
+                masks(head0=UP.abs() + ASIDE.abs() <= 1), masks(head1=EYE | ((UP * ASIDE).abs() == 1) & KING),
+                masks(head0=UP.abs() + ASIDE.abs() <= 1, head1=EYE | ((UP * ASIDE).abs() == 1) & KING)),
+        Mistake("a knight's jumps and a king's steps share the third head",
+                lambda: torch.stack([PARTS[0], PARTS[1], KNIGHT, KING, PARTS[3]])),
         Mistake("a king steps across, too: neither difference is larger than 1",
                 masks(head2=KNIGHT | (UP.abs() + ASIDE.abs() <= 1)),
                 masks(head2=KNIGHT | EYE | (KING & (UP * ASIDE != 0)))),
+        Mistake("a knight jumps two one way and one the other: the differences multiply to 2, not to 3 or 4",
+                *(masks(head2=KING | jump) for jump in (
+                    (UP * ASIDE).abs() == 3, (UP * ASIDE).abs() == 4))),
         Mistake("this is a square of 5 by 5; a knight jumps two one way and one the other",
                 masks(head2=torch.maximum(UP.abs(), ASIDE.abs()) <= 2)),
         Mistake("up + aside == 3 is also three squares along a line: for a knight their product is 2",
@@ -300,13 +331,14 @@ def legal_cases(generator):
         logits[1, name[[21, 12, 3, 40, 26, 32, 24]]] = torch.tensor([2.0, 1.2, 0.0, 4.9, 3.9, 4.2, 1.0])
         logits += 0.01 * torch.randn(2, 64, generator=generator)
         pairs = [
+            (0, 24),
             (4, 12),
             (4, 3),
             (10, 26),
             (10, 18),
             (6, 21),
+            (6, 12),
             (0, 32),
-            (0, 24),
             *((50 + i, 60 - i) for i in range(more)),
         ]
         legal = [(int(name[a]), int(name[b])) for a, b in pairs]
@@ -314,7 +346,7 @@ def legal_cases(generator):
     sure = torch.full((2, 64), -30.0)
     a, b, c, d = torch.randperm(64, generator=generator)[:4].tolist()
     sure[0, a], sure[1, b], sure[0, c] = 30.0, 30.0, -20.0
-    return [*cases, Case("best_legal_move where the model is sure of an illegal move", sure, [(c, b), (a, d)])]
+    return [*cases, Case("best_legal_move where the model is sure of an illegal move", sure, [(a, d), (c, b)])]
 
 
 def by_logarithms(logits, legal):
@@ -359,10 +391,13 @@ best_legal_move = Exercise(
     mistakes=[
         Mistake("the likeliest square from and the likeliest square to are no legal move here: compare legal ones",
                 choosing(move=lambda p, legal, odds: (int(p[0].argmax()), int(p[1].argmax())))),
-        Mistake("this is the best move of the likeliest piece. A less likely piece may have a likelier move",
-                choosing(move=piece_first)),
-        Mistake("this is the best move to the likeliest square. A less likely square may have a likelier move",
-                choosing(move=partial(piece_first, place=1))),
+        Mistake("this goes by the square from first: a less likely piece may have a likelier move",
+                choosing(move=piece_first), choosing(move=lambda p, legal, odds: max(legal, key=lambda m: p[0, m[0]]))),
+        Mistake("a number added to all probabilities makes unlikely moves alike: log_softmax needs none",
+                *(choosing(lambda logits, eps=eps: logits.float().softmax(-1) + eps) for eps in (1e-9, 1e-8, 1e-6))),
+        Mistake("this goes by the square to first: a less likely square may have a likelier move",
+                choosing(move=partial(piece_first, place=1)),
+                choosing(move=lambda p, legal, odds: max(legal, key=lambda m: p[1, m[1]]))),
         Mistake("this is the place of the move in the list: return the move itself, (from, to)",
                 choosing(move=lambda p, legal, odds: legal.index(max(odds, key=odds.get)))),
         Mistake("the order is from, to: this is the right move backwards",
@@ -395,9 +430,19 @@ best_legal_move = Exercise(
                 choosing(share=lambda p, legal, odds: 1.0)),
         Mistake("this is the probability of the best move alone; sum over all legal ones",
                 choosing(share=lambda p, legal, odds: max(odds.values()))),
+        Mistake("this is the best move's part of the legal ones; return the probability of all legal moves",
+                choosing(share=lambda p, legal, odds: max(odds.values()) / sum(odds.values()))),
+        Mistake("this is the logarithm: take exp",
+                choosing(share=lambda p, legal, odds: math.log(sum(odds.values())))),
+        Mistake("this is about the squares from alone, or to: a move is a pair, p(from) times p(to)", *(
+                choosing(share=lambda p, legal, odds, place=place, each=each: float(
+                    sum(p[place, square] for square in each([move[place] for move in legal]))))
+                for place in (0, 1) for each in (set, list))),
         Mistake("probabilities of one move multiply: p(from) times p(to)", choosing(one=lambda p, q: p + q)),
         Mistake("a move is a pair: this also counts squares to that belong to another piece",
-                choosing(share=spread_out)),
+                choosing(share=spread_out),
+                choosing(share=lambda p, legal, odds: float(sum(p[0, a] for a, _ in legal) * sum(
+                    p[1, b] for _, b in legal)))),
         Mistake("this is what is left for moves that are not legal",
                 choosing(share=lambda p, legal, odds: 1 - sum(odds.values()))),
         Mistake("this is the mean over the legal moves; sum them",
@@ -405,6 +450,9 @@ best_legal_move = Exercise(
         Mistake("this is the number of legal moves among all; sum their probabilities",
                 choosing(share=lambda p, legal, odds: len(legal) / 4096),
                 choosing(share=lambda p, legal, odds: len(legal))),
+        Mistake("several legal moves may share a square: sum over the moves, not over their squares", *(
+                choosing(share=lambda p, legal, odds, at=at: sum({m[at]: one for m, one in odds.items()}.values()))
+                for at in (0, 1))),
     ],
 )  # fmt: skip
 
@@ -432,14 +480,14 @@ def plainly(right, most=math.inf):
 
 
 def ranking(of=lambda logits: logits, number=lambda a, b: 64 * a + b, count=lambda k: k, least=False, join=torch.add,
-            judge=with_interval, put=lambda *three: three):  # fmt: skip
+            hit=lambda found: found.any(1), judge=with_interval, put=lambda *three: three):  # fmt: skip
     """Right as it stands; each option is a mistake."""
 
     def answer(logits, targets, k):
         p = of(logits)
         moves = join(p[:, 0, :, None], p[:, 1, None, :]).flatten(1)
         found = moves.topk(count(k), largest=not least).indices == number(*targets.T)[:, None]
-        return put(*judge(found.any(1)))
+        return put(*judge(hit(found)))
 
     return answer
 
@@ -486,6 +534,12 @@ top_k = Exercise(
                 ranking(lambda logits: logits.log_softmax(0))),
         Mistake("a sigmoid judges each square alone: add the logits, or multiply softmax over 64 squares",
                 ranking(torch.sigmoid, join=torch.mul)),
+        Mistake("the right move may be any of the k likeliest, not the last of them alone",
+                ranking(hit=lambda found: found[:, -1])),
+        Mistake("a position is right or not: divide by the number of positions, not k times it",
+                ranking(hit=torch.flatten)),
+        Mistake("this asks of each of the k places whether it is right in any position: any(1)",
+                ranking(hit=lambda found: found.any(0))),
         Mistake("k + 1 moves are counted: k are asked for", ranking(count=lambda k: k + 1)),
         Mistake("these are the k least likely moves", ranking(least=True)),
         Mistake("k is ignored: this is top-1", ranking(count=lambda k: 1)),
@@ -527,6 +581,7 @@ def horizon_cases(generator):
         case("a curve of 200", {1: 40, 4: 160, 16: 140, 64: 20}),
         case("a curve of 2,000, with the same shares", {1: 400, 4: 1600, 16: 1400, 64: 200}, n=2000),
         case("a curve of 20", {1: 5, 4: 20, 16: 16, 64: 3}, n=20),
+        case("a curve that falls by small steps", {1: 40, 4: 160, 8: 146, 16: 130, 32: 113, 64: 95}),
         case("a curve that falls at its last point", {64: 90, 1: 40, 16: 158, 4: 160, 32: 157}),
     ]  # fmt: skip
 
@@ -550,6 +605,13 @@ def falling(below=lambda one, best: one[2] < best[1], order=lambda right: sorted
     return answer
 
 
+def steepest(right):
+    """Wrong: the first that is clearly below the one before it."""
+    loops = sorted(right)
+    return next((b for a, b in itertools.pairwise(loops)
+                 if with_interval(right[b])[2] < with_interval(right[a])[1]), None)  # fmt: skip
+
+
 def by_columns(right):
     """Right: tensors, and a running product from the end."""
     loops = sorted(right)
@@ -570,13 +632,15 @@ horizon = Exercise(
                 *map(falling, (lambda one, best: one[0] < best[0], lambda one, best: one[0] < best[1],
                                lambda one, best: one[2] < best[0], lambda one, best: one[1] < best[1],
                                lambda one, best: one[2] < best[2])),
-                falling(lambda one, best: one[0] < best[0], start=lambda loops, peak: [t for t in loops if t > peak])),
+                falling(lambda one, best: one[0] < best[0], start=lambda loops, peak: [t for t in loops if t > peak]),
+                falling(lambda one, best: one[0] < best[0] - 0.05)),
+        Mistake("compare with the best, not with the number of loops just before", steepest),
         Mistake("on the way up it is below its best, too; look at what comes after",
                 falling(start=lambda loops, peak: loops)),
         Mistake("it comes back after the dip: look for where it stays below",
                 falling(start=lambda loops, peak: [t for t in loops if t > peak])),
         Mistake("the first at which it is clearly below from there on, not the last",
-                falling(start=lambda loops, peak: loops[::-1])),
+                falling(start=lambda loops, peak: loops[::-1]), falling(start=lambda loops, peak: loops[-1:])),
         Mistake("this is where it is best; say where it is clearly below",
                 lambda right: max(right, key=lambda t: float(right[t].float().mean()))),
         Mistake("this is the last number of loops at which it still holds; say the first at which it does not",

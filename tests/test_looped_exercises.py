@@ -264,6 +264,13 @@ def test_a_wrong_answer_gets_its_sentence_and_the_course_goes_on(capsys):
     assert one.state == "wrong"
 
 
+def test_another_default_is_told_where_something_is_wrong():
+    assert "Where times is not given it should be 2: your function says 3." in complaint(
+        made(), lambda x, times=3: x * times
+    )
+    assert made().check(lambda x, times=3: 2 * x).state == "solved"
+
+
 def test_a_mistake_that_fits_once_by_chance_is_not_named():
     one = Exercise("99.2", "is it positive?", lambda n: n > 0, lambda g: [Case(f"{n}", n) for n in (1, -1, 2, -2)],
                    mistakes=[Mistake("it is never so", lambda n: False)])  # fmt: skip
