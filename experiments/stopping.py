@@ -194,7 +194,7 @@ def measure_rules(model: LoopedTransformer, job: Job) -> list[Row]:
 
 
 REPEATS = 3
-TIMED = {"bits": 4, "sudoku": 20, "mates": 20}  # instances of a kind that are run live
+TIMED = {"bits": 4, "sudoku": 40, "mates": 20}  # instances of a kind that are run live
 
 
 def time_rules(
@@ -213,7 +213,7 @@ def time_rules(
 
     def live(name: str, rule: Rule) -> None:
         for x, y, _ in groups:
-            size = min(128, AT_ONCE[job.part] * max(1, 512 // x.shape[1]) if job.part == "bits" else 64)
+            size = min(128, AT_ONCE[job.part] * max(1, 512 // x.shape[1]) if job.part == "bits" else 32)
             for part, target in zip(x[::step].split(size), y[::step].split(size), strict=True):
                 if name == "fixed":
                     plain(model, part, fixed_loops, AT_ONCE[job.part])
