@@ -527,7 +527,7 @@ def parameters_cases(generator):
 def count(more=lambda d, heads, r: 0, times=lambda layers, shared: 1 if shared else layers, ratio=same):
     """A count of parameters with ``more`` (or fewer) of them in a block than there are."""
     one = lambda d, heads, r: 4 * d * d + heads + 2 * r * d * d + r * d + 3 * d + more(d, heads, r)
-    return lambda d, heads, layers, shared, mlp_ratio=4: one(d, heads, ratio(mlp_ratio)) * times(layers, shared)
+    return lambda width, heads, layers, shared, mlp_ratio=4: one(width, heads, ratio(mlp_ratio)) * times(layers, shared)
 
 
 parameters = Exercise(

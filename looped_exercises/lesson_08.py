@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from looped_lite.intervals import wilson
-from looped_lite.tasks.chess import PIECES, normalize, planes, read_boards
+from looped_lite.tasks.chess import PIECES, normalize, read_boards
 from looped_lite.tasks.chess import piece_masks as package_masks
+from looped_lite.tasks.chess import planes as planes_of
 
 from . import Case, Exercise, Mistake, after
 
@@ -50,10 +51,10 @@ def planes_cases(generator):
 
 
 def planes_of_fen(fen):
-    return planes(torch.from_numpy(read_boards([fen])[0]))[0]
+    return planes_of(torch.from_numpy(read_boards([fen])[0]))[0]
 
 
-def walking(order=PIECES, up=False, left=False, digits=int, squares=lambda board: board.flatten(0, 1)):
+def walking(order=PIECES, up=False, left=False, digits=int, letter=1, squares=lambda board: board.flatten(0, 1)):
     """Right, square by square; each option is a mistake."""
 
     def answer(fen):
@@ -63,7 +64,7 @@ def walking(order=PIECES, up=False, left=False, digits=int, squares=lambda board
             for piece in text:
                 if piece in order:
                     board[row if up else 7 - row, 7 - file if left else file, order.index(piece)] = 1
-                file += digits(piece) if piece.isdigit() else 1
+                file += digits(piece) if piece.isdigit() else letter
         return squares(board)
 
     return answer
@@ -98,6 +99,7 @@ fen_to_planes = Exercise(
                 seen(lambda board: board[:, :6] + board[:, 6:]), seen(lambda board: board[:, :6])),
         Mistake("a digit is a number of empty squares: 3 stands for three of them", walking(digits=lambda digit: 1),
                 walking(digits=lambda digit: int(digit) - 1)),
+        Mistake("a letter takes a square, too: move on by one after each piece", walking(letter=0)),
         Mistake("a piece is a 1 in its plane, black's too", seen(lambda board: board.where(SIDES < 6, -board))),
         Mistake("an empty square has no plane here: it is all zeros",
                 seen(lambda board: torch.cat([nothing(board), board], 1)),
@@ -132,10 +134,10 @@ def view_cases(generator):
     return cases
 
 
-def view_of_package(board, black):
-    codes = (board * torch.arange(1, 13)).sum(-1).to(torch.uint8)
+def view_of_package(planes, black):
+    codes = (planes * torch.arange(1, 13)).sum(-1).to(torch.uint8)
     view, turn = normalize(codes[None].numpy(), np.array([black]))
-    return planes(torch.from_numpy(view))[0], SQUARES ^ int(turn[0])
+    return planes_of(torch.from_numpy(view))[0], SQUARES ^ int(turn[0])
 
 
 def turning(colours=lambda black: black, ranks=lambda black: black, left=lambda seen, board: king_file(seen) < 4,
@@ -520,7 +522,8 @@ top_k = Exercise(
                 each_alone(torch.flatten)),
         Mistake("this is about the square from alone", each_alone(lambda found: found[:, 0])),
         Mistake("this is about the square to alone", each_alone(lambda found: found[:, 1])),
-        Mistake("from and to are exchanged: row 0 of the logits is for the square from",
+        Mistake("from and to are exchanged: row 0 of the logits and `targets[:, 0]` are the square from, and a move's "
+                "number is 64 * from + to",
                 ranking(number=lambda a, b: 64 * b + a),
                 ranking(lambda logits: logits.flip(1))),
         Mistake("a move's number is 64 * a + b, since each row of the table has 64 squares",

@@ -87,7 +87,8 @@ halt = Exercise(
                 halting(lambda r, tol: (r <= tol).flip(0).cumprod(0).flip(0)),
                 halting(lambda r, tol: (r <= tol) & torch.cat([r[1:] <= tol, r[-1:] <= tol]))),
         Mistake("this is the loop with the smallest residual; the first that is at most tol counts",
-                halting(lambda r, tol: (r <= tol) & (r == r.nan_to_num(nan=NEVER).amin(0)))),
+                halting(lambda r, tol: (r <= tol) & (r == r.nan_to_num(nan=NEVER).amin(0))),
+                lambda residuals, tol: residuals.argmin(0) + 1),
         Mistake("at rest is at most tol: <=, not <", halting(lambda r, tol: r < tol)),
         Mistake("this counts the loops at rest; return the number of the first",
                 lambda residuals, tol: (residuals <= tol).sum(0)),
@@ -146,9 +147,8 @@ flat = lambda z: z.flatten(1).norm(dim=1)
 
 
 def settling(measure=lambda new, old: flat(new - old) / flat(new), rows=lambda active, z: active, shrink=True,
-        keep="after",
-             count=0, put="place", last=True):  # fmt: skip
-    """Right as it stands, and wrong in each of its options."""
+             keep="after", count=0, put="place", last=True, place=lambda active, rest: active[rest]):  # fmt: skip
+    """Right as it stands, and wrong in each of its options. ``last="loops"``: who never rests gets the number alone."""
 
     def answer(step, z, tol, most):
         end, loops, active, gone = z.clone(), torch.zeros(len(z), dtype=torch.long), torch.arange(len(z)), []
@@ -157,10 +157,10 @@ def settling(measure=lambda new, old: flat(new - old) / flat(new), rows=lambda a
         open_ = torch.ones(len(z), dtype=torch.bool)
         for t in range(1, most + 1):
             new = step(z, rows(active, z))
-            rest = (measure(new, z) <= tol) | (last and t == most)
+            rest = (measure(new, z) <= tol) | (last is True and t == most)
             rest &= open_[active]
-            end[active[rest]] = (new if keep == "after" else z)[rest]
-            loops[active[rest]], open_[active[rest]] = t + count, False
+            end[place(active, rest)] = (new if keep == "after" else z)[rest]
+            loops[place(active, rest)], open_[active[rest]] = t + count, False
             gone += active[rest].tolist()
             z = new
             if shrink:
@@ -169,7 +169,7 @@ def settling(measure=lambda new, old: flat(new - old) / flat(new), rows=lambda a
                 break
         if put == "leaving":
             return end[gone], loops[gone]
-        return end, loops
+        return (z if put == "together" else end), loops
 
     return answer
 
@@ -204,6 +204,10 @@ settle = Exercise(
     mistakes=[
         Mistake("what is at rest must leave the batch: here it is run on, and paid for, to the end",
                 settling(shrink=False)),
+        Mistake("what is at rest must leave the batch and keep its state: here all are run on until the last one rests",
+                settling(shrink=False, put="together")),
+        Mistake("after some have left, row 0 is no longer instance 0: write to end[active[done]], not end[done]",
+                settling(place=lambda active, rest: rest.nonzero()[:, 0])),
         Mistake("these are in the order in which instances came to rest; put each back in its own place",
                 settling(put="leaving")),
         Mistake("step must know which instances are left: pass their numbers, not 0, 1, 2, ...",
@@ -212,7 +216,7 @@ settle = Exercise(
         Mistake("loops are counted from 1", settling(count=-1)),
         Mistake("this counts one loop too many", settling(count=1)),
         Mistake("who never rests has an answer, too: the state after `most` loops, and loops = most",
-                settling(last=False)),
+                settling(last=False), settling(last="loops")),
         Mistake("at rest is relative: |f(z) - z| at most tol times |f(z)|", settling(lambda new, old: flat(new - old))),
         Mistake("relative is to the new state, |f(z)|, not to the old one",
                 settling(lambda new, old: flat(new - old) / flat(old))),
@@ -399,6 +403,9 @@ front = Exercise(
         Mistake("fewer loops are better, more accuracy is better: yours has one of the two turned round",
                 fronting(lambda a, b: a[0] >= b[0] and a[1] >= b[1] and a != b),
                 fronting(lambda a, b: a[0] <= b[0] and a[1] <= b[1] and a != b)),
+        Mistake("nobody is left: a rule does not beat itself", lambda points: []),
+        Mistake("exchanged: of each pair the loops come first, the accuracy second",
+                lambda points: front_by_sweep({name: point[::-1] for name, point in points.items()})),
         Mistake("return the names of the rules", lambda points: [points[name] for name in front_by_sweep(points)]),
     ],
 )  # fmt: skip

@@ -219,11 +219,11 @@ bootstrap = Exercise(
                     (means - means.mean()).square().sum() / torch.tensor(len(means) - 1)).sqrt()
                     for z in (-1.96, 1.96)])),
         Mistake("all means lie between these; take the middle 95% of them", boots(ends=(0.0, 1.0))),
-        Mistake("these are quantiles of the values; take those of the means of resamples",
-                spread(lambda v: np.quantile(v, [0.025, 0.975]))),
+        Mistake("these are quantiles of single values; take those of the means of resamples as large as the sample",
+                sized(lambda n: 1), spread(lambda v: np.quantile(v, [0.025, 0.975]))),
         Mistake("this is about the median: the statistic is the mean", boots(take=torch.median)),
         Mistake(ENOUGH,
-                *(sized(size) for size in (lambda n: 4 * n, lambda n: 3, lambda n: 2, lambda n: 1)),
+                *(sized(size) for size in (lambda n: 4 * n, lambda n: 3, lambda n: 2)),
                 sized(lambda n: 3, lambda n: 3)),
         Mistake("the spread of the values is not that of their mean",
                 spread(lambda v: (v.mean() - 1.96 * v.std(), v.mean() + 1.96 * v.std()))),
@@ -403,6 +403,8 @@ two_correlations = Exercise(
     styles=[by_torch, after(both_ways, list)],
     mistakes=[
         Mistake("this is Pearson's correlation of the values; correlate their ranks", ways(measure=pearson)),
+        Mistake("np.corrcoef makes a table: [0, 1] is x with y, [0, 0] is x with itself",
+                ways(measure=lambda x, y: 1.0)),
         Mistake("equal values share the mean of their places: use ranks",
                 ways(measure=partial(rank_correlation, place=places))),
         Mistake("a group in which x or y is constant has no order: leave it out", ways(constant=lambda: [0.0]),

@@ -82,6 +82,17 @@ def flooding_by_queue(start, wall):
     return found
 
 
+def overwriting(start, wall, patient=True):
+    """Wrong: what is wet already gets the number of each later loop, too."""
+    wet, distance = start, torch.where(start, 0, -1)
+    for t in range(1, start[0].numel()):
+        new = shifts(wet) & ~wall
+        if not (patient or (new & ~wet).any()):
+            break
+        distance, wet = torch.where(new, t, distance), wet | new
+    return distance
+
+
 steps_and = lambda change: lambda start, wall: change(steps_from(start, wall), start, wall)
 flood = Exercise(
     "12.1", "a flood", steps_from, flood_cases,
@@ -96,6 +107,8 @@ flood = Exercise(
                 *(flooding(moves=[move for move in SIDES if move != side]) for side in SIDES)),
         Mistake("this goes along rows or columns alone; both count", flooding(moves=SIDES[:2]),
                 flooding(moves=SIDES[2:])),
+        Mistake("a cell has four sides; here two are forgotten",
+                *(flooding(moves=[one, other]) for one in SIDES[:2] for other in SIDES[2:])),
         Mistake("rows and columns end at the edge of the maze: `roll` brings what leaves on one side back on the other",
                 flooding(ring=True)),
         Mistake("S itself is 0 steps away", flooding(first=1)),
@@ -110,6 +123,7 @@ flood = Exercise(
         Mistake("this is where the water gets to; after how many loops is asked for",
                 after(steps_from, lambda steps: steps >= 0), after(steps_from, lambda steps: (steps >= 0).long())),
         Mistake("a cell that is wet keeps the number of the loop in which it became so", flooding(again=True),
+                overwriting, lambda start, wall: overwriting(start, wall, patient=False),
                 steps_and(lambda steps, start, _: torch.where(steps >= 0, start[0].numel(), -1))),
         Mistake("this counts the distance as the crow flies; walls are in the way",
                 lambda start, wall: as_the_crow_flies(start).masked_fill(wall, -1)),

@@ -1,10 +1,13 @@
 """What every exercise of every lesson must do, derived from its declaration: see `looped_exercises.Exercise`."""
 
+import ast
 import importlib
+import inspect
 import linecache
 import pkgutil
 import random
 from collections import namedtuple
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -139,6 +142,19 @@ def test_cases_have_two_sizes_vary_with_the_seed_and_are_labelled(exercise):
     other = exercise.make_cases(1)
     assert dump(other) != dump(cases) or not cases[0].arguments, "another seed gives the same cases"
     assert all(case.label for case in cases) and not any(case.label.endswith(".") for case in cases)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.__name__[-2:])
+def test_arguments_have_the_names_that_the_learner_reads_in_the_stub(lesson):
+    """A sentence about an argument says its name in the reference."""
+    [source] = (Path(__file__).parents[1] / "lessons").glob(f"{lesson.__name__[-2:]}_*.py")
+    code = "".join(line for line in source.read_text().splitlines(True) if not line.startswith(("%", "!")))
+    for node in ast.walk(ast.parse(code)):
+        for name in getattr(node, "decorator_list", []) if isinstance(node, ast.FunctionDef) else []:
+            exercise = getattr(lesson, getattr(name, "attr", ""), None)
+            if isinstance(exercise, Exercise):
+                names = [argument.arg for argument in node.args.args]
+                assert names == list(inspect.signature(exercise.reference).parameters)[: len(names)], exercise.number
 
 
 # ---------------------------------------------------------------- each exercise: what a check does for all
