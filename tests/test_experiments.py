@@ -174,10 +174,12 @@ def test_a_rule_is_chosen_on_validation_data_and_then_only():
     seen = [replace(SEEN, loops=t, residual=torch.tensor([1.0, 1.0]) / t) for t in range(1, 9)]
     right = torch.tensor([[False, False]] * 3 + [[True, False]] + [[True, True]] * 4)
     rules = {tol: stopping.still(tol) for tol in (0.5, 0.25, 0.2, 0.125)}
-    assert stopping.choose(rules, [(seen, right)], 1.0) == 0.2
-    assert stopping.choose(rules, [(seen, right)], 0.505) == 0.25
-    loops, hits = stopping.outcome(rules[0.25], [(seen, right)])
+    assert stopping.choose("unchanged", rules, [(seen, right)], 1.0) == 0.2
+    assert stopping.choose("unchanged", rules, [(seen, right)], 0.505) == 0.25
+    loops, hits = stopping.outcome("unchanged", rules[0.25], [(seen, right)])
     assert loops.tolist() == [4, 4] and hits.tolist() == [True, False]
+    loops, _ = stopping.outcome("residual", rules[0.5], [(seen, right)])
+    assert loops.tolist() == [4, 4]  # asked every four loops only
 
 
 def test_the_program(capsys, monkeypatch):
