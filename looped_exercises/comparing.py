@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -109,7 +110,8 @@ def differs(got: Any, right: Any, tol: float, atol: float, why: bool = False) ->
         if type(got) is not dict:
             return f"expected a dict, got {describe(got)}"
         if got.keys() != right.keys():
-            return f"expected the keys {sorted(right, key=str)}, got {sorted(got, key=str)}"[:300]
+            in_order = partial(sorted, key=lambda key: (len(str(key)), str(key)))  # 2 comes before 10
+            return f"expected the keys {in_order(right)}, got {in_order(got)}"[:300]
         found = ((key, differs(got[key], right[key], tol, atol, why)) for key in right)
         return next((f"entry {key}: {text}" for key, text in found if text), "")
     if type(got) is not type(right) or (got != right and tol != math.inf):
@@ -119,7 +121,8 @@ def differs(got: Any, right: Any, tol: float, atol: float, why: bool = False) ->
 
 def tensors_differ(got: Any, right: Tensor, tol: float, atol: float) -> str:
     if type(got) in (list, tuple) and got and all(type(part) in TENSORS for part in got):
-        return f"expected one tensor, got a {type(got).__name__} of {len(got)} (torch.stack makes one tensor of them)"
+        way = "torch.stack makes one tensor of them" if len(got) > 1 else "take its entry 0"
+        return f"expected one tensor, got a {type(got).__name__} of {len(got)} ({way})"
     if type(got) not in TENSORS:
         return f"expected {describe(right)}, got {describe(got)}"
     if got.shape != right.shape:

@@ -30,6 +30,8 @@ running_parity = Exercise(
         Mistake("every entry is the parity of the whole string; stop at bit i",
                 lambda bits: [sum(bits) % 2] * len(bits)),
         Mistake("this is the last entry alone; return one for each bit", lambda bits: sum(bits) % 2),
+        Mistake("this stops after the first bit: is the return inside the loop? It belongs below it",
+                after(in_words, lambda found: found[:1])),
         Mistake("this compares neighbours only; carry the parity of everything before along",
                 lambda bits: [a ^ b for a, b in zip(bits, [0, *bits], strict=False)]),
         Mistake("this is 1 where the count is even; it should be 1 where it is odd",

@@ -342,7 +342,8 @@ light_cone = Exercise(
                 ways, kind=kind), lambda found: found > 0) for kind in (torch.long, torch.uint8, torch.half))),
         Mistake("these are the cells of the last loop alone; what was heard before counts, too",
                 lambda mask, loops: cone(mask, loops) & ~cone(mask, loops - 1)),
-        Mistake("nobody has heard of anything: begin with torch.eye", lambda mask, loops: torch.zeros_like(mask)),
+        Mistake("nobody has heard of anything: begin with torch.eye, and compare with > 0",
+                lambda mask, loops: torch.zeros_like(mask)),
     ],
 )  # fmt: skip
 

@@ -182,6 +182,8 @@ truncated_gradient = define(
         Mistake("one term is missing: i goes from 0 to k - 1", adds(more=-1)),
         Mistake("the sum begins with i = 0, which is c itself", adds(add=rest), adds(add=rest, more=1)),
         Mistake("this is one term alone; h enters at every loop: add up", adds(add=last), adds(add=last, more=1)),
+        Mistake("this is the first term and the last: every one between belongs to the sum, too",
+                adds(add=lambda terms: terms[0] + terms[-1])),
         Mistake("c stands in the sum twice: add it once", adds(add=lambda terms: sum(terms) + terms[0])),
         Mistake("every further term is A.T times the one before, not A.T times c again", adds(add=restart)),
         Mistake("this multiplies the whole total by A.T and adds it: keep the term and the total apart",
@@ -251,9 +253,11 @@ cell_differences = define(
         Mistake("this compares loops with each other: compare the cells of one loop", rows(base=lambda z: z[-1:]),
                 rows(base=lambda z: 0, first=0, length=lambda z: norm(z.diff(dim=0)))),
         Mistake("you begin with the start state: row 0 is after one loop", rows(first=0),
-                rows(first=0, length=lambda d: norm(d)[:-1])),
+                rows(first=0, length=lambda d: norm(d)[:-1]), lambda m, x, loops: torch.stack([
+                    norm(z - z[:, -1:])[0] for z in (m.encode(x), *m.states(x, loops - 1))])),
         Mistake("one loop too many: there is one row a loop", rows(more=1), rows(first=2, more=1)),
-        Mistake("this is the last loop only: one row for each loop", rows(length=lambda d: norm(d)[-1])),
+        Mistake("this is the last loop only: one row for each loop", rows(length=lambda d: norm(d)[-1]),
+                rows(length=lambda d: norm(d)[-1:])),
         Mistake("these are the lengths of the states: subtract the last cell's first", rows(base=lambda z: 0)),
         Mistake("this is the difference of the lengths: subtract first, then take the length",
                 *(rows(base=lambda z: 0, length=lambda z, part=part: part(norm(z) - norm(z)[:, -1:]))

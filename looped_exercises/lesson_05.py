@@ -114,7 +114,8 @@ class Clock(Loop):
 
 class StandIn(LoopedTransformer):
     """A model whose answers are known: inputs (batch, cells, 3) hold the answer, and from which loop to which it is
-    given; before and after that half of the cells are wrong. ``calls`` counts passes, that is first loops."""
+    given; before and after that half of the cells are wrong. ``calls`` counts passes, that is first loops. A state that
+    is not read out looks always right."""
 
     def __init__(self) -> None:
         with torch.random.fork_rng(devices=[]):
@@ -122,17 +123,18 @@ class StandIn(LoopedTransformer):
         self.calls = 0
 
     def encode(self, x: Tensor) -> Tensor:
-        return torch.nn.functional.pad(x, (0, 5))  # channel 3 counts loops
+        wrong, right = 99 * (1 - x[..., :1]), 99 * x[..., :1]
+        return torch.nn.functional.pad(torch.cat([wrong, right, x[..., 1:]], -1), (0, 4))  # channel 4 counts loops
 
     def loop(self, x: Tensor) -> Loop:
         return Clock(self, self.encode(x), [])
 
     def step(self, z: Tensor, h: Tensor) -> Tensor:
-        self.calls += int(z[0, 0, 3] == 0)
-        return z + torch.eye(8)[3]
+        self.calls += int(z[0, 0, 4] == 0)
+        return z + torch.eye(8)[4]
 
     def read_out(self, z: Tensor) -> Tensor:
-        answer, first, last, loops = z[..., :4].unbind(-1)
+        _, answer, first, last, loops = z[..., :5].unbind(-1)
         told = ((first <= loops) & (loops <= last)) | (torch.arange(z.shape[1]) % 2 == 0)
         return torch.stack([told != answer.bool(), told == answer.bool()], -1).float()
 
@@ -205,6 +207,13 @@ schoop = Exercise(
                 curves(of=lambda logits, y: logits.argmax(-1) == y)),
         Mistake("the BOS cell has the target IGNORE and is not scored: use exact_match",
                 curves(of=lambda logits, y: (logits.argmax(-1) == y).all(-1))),
+        Mistake("this looks at the state itself: read it out first, exact_match(model.read_out(z), targets)",
+                lambda model, x, y, loops: {t: float(exact_match(z, y).float().mean()) for t, z in enumerate(
+                    model.states(x, max(loops)), start=1) if t in loops}),
+        Mistake("this stops at the first number of loops: is the return inside the loop? It belongs below it",
+                after(one_pass, lambda found: dict(list(found.items())[:1]))),
+        Mistake("the run ends too early: the largest number of loops is max(loops)", curves(most=len),
+                curves(most=lambda loops: max(loops) - 1)),
         Mistake("these are counts: divide by the number of instances", curves(passed=4)),
         Mistake("these are percentages: a share is at most 1", curves(passed=100)),
         Mistake("these are the shares that are wrong", curves(seen=lambda t, now, past: ~now)),
@@ -298,6 +307,11 @@ from_noise = Exercise(
         Mistake("every instance and every cell has noise of its own: draw the shape of h = model.encode(x)",
                 *(starts(shape=lambda h, part=part: h[part].shape, start=lambda z, scale, h: 0 * h + scale * z)
                   for part in (np.s_[:1], np.s_[:, :1], np.s_[..., :1]))),
+        Mistake("the number of loops is an argument, `loops`",
+                lambda model, x, loops, scale, generator: noisy(model, x, 20, scale, generator)),
+        Mistake("the noise stands in the place of the inputs: it belongs into the start state, model(x, loops, start)",
+                lambda model, x, loops, scale, generator: model(
+                    scale * torch.randn(x.shape, generator=generator), loops)),
         Mistake("one loop too many", more(1)),
         Mistake("one loop is missing", more(-1)),
         Mistake("this is the state: read it out", starts(read=lambda z: z)),
@@ -352,7 +366,8 @@ right_for_good = Exercise(
                 *(lambda right, never=never: torch.where(right[-1], unbroken(right), never)
                   for never in (0, -1, float("inf"), float("nan")))),
         Mistake("what is right from the first loop on gives 1",
-                lambda right: torch.where(right.all(0), 0, unbroken(right))),
+                lambda right: torch.where(right.all(0), 0, unbroken(right)),
+                lambda right: len(right) + 1 - right.flip(0).long().argmin(0)),
         Mistake("this is the number of loops at which it is right; since which loop is it?",
                 lambda right: right.sum(0)),
         Mistake("only loops without a break up to the end count", lambda right: len(right) + 1 - right.sum(0)),
@@ -360,7 +375,12 @@ right_for_good = Exercise(
                 lambda right: len(right) + 1 - unbroken(right)),
         Mistake("look from the end: flip(0) comes before cumprod(0)",
                 lambda right: len(right) + 1 - right.long().cumprod(0).sum(0),
+                lambda right: len(right) + 1 - right.flip(1).long().cumprod(0).sum(0),
                 lambda right: right.long().cumprod(0).sum(0), lambda right: right.long().cumprod(0).sum(0) + 1),
+        Mistake("cumsum goes on counting after a wrong answer: cumprod(0) stays 0 from there on",
+                lambda right: len(right) + 1 - right.flip(0).long().cumsum(0).sum(0)),
+        Mistake("this is the last loop of the run, if it is right: stop at the first from which it stays right",
+                lambda right: torch.where(right[-1], len(right), len(right) + 1)),
         Mistake("after flip(0) places count from the end", lambda right: (~right).flip(0).long().argmax(0) + 1,
                 lambda right: right.flip(0).long().argmax(0) + 1),
         Mistake("one loop too late", after(unbroken, lambda found: found + 1)),
@@ -425,12 +445,14 @@ fit_line = Exercise(
         Mistake("this is the mean of the slopes between neighbours; least squares weighs them",
                 middle(lambda x, y: np.mean(np.diff(y) / np.diff(x)))),
         Mistake("the slope is right; the intercept is mean(y) - slope * mean(x)", *(fits(end=end) for end in (
-                    lambda x, y, a: y.mean() + a * x.mean(), lambda x, y, a: a * x.mean() - y.mean(),
+                    lambda x, y, a: x.mean() - a * y.mean(),
+                lambda x, y, a: y.mean() + a * x.mean(), lambda x, y, a: a * x.mean() - y.mean(),
                 lambda x, y, a: 0.0,
                     lambda x, y, a: y[0] - a * x[0], lambda x, y, a: y[0], lambda x, y, a: y.mean()))),
         Mistake("this is the correlation: divide by the sum of dx squared alone",
                 lambda x, y: (float(r := np.corrcoef(x, y)[0, 1]), float(np.mean(y) - r * np.mean(x)))),
         Mistake("below stands the sum of (x - mean)^2, over all points", fits(over=lambda dx, x: (dx * dx).mean()),
+                middle(lambda x, y: np.cov(x, y)[0, 1] / np.var(y, ddof=1)),
                 fits(over=lambda dx, x: dx.norm()), fits(over=lambda dx, x: dx.abs().sum()),
                 *(fits(over=lambda dx, x, of=of: dx.std(correction=of) * (len(x) - of)) for of in (0, 1))),
         Mistake("above stands the sum of the products (x - mean)(y - mean): a product of sums is 0",
