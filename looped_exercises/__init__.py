@@ -237,9 +237,9 @@ class Exercise:
                     continue
                 hits = []
                 for case, outcome in zip(cases, outcomes, strict=False):
-                    made, meant = self.given(function, case), self.given(self.reference, case)
-                    if not (self.agree(outcome, meant, case) and self.agree(made, meant, case)):
-                        hits.append(self.agree(outcome, made, case))
+                    here, meant = self.given(function, case), self.given(self.reference, case)
+                    if not (self.agree(outcome, meant, case) and self.agree(here, meant, case)):
+                        hits.append(self.agree(outcome, here, case))
                 if all(hits):
                     return mistake.sentence
                 if sum(hits) / len(hits) > max(best, 0.5) and is_measured(made.value):
