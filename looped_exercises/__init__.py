@@ -188,7 +188,7 @@ class Exercise:
             if not text and (count := self.counts(outcome)[name]) > enough:
                 text = f"the answer is right, but {name} was called {count} times, and {enough} would do"
         for place, count in right.calls.items():
-            if not text and count and not outcome.calls.get(place):
+            if not text and count and not outcome.calls.get(place) and self.parameter(place) not in self.calls:
                 text = f"the answer looks right, but {self.parameter(place)} was not used"
         return text, word
 
