@@ -4,7 +4,7 @@
 # make lab-check    set up, then run the first lesson without a browser
 # make build        every notebook again, executed, from its source
 # make site         the lessons as static pages, and pages in which a model runs, into build/site/html (needs npm)
-# make bench        ratios measured side by side: benchmarks/bench.md, .csv and .png, in some minutes of one core
+# make bench        ratios measured side by side: benchmarks/bench.md, .csv and .png, in about 25 minutes of one core
 # make colab-check  every lesson in an emulation of Google Colab (needs Python 3.13, and fetches 5 GB, once)
 # make publish REPO=https://github.com/you/course    write the address into pyproject.toml, README and notebooks;
 #                   with SITE=https://you.github.io/course, that of the static pages, too

@@ -123,7 +123,7 @@ def together(parts: Sequence[Seen]) -> Seen:
 
 
 def looks(name: str) -> int:
-    """After how many loops a rule of this name is asked: looking costs about half a loop."""
+    """After how many loops a rule of this name is asked: looking costs time, too."""
     return 1 if name in ("fixed", "unchanged") else LOOK_EVERY
 
 

@@ -354,7 +354,7 @@ assert choose_tol(toy, toy, 0.1) == (0.01, 1.0, 6.0)
 ### END HIDDEN TESTS
 
 # %% [markdown]
-# Now all five rules on three mixed streams: strings of 8 to 512 bits, sudokus (easy, hard, extreme, and from qqwing), mates in one to four. Each dial was set on validation data, at most half a percent of accuracy below what the best fixed number of loops reaches there; then everybody was judged on the same test instances, and timed live, the rules taking turns. Looking costs about half a loop, so most rules look after every fourth loop; `unchanged` has to see each answer. Last, the certificate with tries from noise, as in section 1: within as many loops for all tries together as the fixed number, and within 256. `python -m experiments stopping` repeats it in some minutes.
+# Now all five rules on three mixed streams: strings of 8 to 512 bits, sudokus (easy, hard, extreme, and from qqwing), mates in one to four. Each dial was set on validation data, at most half a percent of accuracy below what the best fixed number of loops reaches there; then everybody was judged on the same test instances, and timed live, the rules taking turns. Looking costs time, too, so most rules look after every fourth loop; `unchanged` has to see each answer. Last, the certificate with tries from noise, as in section 1: within as many loops for all tries together as the fixed number, and within 256. `python -m experiments stopping` repeats it in some minutes.
 #
 # > **Predict.** On which stream does stopping early save most? Which rule wins where there is no certificate?
 
