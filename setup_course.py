@@ -223,27 +223,27 @@ def lint() -> int:
     )
 
 
+# files in their order, so that the longest ones (JupyterLab in a browser) do not begin when all others have ended
+SPREAD = ["-n", WORKERS, "--dist", "loadscope", "--no-loadscope-reorder"]
 # one thread a test process: the processes share the cores, and sums come out the same whatever their number
 # and what tests solve is nobody's progress
 STEADY = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "LOOPED_LITE_PROGRESS": ""}
 
 
 def check() -> int:
-    spread = ["-n", WORKERS, "--dist", "loadscope"]
     driven = ["--ignore", "tests/test_browser.py", "--ignore", "tests/test_site.py", "--ignore", "tests/test_colab.py"]
-    return lint() or run(tool("python"), "-m", "pytest", "tests", *driven, *spread, environment=STEADY)
+    return lint() or run(tool("python"), "-m", "pytest", "tests", *driven, *SPREAD, environment=STEADY)
 
 
 def test() -> int:
     python, solved = tool("python"), "build/solved"
-    spread = ["-n", WORKERS, "--dist", "loadscope", "--durations", "10"]
     lax = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout", CELL_TIMEOUT]
     code = lint()
     if code:
         return code
     shutil.rmtree(ROOT / solved, ignore_errors=True)
     return run(python, "lessons/build.py", "--solved", "--no-execute", "--out", solved, environment=STEADY) or run(
-        python, "-m", "pytest", "tests", "notebooks", solved, *spread, *lax, environment=STEADY
+        python, "-m", "pytest", "tests", "notebooks", solved, *SPREAD, "--durations", "10", *lax, environment=STEADY
     )
 
 
