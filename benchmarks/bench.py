@@ -7,7 +7,6 @@ Writes bench.md, bench.csv and bench.png beside this file. One thread; processor
 
 from __future__ import annotations
 
-import csv
 import math
 import subprocess
 import sys
@@ -29,7 +28,7 @@ from looped_lite import plots
 from looped_lite.blocks import windowed_attention
 from looped_lite.checkpoints import write_atomic
 from looped_lite.model import LoopedTransformer
-from looped_lite.paths import read_results
+from looped_lite.paths import read_results, read_rows
 from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe
 from looped_lite.solving import LOOK_EVERY, solve
@@ -303,22 +302,13 @@ def picture(rows: list[dict]) -> Figure:
     return fig
 
 
-def kept() -> list[dict]:
-    """The rows of the table as it is."""
-    if not (HERE / "bench.csv").exists():
-        return []
-    with open(HERE / "bench.csv", newline="") as file:
-        numbers = ("ratio", "least", "most", "rounds")
-        return [row | {name: float(row[name]) for name in numbers} for row in csv.DictReader(file)]
-
-
 def main(words: list[str]) -> None:
     torch.set_num_threads(1)
     plots.use_style()
-    rows = []
+    rows, before = [], read_rows(HERE / "bench.csv", numbers=True)
     for name, part in PARTS.items():
         if words and not any(word in name for word in words):
-            rows += [row for row in kept() if row["part"] == name]  # measured before
+            rows += [row for row in before if row["part"] == name]
         else:
             for way, against, found in part():
                 rows.append(

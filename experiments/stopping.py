@@ -154,6 +154,19 @@ def choose(name: str, rules: dict[float, Rule], found: Sequence[Traced], best: f
     return min(good, key=lambda s: scored[s][1]) if good else max(rules, key=lambda s: scored[s])
 
 
+def judged(right: Tensor, loops: Tensor, reference: Tensor) -> Row:
+    """How many of the instances are right, with interval, after how many loops, and the paired gap to those of
+    ``reference``; all (instances,).
+    """
+    low, high = wilson(int(right.sum()), len(right))
+    gap = (right.double() - reference.double()).numpy()
+    gap_low, gap_high = bootstrap(gap) if gap.any() else (0.0, 0.0)
+    return {
+        "count": len(right), "right": int(right.sum()), "low": float(low), "high": float(high),
+        "loops": float(loops.float().mean()), "gap": float(gap.mean()), "gap_low": gap_low, "gap_high": gap_high,
+    }  # fmt: skip
+
+
 def measure_rules(model: LoopedTransformer, job: Job) -> list[Row]:
     """A row for each rule and setting, judged on test data; ``chosen`` marks the one that validation data chose, and
     only that is timed: seconds for the whole stream, live, the rules taking turns (median, least and most of
@@ -174,14 +187,10 @@ def measure_rules(model: LoopedTransformer, job: Job) -> list[Row]:
     for name, settings in every.items():
         for setting, rule in settings.items():
             loops, right = outcome(name, rule, found["test"])
-            low, high = wilson(int(right.sum()), len(right))
-            gap = (right.double() - reference.double()).numpy()
-            gap_low, gap_high = bootstrap(gap) if gap.any() else (0.0, 0.0)
             before = outcome(name, rule, tune if name == "learned head" else found["validation"])
             rows.append({
-                "rule": name, "setting": setting, "chosen": int(setting == picks[name]), "count": len(right),
-                "right": int(right.sum()), "low": float(low), "high": float(high), "loops": float(loops.float().mean()),
-                "gap": float(gap.mean()), "gap_low": gap_low, "gap_high": gap_high,
+                "rule": name, "setting": setting, "chosen": int(setting == picks[name]),
+                **judged(right, loops, reference),
                 "validation": float(before[1].float().mean()), "validation_loops": float(before[0].float().mean()),
             })  # fmt: skip
     chosen = {name: every[name][picks[name]] for name in every}
@@ -251,16 +260,9 @@ def tries_rows(model: LoopedTransformer, job: Job, reference: Tensor, fixed_loop
     for budget in sorted({fixed_loops, MOST["sudoku"], 1024}):
         said = list(solve(model, texts, budget))
         right = torch.tensor([parse(one.answer) == s for one, s in zip(said, solutions.tolist(), strict=True)])
-        low, high = wilson(int(right.sum()), len(right))
-        gap = (right.double() - reference.double()).numpy()
-        gap_low, gap_high = bootstrap(gap)
-        loops = torch.tensor([float(one.loops) for one in said]).mean()
-        rows.append({
-            "rule": TRIES, "setting": budget, "chosen": int(budget == MOST["sudoku"]),
-            "count": len(right),
-            "right": int(right.sum()), "low": float(low), "high": float(high), "loops": float(loops),
-            "gap": float(gap.mean()), "gap_low": gap_low, "gap_high": gap_high,
-        })  # fmt: skip
+        loops = torch.tensor([one.loops for one in said])
+        rows.append({"rule": TRIES, "setting": budget, "chosen": int(budget == MOST["sudoku"]),
+                     **judged(right, loops, reference)})  # fmt: skip
     return rows
 
 

@@ -150,12 +150,11 @@ class Exercise:
 
     def judge(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> Verdict:
         """What the outcomes of an answer say about it. Calls the reference and the mistakes, never the answer."""
-        rights, words = [], []
+        words = []
         for place, case in enumerate(cases):
             if place >= len(outcomes):
                 return Verdict("wrong", f"{case.label}: no answer came.")
             outcome, right = outcomes[place], self.given(self.reference, case)
-            rights.append(right)
             if outcome.error == STUB:
                 return Verdict("unsolved")
             problem, word = self.problem(case, outcome, right)

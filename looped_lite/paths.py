@@ -31,17 +31,17 @@ def model_path(name: str | Path) -> Path:
     return path if path.suffix == ".safetensors" else data_path("checkpoints", f"{name}.safetensors")
 
 
-def read_rows(path: str | Path) -> list[dict[str, str]]:
-    """Rows of a CSV of results as dictionaries; none if there is no such file. ValueError for no whole table."""
-    return list(read_table(path)) if Path(path).exists() else []
+def read_rows(path: str | Path, numbers: bool = False) -> list[dict[str, Any]]:
+    """Rows of a CSV of results as dictionaries of strings, or with ``numbers`` floats where a cell holds one; none if
+    there is no such file. ValueError for no whole table.
+    """
+    rows = list(read_table(path)) if Path(path).exists() else []
+    return [{key: number_or(cell) for key, cell in row.items()} for row in rows] if numbers else rows
 
 
 def read_results(name: str, numbers: bool = False) -> list[dict[str, Any]]:
-    """The rows of a shipped table of results, such as ``prefix_sums_grid``, as dictionaries of strings; with
-    ``numbers``, floats where a cell holds one.
-    """
-    rows = read_rows(data_path("results", f"{name}.csv"))
-    return [{key: number_or(cell) for key, cell in row.items()} for row in rows] if numbers else rows
+    """`read_rows` of a shipped table of results, such as ``prefix_sums_grid``."""
+    return read_rows(data_path("results", f"{name}.csv"), numbers)
 
 
 def number_or(text: str) -> float | str:

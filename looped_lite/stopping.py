@@ -98,14 +98,13 @@ class Running:
     def step(self, look: bool = True) -> Seen | None:
         """One loop for all rows, and what is to be seen after it; nothing unless somebody will ``look``."""
         before, after = self.z, self.loop(self.z)
-        self.z = after if self.size == 1 else torch.lerp(before, after, self.size)
+        self.z, self.loops = after if self.size == 1 else torch.lerp(before, after, self.size), self.loops + 1
         if not look:
-            self.loops += 1
             return None
         residual = lengths(after - before) / lengths(after).clamp_min(TINY)
         old, self.logits = self.logits.argmax(-1), self.loop.read_out(self.z)
         same = ((self.logits.argmax(-1) == old) | ~self.asked).all(-1)
-        self.unchanged, self.loops = torch.where(same, self.unchanged + 1, 0), self.loops + 1
+        self.unchanged = torch.where(same, self.unchanged + 1, 0)
         certified = self.task.certify(self.x, self.logits)
         certified = torch.zeros(len(self.x), dtype=torch.bool) if certified is None else certified
         sure = margin(self.logits, self.asked)
