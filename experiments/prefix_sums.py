@@ -13,6 +13,7 @@ from looped_lite.evaluation import accuracy_over_loops, logits_over_loops
 from looped_lite.fixed_points import leading_eigenvalues
 from looped_lite.model import LoopedTransformer
 from looped_lite.recipe import Recipe, variants
+from looped_lite.solving import solve
 from looped_lite.tasks import correct_cells
 from looped_lite.tasks.prefix_sums import PrefixSums, random_bits
 
@@ -200,6 +201,20 @@ def measure_families(model: LoopedTransformer, job: Job) -> list[Row]:
     return rows
 
 
+def measure_far(model: LoopedTransformer, job: Job, count: int = 64, bits: int = 4096) -> Row:
+    """What `solve` makes of random strings of 128 times the training length: how many end settled, how many are right
+    in every bit, how many bits are wrong in all, and after how many loops."""
+    x = random_bits(count, bits, torch.Generator().manual_seed(4_096))
+    texts = ["".join(map(str, row)) for row in x.tolist()]
+    right = ["".join(map(str, row)) for row in (x.cumsum(1) % 2).tolist()]
+    found = list(solve(model, texts, loops=2 * bits))
+    wrong = [sum(a != b for a, b in zip(one.answer or "", y, strict=True)) for one, y in zip(found, right, strict=True)]
+    loops = [one.loops for one in found]
+    row = {"bits": bits, "strings": count, "settled": sum(one.status == "settled" for one in found)}
+    row |= {"exact": wrong.count(0), "wrong_bits": sum(wrong)}
+    return row | {"least_loops": min(loops), "mean_loops": sum(loops) / count, "most_loops": max(loops)}
+
+
 FIRST = [f"prefix-sums-{recall}-post-seed{seed}" for seed in SEEDS for recall in ("internal", "external")]
 
 
@@ -285,6 +300,14 @@ EXPERIMENTS = [
         "strings with a structure, 8 to 4,096 bits",
         family_jobs,
         measure_families,
+        with_strings,
+        facts=(),
+    ),
+    Experiment(
+        "prefix_sums_far",
+        "64 random strings of 4,096 bits, by the default model",
+        lambda known: mixed_jobs()[:1],
+        measure_far,
         with_strings,
         facts=(),
     ),
