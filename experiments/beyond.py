@@ -116,7 +116,7 @@ def states_at(loop: Loop, wanted: Sequence[int]) -> tuple[dict[int, tuple[Tensor
 @torch.no_grad()
 def measure_horizon(model: LoopedTransformer, job: Job, count: int = 4) -> list[Row]:
     """A row for each precision and number of loops: right answers, step relative to the state, length of the state;
-    how far the two precisions are apart there, and for how many instances they are read alike.
+    how far the two precisions are apart there, and for how many instances (with finite states) they are read alike.
     """
     (x, y), rows, kept = test_set(model.recipe.task, count), [], {}
     if isinstance(model.recipe.task, PrefixSums):
@@ -127,10 +127,10 @@ def measure_horizon(model: LoopedTransformer, job: Job, count: int = 4) -> list[
         for t, (before, z) in found.items():
             size, answers = lengths(z), loop.read_out(z)
             other, said = kept.setdefault(t, (z, answers.argmax(-1)))
-            same = ((answers.argmax(-1) == said) | (y < 0)).all(-1)
+            same = ((answers.argmax(-1) == said) | (y < 0)).all(-1) & size.isfinite()
             rows.append({
                 "precision": name, "loops": t, "count": count, "right": int(exact_match(answers, y).sum()),
-                "step": float((lengths(z - before) / size).mean()), "norm": float(size.mean()),
+                "step": float((lengths(z - before) / size).mean()), "length": float(size.mean()),
                 "apart": float((lengths(z.double() - other) / lengths(other)).mean()), "alike": int(same.sum()),
                 "repeats_from": closed, "period": period,
             })  # fmt: skip

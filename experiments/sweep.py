@@ -143,7 +143,10 @@ def collate(experiment: Experiment) -> list[Row]:
             job = Job(Recipe.from_dict(found["recipe"]), found["part"], found["threads"], found["pretrained"])
             said = experiment.columns(job) | {name: found.get(name, "") for name in experiment.facts}
             failed = {"failed": found["failed"]} if "failed" in found else {}
-            rows += [said | failed | row for row in found["rows"] or [{}]]
+            for row in found["rows"] or [{}]:
+                if both := sorted(said.keys() & row.keys()):
+                    raise ValueError(f"{experiment.name}: {both[0]!r} is measured and said of the job, too: rename one")
+                rows.append(said | failed | row)
         if rows:
             write_rows(experiment.table, rows)
     return rows

@@ -379,7 +379,7 @@ for name, rows in of_model.items():
     last = rows["float32", FAR[-1]]
     right_of = [" ".join(rows[kind, t]["right"] for t in FAR) for kind in ("float32", "float64")]
     steps_of = " ".join(f"{float(rows['float32', t]['step']):.0e}" for t in FAR)
-    table.append([name, *right_of, steps_of, f"{float(last['norm']):,.0f}", f"{float(last['apart']):.0e}"])
+    table.append([name, *right_of, steps_of, f"{float(last['length']):,.0f}", f"{float(last['apart']):.0e}"])
 tables.show(
     ["model", "right of 4 at 32, 100, 1,000, 10,000 loops", "the same in float64", "relative step (float32)",
      "length at the end", "from float32 to float64"],
@@ -399,7 +399,7 @@ for name in ("internal-post", "none-post-long", "external-post"):
 assert all(row["right"] == "4" for row in of_model["sudoku-6x6-internal-post-seed0"].values())
 for name in ("peri", "pre"):
     rows = of_model[f"prefix-sums-internal-{name}-seed0"]
-    assert 8 < float(rows["float32", 10_000]["norm"]) / float(rows["float32", 1_000]["norm"]) < 11
+    assert 8 < float(rows["float32", 10_000]["length"]) / float(rows["float32", 1_000]["length"]) < 11
     assert 4e-5 < float(rows["float32", 10_000]["apart"]) < 1e-4 and all(row["alike"] == "4" for row in rows.values())
 peri_right = [of_model["prefix-sums-internal-peri-seed0"]["float64", t]["right"] for t in FAR]
 assert peri_right[0] == "2" and peri_right[-1] == "0" and end_of("prefix-sums-external-pre-seed0")["step"] == "nan"

@@ -128,6 +128,11 @@ def test_a_row_under_another_name_is_named():
         read_job(path.rename(path.with_stem("0" * 12)))
 
 
+def test_what_is_measured_does_not_hide_what_is_said_of_the_job():
+    with pytest.raises(ValueError, match="trial: 'seed' is measured and said of the job, too"):
+        run_job(replace(TRIAL, measure=lambda model, job: {"seed": 3}), jobs({})[0])
+
+
 def test_tables_of_uneven_rows(data):
     write_rows(data / "x.csv", [{"a": 1, "b": 0.123456789}, {"a": 2, "c": "x"}])
     assert read_rows(data / "x.csv") == [{"a": "1", "b": "0.123457", "c": ""}, {"a": "2", "b": "", "c": "x"}]
