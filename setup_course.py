@@ -243,7 +243,7 @@ def test() -> int:
         return code
     shutil.rmtree(ROOT / solved, ignore_errors=True)
     return run(python, "lessons/build.py", "--solved", "--no-execute", "--out", solved, environment=STEADY) or run(
-        python, "-m", "pytest", "tests", "notebooks", solved, *SPREAD, "--durations", "10", *lax, environment=STEADY
+        python, "-m", "pytest", "tests", "notebooks", solved, *SPREAD, "--durations", "30", *lax, environment=STEADY
     )
 
 

@@ -138,7 +138,7 @@ assert reach == {1: 2, 2: 4, 3: 6}
 # %% [markdown]
 # The **light cone** of lesson 02 opens twice as fast: 4 cells a loop with two blocks, 6 with three. So $L$ bits need at least $L/4$ or $L/6$ loops. In block applications nothing is won: two blocks go as far in one loop as one block in two.
 #
-# So what is a second block good for? It can do *another* thing than the first. Small models were trained beforehand (`python -m experiments blocks`): one, two and three blocks a loop of width 32, with as many fewer loops in training, and one block of width 16 and 64; strings of up to 12 bits, 500 steps. Nine are in so far, two seeds of each but the widest; the command goes on with the third.
+# So what is a second block good for? It can do *another* thing than the first. Small models were trained beforehand (`python -m experiments blocks`): one, two and three blocks a loop of width 32, with as many fewer loops in training, and one block of width 16 and 64; strings of up to 12 bits, 500 steps, three seeds of each.
 #
 # > **Predict.** Tested on 48 bits, four times the length of training: do more blocks help, hurt, or neither?
 
@@ -162,22 +162,31 @@ plots.show(
         "exact match at 16 times the cone",
         legend="length",
     ),
-    alt="Bars of exact match for one, two and three blocks and for widths 16 and 64, with a dot for each seed, at 12 and at 48 bits. One and two blocks are at 1; three blocks at 1 and 0; width 16 is low.",
-    caption="What to see: one and two blocks are right at four times the trained length. One of two runs with three blocks learned nothing, and so did width 16, nearly.",
+    alt="Bars of exact match for one, two and three blocks and for widths 16 and 64, with a dot for each seed, at 12 and at 48 bits. One and two blocks are at 1 or close to it in every seed; three blocks, width 16 and width 64 have at 48 bits both a seed near 1 and a seed at 0.",
+    caption="What to see: one and two blocks are right at four times the trained length, in every seed. With three blocks, and with width 64, one seed of three had learned nothing; with width 16 only one seed gets far.",
 )  # fmt: skip
 
 # %% tags=["claims"]
 # Check the claims
 far_48 = {name: seeds_of(rows, "far_48") for name, rows in of_shape.items()}
-assert all(min(far_48[name]) == 1 for name in ("1 block", "2 blocks", "width 64"))
-assert max(far_48["3 blocks"]) == 1 and min(far_48["3 blocks"]) == 0 and max(far_48["width 16"]) == 0
-assert all(len(rows) >= 2 for name, rows in of_shape.items() if name != "width 64")
-assert all(min(seeds_of(of_shape[name], "twice_48")) == 1 for name in ("1 block", "2 blocks"))
+assert all(len(values) == 3 for values in far_48.values())
+assert min(far_48["1 block"]) == 1 and 0.93 < min(far_48["2 blocks"]) and sorted(far_48["2 blocks"])[1] == 1
+assert sorted(far_48["3 blocks"]) == [0, 1, 1] and round(32 * min(far_48["2 blocks"])) == 30
+assert sorted(far_48["width 64"]) == [0, 0.9375, 1] and sorted(far_48["width 16"])[:2] == [0, 0]
+assert 0.9 < max(far_48["width 16"]) < 0.91 and max(seeds_of(of_shape["width 16"], "far_12")) == 1
+learned = {name: min(seeds_of(rows, "far_12")) for name, rows in of_shape.items()}
+assert learned["3 blocks"] == learned["width 64"] == 0 and learned["1 block"] == learned["2 blocks"] == 1
+assert all(seeds_of(rows, "twice_48") == far_48[name] for name, rows in of_shape.items())
+effect = {name: difference(values, far_48["1 block"]) for name, values in far_48.items() if name != "1 block"}
+assert all(low < 0 < high for _, low, high in effect.values()), effect
+assert -0.03 < effect["2 blocks"][0] < -0.02 and -0.12 < effect["2 blocks"][1] and effect["2 blocks"][2] < 0.07
 
 # %% [markdown]
-# One and two blocks do the same: every string of 48 bits is right at twice as many loops as the light cone asks for, and stays so. With two blocks that is half as many loops, and the same number of block applications. Of the two runs with three blocks one is as good and one had learned nothing after its 500 steps; width 16 had learned next to nothing, twice.
+# One and two blocks do the same: at twice as many loops as the light cone asks for, every string of 48 bits is right in each seed but one, which has 30 of 32, and it stays so. With two blocks that is half as many loops, and the same number of block applications. Seed by seed two blocks less one block is $-0.02$, with a 95% interval from $-0.11$ to $+0.07$.
 #
-# Two seeds are no comparison, and prefix sums is a task that one block solves. What they do show: nothing about a stack keeps it from settling and from going far beyond its training. That it is *better* is not seen here.
+# The others each have a seed that fails. Of three runs with three blocks, and of three with width 64, two are as good as one block of width 32, nearly; the third had not even learned 12 bits after its 500 steps. (All ran at one rate, the one that suits width 32.) Of the runs with width 16 only one had learned 12 bits.
+#
+# So against one block of width 32 every interval holds 0, and prefix sums is a task that one block solves. What the table does show: nothing about a stack keeps it from settling and from going far beyond its training. That it is *better* is not seen here.
 
 # %% [markdown]
 # ## 2. A residual that forgets
