@@ -150,6 +150,9 @@ def test_the_curriculum_goes_through_the_depths():
     assert (task.first_level, task.last_level) == (1, 4)
     assert [task.harder(level) for level in (1, 2, 4)] == [2, 4, 4]
     assert Chess(depths=(1, 2), curriculum=False).first_level == 2
+    easy = {tuple(row) for row in load_positions(1, "train").boards.tolist()}
+    x, _ = Chess(depths=(1, 2)).batch(30, 1, torch.Generator().manual_seed(8))
+    assert all(tuple(row) in easy for row in torch.where(x.sum(-1) > 0, x.argmax(-1) + 1, 0).tolist())
 
 
 @pytest.mark.parametrize(("shares", "low", "high"), [("groups", 0.4, 0.6), ("positions", 0.7, 0.8)])

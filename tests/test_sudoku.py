@@ -48,6 +48,14 @@ def test_batches_repeat_with_the_seed_and_differ_without():
     assert torch.equal(one, two) and not torch.equal(one, three)
 
 
+def test_batches_are_images_of_the_shipped_puzzles():
+    x, y = SIX.batch(40, 0.0, torch.Generator().manual_seed(2))
+    givens = x.argmax(-1)
+    shipped = {tuple(grid) for grid in load_puzzles((2, 3), "train")[1].tolist()}
+    drawn = [tuple(grid) for grid in torch.where(givens > 0, givens, y + 1).tolist()]
+    assert len(set(drawn) & shipped) < 4
+
+
 def test_the_curriculum_comes_down_to_minimal_puzzles_and_stays():
     level, seen = SIX.first_level, []
     while level != SIX.last_level:
@@ -179,6 +187,10 @@ def test_rules_in_tensors_agree_with_rules_in_words(box):
         grid[cell] = grid[cell] % side + 1
     said = [is_valid_solution(grid, grid, box) for grid in grids.tolist()]
     assert keeps_rules(grids, box).tolist() == said == [False, True] * 20
+    turned = (
+        torch.arange(side)[:, None] + torch.arange(side)
+    ) % side + 1  # each row is the one above, turned by a cell
+    assert keeps_rules(turned.flatten()[None], box).tolist() == [False], "right rows and columns, wrong boxes"
 
 
 def test_fill_keeps_the_givens():
@@ -249,7 +261,8 @@ def test_certified_answers_keep_givens_and_rules():
     assert SIX.certify(x, right).tolist() == [True] * 4
     logits = right.clone()
     logits[1] = logits[1].roll(1, -1)  # other digits, by the rules but for the givens
-    logits[2, puzzles[2].argmin()] = torch.nan
+    empty = puzzles[2].argmin()
+    logits[2, empty, solutions[2, empty] - 1] = torch.nan  # where argmax would read the right digit
     cell = int(puzzles[3].argmin())
     logits[3, cell] = logits[3, cell].roll(1)
     assert SIX.certify(x, logits).tolist() == [True, False, False, False]
