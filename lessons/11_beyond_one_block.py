@@ -373,7 +373,7 @@ assert 1000 < whole_loop.h[0].numel() < 3000 and 40 < float(lengths(end)) < 50
 #
 # So "at rest" means: as still as rounding allows. The experiment behind the next table (`python -m experiments horizons`) compares with older states, too, at loop 1, 2, 4, 8, ... (Brent's method), and would stop where a whole batch came back bit for bit.
 #
-# Shipped models, 4 instances each, in both precisions: 32-bit strings, 6x6 puzzles (two easy, two hard). Four are few: this table asks whether an answer *stays*, not how often it is right.
+# Eighteen shipped models, six for each task, 4 instances each, in both precisions: 32-bit strings, 6x6 puzzles (two easy, two hard), mates in one. Four are few: this table asks whether an answer *stays*, not how often it is right.
 #
 # > **Predict.** Which variants still have their answers after 10,000 loops? In which does float32 end far from float64?
 
@@ -397,28 +397,76 @@ tables.show(
 
 # %% tags=["claims"]
 # Check the claims
-end_of = lambda name, kind="float32": of_model[name][kind, 10_000]
-steady_names = [name for name in of_model if "-post-" in name]
-assert len(of_model) >= 7 and len(steady_names) >= 4
-for name in ("internal-post", "none-post-long", "external-post"):
-    rows = of_model[f"prefix-sums-{name}-seed0"]
-    assert all(row["right"] == "4" for row in rows.values())
-    assert all(1e-7 < float(rows["float32", t]["apart"]) < 4e-7 for t in FAR)
-    assert 1e-7 < float(rows["float32", 10_000]["step"]) < 4e-7
-assert all(row["right"] == "4" for row in of_model["sudoku-6x6-internal-post-seed0"].values())
-for name in ("peri", "pre"):
-    rows = of_model[f"prefix-sums-internal-{name}-seed0"]
-    assert 8 < float(rows["float32", 10_000]["length"]) / float(rows["float32", 1_000]["length"]) < 11
-    assert 4e-5 < float(rows["float32", 10_000]["apart"]) < 1e-4 and all(row["alike"] == "4" for row in rows.values())
-peri_right = [of_model["prefix-sums-internal-peri-seed0"]["float64", t]["right"] for t in FAR]
-assert peri_right[0] == "2" and peri_right[-1] == "0" and end_of("prefix-sums-external-pre-seed0")["step"] == "nan"
+row_at = lambda name, t=10_000, kind="float32": of_model[f"{name}-seed0"][kind, t]
+entry = lambda name, column, t=10_000, kind="float32": float(row_at(name, t, kind)[column])
+right_at = lambda name: [int(row_at(name, t)["right"]) for t in FAR]
+assert len(of_model) == 18 and all(len(rows) == 8 for rows in of_model.values())
+assert all(sum(name.startswith(task) for name in of_model) == 6 for task in ("prefix", "sudoku", "chess"))
+alike = [row["right"] == of_model[row["model"]]["float64", int(row["loops"])]["right"] for row in far_rows]
+assert all(alike), "both precisions say the same"
+KEPT = [
+    f"{task}-{recall}-post" for task in ("prefix-sums", "sudoku-6x6", "chess") for recall in ("internal", "external")
+]
+TO_AND_FRO = "chess-internal-post-mate1"
+for name in [*KEPT, "prefix-sums-none-post-long", "sudoku-6x6-none-post", "chess-internal-post-short", TO_AND_FRO]:
+    assert len(set(right_at(name))) == 1 and all(1e-7 < entry(name, "apart", t) < 5e-7 for t in FAR)
+    assert 5e-8 < entry(name, "step") < 1e-6 or name == TO_AND_FRO
+steps = [entry(TO_AND_FRO, "step", t, kind) for t in FAR[1:] for kind in ("float32", "float64")]
+assert all(0.0173 < step < 0.0174 for step in steps)
+assert right_at("sudoku-6x6-none-post") == [0] * 4 and entry("sudoku-6x6-none-post", "step", 32) < 1e-7
+assert right_at("chess-none-post") == [2, 1, 0, 0] and 4e-4 < entry("chess-none-post", "step") < 5e-4
+assert 4e-4 < entry("chess-none-post", "step", 1_000, "float64") < 5e-4
+drift = [
+    "prefix-sums-internal-peri",
+    "prefix-sums-internal-pre",
+    "sudoku-6x6-internal-peri",
+    "sudoku-6x6-internal-pre",
+    "chess-internal-peri",
+]
+for name in drift:
+    assert 9.5 < entry(name, "length") / entry(name, "length", 1_000) < 10.2
+    assert 4e-5 < entry(name, "apart") < 1e-4 and all(int(row_at(name, t)["alike"]) == 4 for t in FAR)
+assert [right_at(name) for name in drift] == [[2, 2, 1, 0], [0] * 4, [4] * 4, [2, 3, 3, 3], [2] * 4]
+for task in ("prefix-sums", "sudoku-6x6"):
+    assert row_at(f"{task}-external-pre")["step"] == "nan" and right_at(f"{task}-external-pre")[-1] == 0
 
 # %% [markdown]
-# Seven of the eighteen are in so far, six on prefix sums and one on sudoku; the command goes on with the rest. Read the rows in three groups.
+# Read the rows in four groups.
 #
-# - **Outer norm** (four rows): every answer is there at 32 loops and at 10,000. The relative step falls to a few times $10^{-7}$, the rounding of float32, and stays there. And float32 ends as near to float64 as rounding allows, $3 \cdot 10^{-7}$ of the state's length, at loop 100 and at loop 10,000: the roundings do *not* add up, since a contraction shrinks each error before the next one comes.
-# - **Internal recall with peri or pre**: the state is 10 times as long after 10 times as many loops, and the relative step falls like $1/t$ without anything having settled. The two precisions drift apart, to $5 \cdot 10^{-5}$ and more, but answer alike. Peri had two of four strings right at loop 32 and has none at 10,000.
-# - **External recall with pre**: no numbers any more.
+# - **Recall and outer norm** (eight rows): every answer that is there at 32 loops is there at 10,000. In seven of them the relative step falls to a few times $10^{-7}$, the rounding of float32, and stays there (the eighth comes below). And float32 ends as near to float64 as rounding allows, $3 \cdot 10^{-7}$ of the state's length, at loop 100 and at loop 10,000: the roundings do *not* add up, since a contraction shrinks each error before the next one comes.
+# - **Outer norm without recall** (three rows), a case for each fate. On prefix sums the patient model keeps its four answers. On sudoku the states are at rest by loop 32, on four wrong answers. On chess they never rest: at loop 1,000 and at loop 10,000 a loop moves the state by 4 parts in 10,000, in float64 too, and of two right answers one is lost by loop 100 and both by loop 1,000. An outer norm bounds a state; bounded is not settled.
+# - **Internal recall with peri or pre** (five rows): the state is 10 times as long after 10 times as many loops, and the relative step falls like $1/t$ without anything having settled. The two precisions drift apart, to $5 \cdot 10^{-5}$ and more, but answer alike. On sudoku and chess the answers stay all the same. On prefix sums peri had two of four strings right at loop 32 and has none at 10,000.
+# - **External recall with pre** (two rows): no numbers any more.
+#
+# ### Where one goes to and fro
+#
+# One model with recall and outer norm, the chess model trained for long on mates in one, has a mean step of 0.017 at 100 loops, at 1,000 and at 10,000, in both precisions.
+#
+# > **Predict.** Is it one position that does not rest, or all four? And does it wander, or go round?
+
+# %%
+unquiet = load_pretrained("chess-internal-post-mate1-seed0").requires_grad_(False)
+mates, moves = unquiet.recipe.task.split(1, "test", "engine", 4)
+loop = unquiet.loop(mates)
+z, late_states = loop.start(), []
+for _ in range(203):
+    z = loop(z)
+    late_states.append(z)
+for back in (1, 2):
+    apart = lengths(z - late_states[-1 - back]) / lengths(z)
+    print(f"from the state {back} loops before:", " ".join(f"{value:.0e}" for value in apart.tolist()))
+answers = [loop.read_out(state) for state in late_states[-2:]]
+print("right:", *(exact_match(answer, moves).tolist() for answer in answers))
+
+# %% tags=["claims"]
+# Check the claims
+one_back, two_back = (lengths(z - late_states[-1 - back]) / lengths(z) for back in (1, 2))
+assert (one_back > 0.05).tolist() == [False, True, False, False] and float(two_back.max()) < 1e-6
+assert all(exact_match(answer, moves).tolist() == [False, True, True, False] for answer in answers)
+assert abs(float(one_back.mean()) - entry(TO_AND_FRO, "step")) < 1e-3
+
+# %% [markdown]
+# One of four. It goes to and fro between two states, 7 hundredths of its length apart, and after two loops it is where it was, to the last digits: a **cycle** of period 2, an eigenvalue below $-1$ at the fixed point between them (lesson 01). Both states are read as the same move, the right one. So a loop with recall and outer norm need not come to rest; a solver that waits for that would wait for ever, which is why `solve` looks for cycles, too.
 #
 # ### Where one breaks: a direction that never stops turning
 #
@@ -472,9 +520,24 @@ assert min(late) > 0.965 and max(late) < 0.985 and min(turned["internal + post"]
 assert abs(expected - late[-1]) < 0.01 and 0.25 < share < 0.35
 assert held["internal + post"][-1] == 4 and held["internal + peri"][-1] <= 1 and max(held["internal + peri"]) == 3
 
+
+def share_across(name):
+    """Of a late step in float64: what is not growth of the state, from the table."""
+    grown = (entry(name, "length", kind="float64") - entry(name, "length", 1_000, "float64")) / 9_000
+    return (
+        max(0.0, 1 - (grown / (entry(name, "step", kind="float64") * entry(name, "length", kind="float64"))) ** 2)
+        ** 0.5
+    )
+
+
+assert 0.25 < share_across("prefix-sums-internal-peri") < 0.35
+assert all(share_across(name) < 0.05 for name in ("sudoku-6x6-internal-peri", "chess-internal-peri"))
+
 # %% [markdown]
 # It does not. Three tenths of the step lie *across* the state, and that part turns it. At loop $t$ the state is about $ct$ long, so a loop turns it by an angle of about $s/(ct)$, with $s$ the part across. Add that up from $t$ to $2t$: $\frac{s}{c}\left(\frac1t + \dots + \frac1{2t}\right) \approx \frac{s}{c}\ln 2$, whatever $t$ is: the cosine of that angle is the one expected above, and the one measured. These are the steps of $1/t$ of lesson 01: each is smaller than the one before, and their sum has no bound.
 # So the angle grows like $\log t$, without end, and an answer read off a direction is lost sooner or later: of four strings three were right at loop 128, and none or one is at loop 2,048. Rounding has no part in it: float64 does the same (the table above).
+#
+# Must peri turn? No. On sudoku and on chess less than a twentieth of a late step lies across the state (the table is enough to work it out: the length of a step, and by how much the state became longer). There the state has found a direction to grow along, and its answers stay. Nothing in the block promises that; it is up to the trained weights.
 
 # %% [markdown]
 # ### Where another breaks: a linear part that grows
