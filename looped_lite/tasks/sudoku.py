@@ -173,7 +173,9 @@ class Sudoku(Task):
         one_of("attention", self.attention, ("units", "full"))
         keep(self, number, 0, 1, "first_level", "last_level", "mined")
         if self.mined and self.box != (3, 3):
-            raise ValueError(f"mined puzzles are 9x9: expected mined=0 for a box of {short(self.box)}, got {self.mined:g}")
+            raise ValueError(
+                f"mined puzzles are 9x9: expected mined=0 for a box of {short(self.box)}, got {self.mined:g}"
+            )
         keep(self, number, 1e-6, 1, "stride")
         keep(self, whole, 1, 10**6, "most_loops")
 
