@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, partial
 
 import torch
@@ -183,7 +184,7 @@ def measure_goals(model: LoopedTransformer, job: Job) -> list[Row]:
     for split, restarts, goal in GOALS:
         experiment = BY_TRIES if restarts else BY_LOOPS
         run(experiment)  # does nothing where all is done
-        last = known_jobs(experiment)[shipped(job.pretrained, split).key]["rows"][-1]
+        last = known_jobs(experiment)[replace(job, part=split).key]["rows"][-1]
         right, count = last["solved"] - last["wrong"], last["count"]
         low, high = (float(end) for end in wilson(right, count))
         row = {"split": split, "restarts": restarts, "loops": last["loops"] * last.get("tries", 1), "count": count}

@@ -2,10 +2,12 @@
 
 import csv
 import gzip
+import hashlib
 
 import pytest
 import torch
 
+from data.sudoku_generator import fingerprint
 from looped_lite.recipe import Recipe
 from looped_lite.solving import solve_one
 from looped_lite.tasks import IGNORE
@@ -54,6 +56,23 @@ def test_batches_are_images_of_the_shipped_puzzles():
     shipped = {tuple(grid) for grid in load_puzzles((2, 3), "train")[1].tolist()}
     drawn = [tuple(grid) for grid in torch.where(givens > 0, givens, y + 1).tolist()]
     assert len(set(drawn) & shipped) < 4
+
+
+def test_a_share_of_the_training_puzzles_is_mined_if_the_recipe_says_so(monkeypatch):
+    small = {split: tuple(part[:1] for part in load_puzzles((3, 3), split)) for split in ("train", "mined_train")}
+    of = {split: int(fingerprint(solutions)) for split, (_, solutions, _) in small.items()}
+    monkeypatch.setattr("looped_lite.tasks.sudoku.load_puzzles", lambda box, split: small[split])
+    x, y = Sudoku(mined=0.25).batch(400, 0.0, torch.Generator().manual_seed(1))
+    found = fingerprint(torch.where(y == IGNORE, x.argmax(-1), y + 1)).tolist()
+    assert set(found) == set(of.values()) and 60 < found.count(of["mined_train"]) < 140
+    del small["mined_train"]  # is not asked for without the setting
+    assert len(Sudoku().batch(2, 0.0, torch.Generator())[0]) == 2
+
+
+def test_the_default_recipe_sees_the_puzzles_that_it_always_saw():
+    x, y = Sudoku().batch(64, 0.0, torch.Generator().manual_seed(4))
+    assert hashlib.sha256(x.numpy().tobytes() + y.numpy().tobytes()).hexdigest()[:16] == "3f7ad1ea2dd21e32"
+    assert Recipe(Sudoku(mined=0.5)).digest != Recipe(Sudoku()).digest == "7e413a030974"
 
 
 def test_the_curriculum_comes_down_to_minimal_puzzles_and_stays():
@@ -172,8 +191,11 @@ def test_a_missing_column_or_an_empty_file_is_named(tmp_path):
 
 
 def test_an_unknown_split_is_named():
-    with pytest.raises(ValueError, match="unknown split 'easy'"):
-        load_puzzles((3, 3), "easy")
+    for box, split in (((3, 3), "easy"), ((2, 3), "mined")):
+        with pytest.raises(ValueError, match=f"unknown split '{split}'"):
+            load_puzzles(box, split)
+    with pytest.raises(ValueError, match="mined puzzles are 9x9"):
+        Sudoku((2, 3), mined=0.5)
 
 
 @pytest.mark.parametrize("box", [(2, 3), (3, 3)])
