@@ -85,7 +85,7 @@ def spend(times: Tensor, schedule: Callable[[int], int], budget: int, draws: int
     return solved.double().mean(1), budget - left.double().mean(1)
 
 
-HARDEST = 60  # puzzles of a validation split, those with most guesses
+HARDEST = 60  # puzzles of a validation split at most, those with most guesses
 KINDS = ((1.0, EACH, LONGEST), (0.7, 3, 128))  # step, tries of each puzzle, loops of a try
 
 
