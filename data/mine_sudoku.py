@@ -1,14 +1,14 @@
 """Builds data/sudoku_9x9_mined.csv.gz, hard puzzles to train on and to test with, the same each time. Needs gcc.
 
-    python data/mine_sudoku.py [--jobs 2] [--cache build/sudoku]        # about eight minutes on one core
+    python data/mine_sudoku.py [--jobs 2] [--cache build/sudoku]        # about seven minutes on one core
 
 Mined at random: the generator of build_sudoku.py, compiled (data/sudoku_miner.c, with random numbers of its own), makes
-1.6 million minimal puzzles, each from a full grid of its own, and rates them as that file's are rated. Nothing is
+1.18 million minimal puzzles, each from a full grid of its own, and rates them as that file's are rated. Nothing is
 searched for, nothing is changed to make it harder, and no model has a say: a puzzle is kept for its rating alone. Of
 those below 12.7 only some stay, the first of each chunk; of puzzles that equal each other, or one of
 sudoku_9x9.csv.gz or sudoku_9x9_qqwing.csv, up to symmetry only the first. What is left, in the order of generation:
 
-- mined, mined_validation: guesses >= 40, the first 150 and the next 40; one in eight thousand of all puzzles;
+- mined, mined_validation: guesses >= 40, the first 110 and the next 35; one in eight thousand of all puzzles;
 - extreme_validation: 12.7 <= guesses < 40, 300, with as many from 20 on as the split extreme has among such ratings;
 - mined_train: guesses from 4 to below 40, after these, so many of each of the `BANDS`.
 
@@ -40,16 +40,16 @@ from data.compiled import library
 from looped_lite.tasks import sudoku_puzzles as sudoku
 
 BOX = (3, 3)
-CHUNKS, CHUNK = 80, 20_000
+CHUNKS, CHUNK = 59, 20_000
 COPIES = 10  # of `rate`
 COLUMNS = ["puzzle", "solution", "givens", "guesses", "split"]
 SPLITS = ["mined_train", "mined_validation", "extreme_validation", "mined"]
 # guesses from, to below; how many of each chunk are looked at; what they become, in this order
 BANDS = [
-    (40.0, 1e9, CHUNK, [("mined", 150), ("mined_validation", 40)]),
-    (20.0, 40.0, CHUNK, [("extreme_validation", 54), ("mined_train", 2_700)]),
-    (12.7, 20.0, 40, [("extreme_validation", 246), ("mined_train", 2_900)]),
-    (4.0, 12.7, 50, [("mined_train", 3_900)]),
+    (40.0, 1e9, CHUNK, [("mined", 110), ("mined_validation", 35)]),
+    (20.0, 40.0, CHUNK, [("extreme_validation", 54), ("mined_train", 2_000)]),
+    (12.7, 20.0, 40, [("extreme_validation", 246), ("mined_train", 2_100)]),
+    (4.0, 12.7, 50, [("mined_train", 2_900)]),
 ]
 
 

@@ -95,7 +95,7 @@ def grid(known: Known) -> list[Job]:
 
 # ---- 9x9
 
-SETS = {"test": 1000, "hard": 1000, "extreme": 100, "mined": 150}
+SETS = {"test": 1000, "hard": 1000, "extreme": 100, "mined": 110}
 QQWING = ("simple", "easy", "intermediate", "expert")
 LOOPS = (16, 32, 64, 128, 256, 512, 1024)
 TRIES, LOOPS_A_TRY = 16, 64  # 1,024 loops at most; chosen on validation puzzles
