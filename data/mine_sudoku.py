@@ -1,6 +1,7 @@
 """Builds data/sudoku_9x9_mined.csv.gz, hard puzzles to train on and to test with, the same each time. Needs gcc.
 
     python data/mine_sudoku.py [--jobs 2] [--cache build/sudoku]        # about seven minutes on one core
+    python data/mine_sudoku.py --verify                                 # checks the file with the Python code
 
 Mined at random: the generator of build_sudoku.py, compiled (data/sudoku_miner.c, with random numbers of its own), makes
 1.18 million minimal puzzles, each from a full grid of its own, and rates them as that file's are rated. Nothing is
@@ -12,8 +13,8 @@ sudoku_9x9.csv.gz or sudoku_9x9_qqwing.csv, up to symmetry only the first. What 
 - extreme_validation: 12.7 <= guesses < 40, 300, with as many from 20 on as the split extreme has among such ratings;
 - mined_train: guesses from 4 to below 40, after these, so many of each of the `BANDS`.
 
-Every puzzle that is kept is solved again by the course's Python solver, and has one solution; those of mined and
-mined_validation, and each fiftieth of the others, are shown to be minimal and are rated again.
+With --verify the course's Python solver looks for a second solution of each puzzle of the file, and shows that those of
+40 guesses or more, and each fiftieth of the others, are minimal and rated as the file says.
 """
 
 import argparse
@@ -146,16 +147,12 @@ def choose(rows: list[list[str]]) -> dict[str, list[list[str]]]:
     return chosen
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "sudoku", help="folder for finished chunks")
-    parser.add_argument("--out", type=Path, default=ROOT / "data", help="folder for the csv.gz file")
-    options = parser.parse_args()
+def build(jobs: int, cache: Path, target: Path) -> None:
+    """Mines what the cache lacks, and writes the file."""
     rows, start = [], time.time()
-    options.cache.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for number, path in enumerate(pool.map(partial(build_chunk, options.cache), range(CHUNKS)), 1):
+    cache.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(jobs) as pool:
+        for number, path in enumerate(pool.map(partial(build_chunk, cache), range(CHUNKS)), 1):
             rows += [line.split(",") for line in path.read_text().splitlines()]
             if number % 10 == 0:
                 print(f"chunk {number} of {CHUNKS}, {time.time() - start:.0f} s", flush=True)
@@ -166,17 +163,36 @@ def main() -> None:
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
     for split, chosen in splits.items():
-        for place, (puzzle, solution, guesses) in enumerate(chosen):
-            found = fault([puzzle, solution, guesses], float(guesses) >= 40 or place % 50 == 0)
-            if found:
-                raise SystemExit(f"{puzzle}: {found}")
+        for puzzle, solution, guesses in chosen:
             writer.writerow([puzzle, solution, sum(mark != "." for mark in puzzle), guesses, split])
     text = table.getvalue().encode()
-    target = options.out / "sudoku_9x9_mined.csv.gz"
     target.write_bytes(gzip.compress(text, compresslevel=9, mtime=0))
     print({split: len(chosen) for split, chosen in splits.items()})
     print(f"sha256 {hashlib.sha256(target.read_bytes()).hexdigest()}  {target.name}  {target.stat().st_size} bytes")
     print(f"sha256 {hashlib.sha256(text).hexdigest()}  {target.stem}")
+
+
+def verify(target: Path) -> None:
+    """Checks a file with the Python code: all solutions; minimality and rating of the hardest, and of each fiftieth."""
+    with gzip.open(target, "rt", newline="") as file:
+        rows = list(csv.DictReader(file))
+    thorough = [place % 50 == 0 or float(row["guesses"]) >= BANDS[0][0] for place, row in enumerate(rows)]
+    for row, more in zip(rows, thorough, strict=True):
+        found = fault([row["puzzle"], row["solution"], row["guesses"]], more)
+        if found:
+            raise SystemExit(f"{row['puzzle']}: {found}")
+    print(f"{len(rows)} puzzles have one solution, {sum(thorough)} of them are minimal and rated rightly")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "sudoku", help="folder for finished chunks")
+    parser.add_argument("--out", type=Path, default=ROOT / "data", help="folder for the csv.gz file")
+    parser.add_argument("--verify", action="store_true", help="only check the file, with the Python solver")
+    options = parser.parse_args()
+    target = options.out / "sudoku_9x9_mined.csv.gz"
+    verify(target) if options.verify else build(options.jobs, options.cache, target)
 
 
 if __name__ == "__main__":
