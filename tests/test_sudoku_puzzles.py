@@ -20,6 +20,7 @@ from looped_lite.tasks import sudoku_puzzles as sudoku
 DATA = Path(__file__).resolve().parent.parent / "data"
 BOXES = [(2, 2), (2, 3), (3, 2), (3, 3)]
 CHECKSUMS = {  # of the uncompressed text
+    "mined": "7b336db5058e1e7a56b63126156c9201662d4c98095b22c8ae87ddf9343c030e",
     "6x6": "6bc0b29fcf9cf2c05a33065d95699f094c0fcf381c8eb851b88529b3a99d5b10",
     "9x9": "2f295b4efff2735ede9b66193a992313a312c6ab32626ea5ad31c9f4a8b93e34",
 }
