@@ -7,7 +7,6 @@ import hashlib
 import pytest
 import torch
 
-from data.sudoku_generator import fingerprint
 from looped_lite.recipe import Recipe
 from looped_lite.solving import solve_one
 from looped_lite.tasks import IGNORE
@@ -59,12 +58,11 @@ def test_batches_are_images_of_the_shipped_puzzles():
 
 
 def test_a_share_of_the_training_puzzles_is_mined_if_the_recipe_says_so(monkeypatch):
-    small = {split: tuple(part[:1] for part in load_puzzles((3, 3), split)) for split in ("train", "mined_train")}
-    of = {split: int(fingerprint(solutions)) for split, (_, solutions, _) in small.items()}
+    puzzles, solutions, guesses = load_puzzles((3, 3), "mined_train")
+    small = {"train": (solutions, solutions, guesses), "mined_train": (puzzles, solutions, guesses)}  # full, or not
     monkeypatch.setattr("looped_lite.tasks.sudoku.load_puzzles", lambda box, split: small[split])
-    x, y = Sudoku(mined=0.25).batch(400, 0.0, torch.Generator().manual_seed(1))
-    found = fingerprint(torch.where(y == IGNORE, x.argmax(-1), y + 1)).tolist()
-    assert set(found) == set(of.values()) and 60 < found.count(of["mined_train"]) < 140
+    x, _ = Sudoku(mined=0.25).batch(400, 0.0, torch.Generator().manual_seed(1))
+    assert 60 < ((x.argmax(-1) > 0).sum(-1) < 60).sum() < 140
     del small["mined_train"]  # is not asked for without the setting
     assert len(Sudoku().batch(2, 0.0, torch.Generator())[0]) == 2
 
