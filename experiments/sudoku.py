@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import cache, partial
 
@@ -20,7 +21,7 @@ from looped_lite.tasks.sudoku_puzzles import parse, show
 
 from .grid import grid_jobs, variant_columns
 from .measures import how_it_ends, rho_Wz, stability
-from .sweep import Experiment, Job, Known, Row, known_jobs, run, shipped
+from .sweep import Experiment, Job, Known, Row, known_jobs, run_job, shipped
 from .techniques import needed
 
 SIX = Sudoku((2, 3))
@@ -183,8 +184,10 @@ def measure_goals(model: LoopedTransformer, job: Job) -> list[Row]:
     rows = []
     for split, restarts, goal in GOALS:
         experiment = BY_TRIES if restarts else BY_LOOPS
-        run(experiment)  # does nothing where all is done
-        last = known_jobs(experiment)[replace(job, part=split).key]["rows"][-1]
+        wanted = replace(job, part=split)
+        while not run_job(experiment, wanted):  # done already, or done now, unless another process is at it
+            time.sleep(1)
+        last = known_jobs(experiment)[wanted.key]["rows"][-1]
         right, count = last["solved"] - last["wrong"], last["count"]
         low, high = (float(end) for end in wilson(right, count))
         row = {"split": split, "restarts": restarts, "loops": last["loops"] * last.get("tries", 1), "count": count}
