@@ -1,6 +1,6 @@
 """Builds data/sudoku_9x9_mined.csv.gz, hard puzzles to train on and to test with, the same each time. Needs gcc.
 
-    python data/mine_sudoku.py [--jobs 2] [--cache build/sudoku]        # about seven minutes on one core
+    python data/mine_sudoku.py [--jobs 2] [--cache build/sudoku]        # about five minutes on one core
     python data/mine_sudoku.py --verify                                 # checks the file with the Python code
 
 Mined at random: the generator of build_sudoku.py, compiled (data/sudoku_miner.c, with random numbers of its own), makes
