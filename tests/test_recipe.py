@@ -134,7 +134,7 @@ def change(**changes):
         ([], "a recipe must be an object with a task, got []"),
         ({"task": []}, "a recipe must be an object with a task"),
         (change(version=...), f"version None: expected a number from 1 to {recipes.VERSION}"),
-        (change(version=3), "version 3"),
+        (change(version=NEXT), f"version {NEXT}"),
         (change(version=True), "version True"),
         (change(version=0), "version 0"),
         (change(lr=...), "the recipe lacks lr"),
