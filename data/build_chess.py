@@ -45,6 +45,10 @@ from typing import NamedTuple
 import chess
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # works without installing the package
+
+from data.compiled import library
+
 DEPTHS = (1, 2, 3, 4)
 COLUMNS = ["fen", "move", "line", "source", "split"]
 SPLITS = ["test", "validation", "train"]  # from the one that keeps its positions to the one that gives way
@@ -78,17 +82,7 @@ PROOF = 1_000_000  # positions that a proof of a unique mate may look at
 @once
 def search_library(cache: Path) -> ctypes.CDLL:
     """data/mate_search.c, compiled into the cache folder."""
-    source = Path(__file__).with_name("mate_search.c")
-    library = cache / f"mate_search-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}.so"
-    if not library.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        compiler = shutil.which("gcc") or shutil.which("cc")
-        if compiler is None:
-            raise SystemExit("build_chess.py needs a C compiler: on Debian and Ubuntu, apt-get install gcc")
-        unfinished = library.with_suffix(f".{random.randrange(10**9)}.part")
-        subprocess.run([compiler, "-O3", "-shared", "-fPIC", "-o", unfinished, source], check=True)
-        unfinished.rename(library)
-    c = ctypes.CDLL(str(library.resolve()))
+    c = library("mate_search", cache)
     number, text = ctypes.c_uint64, ctypes.c_char_p
     c.perft.argtypes, c.perft.restype = [text, ctypes.c_int], number
     c.unique_mate.argtypes = [text, ctypes.c_int, number, text]

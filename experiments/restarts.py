@@ -85,15 +85,15 @@ def spend(times: Tensor, schedule: Callable[[int], int], budget: int, draws: int
     return solved.double().mean(1), budget - left.double().mean(1)
 
 
-HARDEST = 60  # hard validation puzzles, those with most guesses
+HARDEST = 60  # puzzles of a validation split at most, those with most guesses
 KINDS = ((1.0, EACH, LONGEST), (0.7, 3, 128))  # step, tries of each puzzle, loops of a try
 
 
 @cache
-def needs(step: float, tries: int, longest: int) -> tuple[Tensor, Tensor]:
-    """`first_certified` of the hardest validation puzzles, (puzzles, tries), and their guesses."""
+def needs(split: str, step: float, tries: int, longest: int) -> tuple[Tensor, Tensor]:
+    """`first_certified` of the hardest puzzles of a split, (puzzles, tries), and their guesses."""
     model = load_pretrained("sudoku-9x9")
-    puzzles, solutions, guesses = load_puzzles((3, 3), "hard_validation")
+    puzzles, solutions, guesses = load_puzzles((3, 3), split)
     chosen = guesses.argsort(descending=True, stable=True)[:HARDEST]
     x, _ = model.recipe.task.tensors(puzzles[chosen], solutions[chosen])
     times = [torch.cat([first_certified(model, part, n, longest, step) for part in x.split(25)]) for n in range(tries)]
@@ -106,7 +106,7 @@ def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
     """
     rows = []
     for step, tries, longest in KINDS:
-        times, guesses = needs(step, tries, longest)
+        times, guesses = needs(job.part, step, tries, longest)
         for puzzle, found in enumerate(times.tolist()):
             said = {"puzzle": puzzle, "guesses": float(guesses[puzzle]), "step": step}
             rows += [said | {"try": n, "loops": "" if t == math.inf else int(t)} for n, t in enumerate(found)]
@@ -118,7 +118,7 @@ def measure_restarts(model: LoopedTransformer, job: Job) -> list[Row]:
     and ``more_loops`` the loops taken, less those of tries of 64 loops with whole steps.
     """
     found = {
-        (name, step, budget): spend(needs(step, tries, longest)[0], schedule, budget)
+        (name, step, budget): spend(needs(job.part, step, tries, longest)[0], schedule, budget)
         for step, tries, longest in KINDS
         for name, schedule in SCHEDULES.items()
         for budget in BUDGETS
@@ -141,6 +141,10 @@ def on_hardest(known: Known) -> list[Job]:
     return [shipped("sudoku-9x9", "hard_validation")]
 
 
+def on_mined(known: Known) -> list[Job]:
+    return [shipped("sudoku-9x9", "mined_validation")]
+
+
 of_split = lambda job: {"split": job.part}
 EXPERIMENTS = [
     Experiment("tries_each", "tries at hard 9x9 puzzles, one by one", on_hardest, measure_tries, of_split, facts=()),
@@ -148,6 +152,14 @@ EXPERIMENTS = [
         "restarts",
         "256 to 4,096 loops on a hard puzzle, by schedules",
         on_hardest,
+        measure_restarts,
+        of_split,
+        facts=(),
+    ),
+    Experiment(
+        "restarts_mined",
+        "the same on mined puzzles",
+        on_mined,
         measure_restarts,
         of_split,
         facts=(),

@@ -26,10 +26,10 @@ TASKS = {
     "chess": "looped_lite.tasks.chess:Chess",
 }
 
-VERSION = 2
+VERSION = 3
 # Settings that came after version 1: name -> (the version that brought it, the value that recipes written before it
 # had). A name of a task's setting is written "task.setting".
-ADDED: dict[str, tuple[int, Any]] = {"still": (2, 0.0)}
+ADDED: dict[str, tuple[int, Any]] = {"still": (2, 0.0), "task.mined": (3, 0.0)}
 
 
 def option(default: Any, help: str, low: Any = None, high: Any = None, words: tuple[str, ...] = ()) -> Any:

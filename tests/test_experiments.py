@@ -165,6 +165,20 @@ def test_every_experiment_names_its_jobs(monkeypatch):
         assert keys and len(set(keys)) == len(keys), experiment.name
 
 
+def test_goals_are_judged_by_rows(monkeypatch):
+    """Right are those that are solved and not wrong, after the last row of a job: all loops, all tries."""
+    job = Job(Recipe(TASK))
+    few, many = {"loops": 64, "tries": 1, "solved": 0}, {"loops": 64, "tries": 16, "solved": 97}
+    sets = {part for part, _, _ in sudoku.GOALS}
+    rows = {f"{job.key}-{part}": {"rows": [{**row, "count": 100, "wrong": 1} for row in (few, many)]} for part in sets}
+    monkeypatch.setattr(sudoku, "run_job", lambda experiment, job: True)
+    monkeypatch.setattr(sudoku, "known_jobs", lambda experiment: rows)
+    found = sudoku.measure_goals(None, job)
+    assert [row["met"] for row in found] == [goal <= 0.96 for _, _, goal in sudoku.GOALS]
+    assert all((row["right"], row["wrong"], row["loops"], row["share"]) == (96, 1, 1024, 0.96) for row in found)
+    assert all(row["low"] < 0.96 < row["high"] for row in found)
+
+
 def test_schedules_of_tries_spend_what_they_say():
     never = float("inf")
     times = torch.tensor([[never, 40.0, 40.0], [10.0, never, never], [never, never, never]])

@@ -23,6 +23,7 @@ from looped_lite.tasks.sudoku import Sudoku
 from looped_lite.training import train
 
 TASK = PrefixSums()
+NEXT = recipes.VERSION + 1
 TINY = {"width": 8, "heads": 2, "steps": 4, "batch": 4}
 # every setting with a value other than its default
 OTHERS = {
@@ -132,8 +133,8 @@ def change(**changes):
     [
         ([], "a recipe must be an object with a task, got []"),
         ({"task": []}, "a recipe must be an object with a task"),
-        (change(version=...), "version None: expected a number from 1 to 2"),
-        (change(version=3), "version 3"),
+        (change(version=...), f"version None: expected a number from 1 to {recipes.VERSION}"),
+        (change(version=NEXT), f"version {NEXT}"),
         (change(version=True), "version True"),
         (change(version=0), "version 0"),
         (change(lr=...), "the recipe lacks lr"),
@@ -167,25 +168,25 @@ def test_a_setting_that_came_later_has_the_value_of_its_time(monkeypatch):
     """A file of version 1 gets what was so then for what version 2 brought; a file of version 2 must have it."""
     old = other().to_dict()
     del old["clip"], old["task"]["biased"]
-    monkeypatch.setattr(recipes, "VERSION", 3)
-    monkeypatch.setattr(recipes, "ADDED", {"clip": (3, 5.0), "task.biased": (3, 0.0)})
+    monkeypatch.setattr(recipes, "VERSION", NEXT)
+    monkeypatch.setattr(recipes, "ADDED", {"clip": (NEXT, 5.0), "task.biased": (NEXT, 0.0)})
     assert Recipe.from_dict(old) == Recipe(PrefixSums(biased=0.0), clip=5.0)
     with pytest.raises(ValueError, match="the recipe lacks biased"):
-        Recipe.from_dict({**old, "version": 3})
+        Recipe.from_dict({**old, "version": NEXT})
     with pytest.raises(ValueError, match="the recipe lacks clip"):
-        Recipe.from_dict({**old, "version": 3, "task": other().to_dict()["task"]})
+        Recipe.from_dict({**old, "version": NEXT, "task": other().to_dict()["task"]})
 
 
 def test_a_digest_outlives_settings_that_come_later(monkeypatch):
     """Rows and cards are named by digests: a recipe that version 1 could say has the digest of then."""
     of_then = {"d63b72c19b08": other(), "dffca0b8eba8": Recipe(Sudoku((2, 3)), norm="pre", blocks=2, seed=7)}
     assert all(recipe.digest == digest for digest, recipe in of_then.items())
-    later = {**recipes.ADDED, "clip": (3, 1.0), "task.biased": (3, 0.3), "task.box": (3, [3, 3])}
+    later = {**recipes.ADDED, "clip": (NEXT, 1.0), "task.biased": (NEXT, 0.3), "task.box": (NEXT, [3, 3])}
     monkeypatch.setattr(recipes, "ADDED", later)
-    monkeypatch.setattr(recipes, "VERSION", 3)
+    monkeypatch.setattr(recipes, "VERSION", NEXT)
     some = [other(), other(still=0.1), Recipe(PrefixSums(biased=0.2))]
     forms = [recipes.oldest_form(recipe.to_dict()) for recipe in some]
-    assert [form["version"] for form in forms] == [1, 2, 3]
+    assert [form["version"] for form in forms] == [1, 2, NEXT]
     present = [("still" in form, "clip" in form, "biased" in form["task"]) for form in forms]
     assert present == [(False,) * 3, (True, False, False), (True,) * 3]
     assert [Recipe.from_dict(form) for form in forms] == some

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 
 import pytest
 import torch
@@ -54,6 +55,22 @@ def test_batches_are_images_of_the_shipped_puzzles():
     shipped = {tuple(grid) for grid in load_puzzles((2, 3), "train")[1].tolist()}
     drawn = [tuple(grid) for grid in torch.where(givens > 0, givens, y + 1).tolist()]
     assert len(set(drawn) & shipped) < 4
+
+
+def test_a_share_of_the_training_puzzles_is_mined_if_the_recipe_says_so(monkeypatch):
+    puzzles, solutions, guesses = load_puzzles((3, 3), "mined_train")
+    small = {"train": (solutions, solutions, guesses), "mined_train": (puzzles, solutions, guesses)}  # full, or not
+    monkeypatch.setattr("looped_lite.tasks.sudoku.load_puzzles", lambda box, split: small[split])
+    x, _ = Sudoku(mined=0.25).batch(400, 0.0, torch.Generator().manual_seed(1))
+    assert 60 < ((x.argmax(-1) > 0).sum(-1) < 60).sum() < 140
+    del small["mined_train"]  # is not asked for without the setting
+    assert len(Sudoku().batch(2, 0.0, torch.Generator())[0]) == 2
+
+
+def test_the_default_recipe_sees_the_puzzles_that_it_always_saw():
+    x, y = Sudoku().batch(64, 0.0, torch.Generator().manual_seed(4))
+    assert hashlib.sha256(x.numpy().tobytes() + y.numpy().tobytes()).hexdigest()[:16] == "3f7ad1ea2dd21e32"
+    assert Recipe(Sudoku(mined=0.5)).digest != Recipe(Sudoku()).digest == "7e413a030974"
 
 
 def test_the_curriculum_comes_down_to_minimal_puzzles_and_stays():
@@ -172,8 +189,11 @@ def test_a_missing_column_or_an_empty_file_is_named(tmp_path):
 
 
 def test_an_unknown_split_is_named():
-    with pytest.raises(ValueError, match="unknown split 'easy'"):
-        load_puzzles((3, 3), "easy")
+    for box, split in (((3, 3), "easy"), ((2, 3), "mined")):
+        with pytest.raises(ValueError, match=f"unknown split '{split}'"):
+            load_puzzles(box, split)
+    with pytest.raises(ValueError, match="mined puzzles are 9x9"):
+        Sudoku((2, 3), mined=0.5)
 
 
 @pytest.mark.parametrize("box", [(2, 3), (3, 3)])

@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import importlib.util
 import random
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -19,9 +20,11 @@ from looped_lite.tasks import sudoku_puzzles as sudoku
 DATA = Path(__file__).resolve().parent.parent / "data"
 BOXES = [(2, 2), (2, 3), (3, 2), (3, 3)]
 CHECKSUMS = {  # of the uncompressed text
+    "mined": "7b336db5058e1e7a56b63126156c9201662d4c98095b22c8ae87ddf9343c030e",
     "6x6": "6bc0b29fcf9cf2c05a33065d95699f094c0fcf381c8eb851b88529b3a99d5b10",
     "9x9": "2f295b4efff2735ede9b66193a992313a312c6ab32626ea5ad31c9f4a8b93e34",
 }
+needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None and shutil.which("cc") is None, reason="no C compiler")
 HARD = {
     # one of the hardest for people, the minimum of 17 givens, and one that is nasty for row-by-row backtracking
     "8..........36......7..9.2...5...7.......457.....1...3...1....68..85...1..9....4..": (
@@ -331,27 +334,91 @@ def test_no_two_shipped_puzzles_are_symmetric_images(shipped):
         buckets.setdefault(key, []).append(puzzle)
 
 
-def test_qqwing_puzzles_have_one_solution_and_none_is_a_shipped_one():
+@pytest.fixture(scope="module")
+def ours():
+    """The puzzles of the large file, by fingerprint."""
+    with gzip.open(DATA / "sudoku_9x9.csv.gz", "rt", newline="") as file:
+        puzzles = np.array([sudoku.parse(row["puzzle"]) for row in csv.DictReader(file)])
+    buckets = {}
+    for puzzle, key in zip(puzzles.tolist(), fingerprint(puzzles).tolist(), strict=True):
+        buckets.setdefault(key, []).append(puzzle)
+    return buckets
+
+
+def no_images(puzzles, buckets):
+    """Is none of the puzzles an image of one in the buckets, or of another?"""
+    buckets = {key: list(some) for key, some in buckets.items()}
+    for puzzle, key in zip(puzzles, fingerprint(np.array(puzzles)).tolist(), strict=True):
+        if any(same_up_to_symmetry(puzzle, other) for other in buckets.get(key, [])):
+            return False
+        buckets.setdefault(key, []).append(puzzle)
+    return True
+
+
+def test_qqwing_puzzles_have_one_solution_and_none_is_a_shipped_one(ours):
     with open(DATA / "sudoku_9x9_qqwing.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert Counter(row["difficulty"] for row in rows) == dict.fromkeys(("simple", "easy", "intermediate", "expert"), 75)
     outside = [sudoku.parse(row["puzzle"]) for row in rows]
     assert all(sudoku.solve(p)[0] == [sudoku.parse(row["solution"])] for p, row in zip(outside, rows, strict=True))
-    with gzip.open(DATA / "sudoku_9x9.csv.gz", "rt", newline="") as file:
-        ours = np.array([sudoku.parse(row["puzzle"]) for row in csv.DictReader(file)])
-    buckets = {}
-    for puzzle, key in zip(ours.tolist(), fingerprint(ours, (3, 3)).tolist(), strict=True):
-        buckets.setdefault(key, []).append(puzzle)
-    keys = fingerprint(np.array(outside), (3, 3)).tolist()
-    for puzzle, key in zip(outside, keys, strict=True):
-        assert not any(same_up_to_symmetry(puzzle, other, (3, 3)) for other in buckets.get(key, []))
+    assert no_images(outside, ours)
+    moved = image(outside[0], sudoku.random_symmetry((3, 3), random.Random(1)))
+    assert not no_images([outside[0], moved], ours)
+
+
+def builder(name):
+    spec = importlib.util.spec_from_file_location(name, DATA / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@needs_compiler
+def test_the_compiled_generator_makes_and_rates_puzzles_as_the_plain_one_does(tmp_path):
+    mine = builder("mine_sudoku")
+    found = mine.mine("a test", 30, 0.0, tmp_path)
+    assert len(found) == 30 == len({sudoku.show(solution) for _, solution, _ in found})
+    rows = [[sudoku.show(puzzle), sudoku.show(solution), f"{guesses:.1f}"] for puzzle, solution, guesses in found]
+    assert {mine.fault(row, thorough=True) for row in rows} == {""}
+    assert mine.mine("a test", 30, 4.0, tmp_path) == [each for each in found if each[2] >= 4]
+    assert mine.mine("another", 1, 0.0, tmp_path) != found[:1]
+    puzzle, solution, guesses = rows[0]
+    given = next(cell for cell, mark in enumerate(puzzle) if mark != ".")
+    empty = puzzle.index(".")
+    wrong = {
+        "the only one": [puzzle[:given] + "." + puzzle[given + 1 :], solution, guesses],
+        "its rating is": [puzzle, solution, f"{float(guesses) + 0.1:.1f}"],
+        "not minimal": [puzzle[:empty] + solution[empty] + puzzle[empty + 1 :], solution, None],
+    }
+    wrong["not minimal"][2] = f"{sudoku.rate(sudoku.parse(wrong['not minimal'][0])):.1f}"
+    assert all(word in mine.fault(row, thorough=True) for word, row in wrong.items())
+
+
+def test_mined_puzzles_are_what_they_say(ours):
+    mine = builder("mine_sudoku")
+    text = gzip.decompress((DATA / "sudoku_9x9_mined.csv.gz").read_bytes()).decode()
+    assert hashlib.sha256(text.encode()).hexdigest() == CHECKSUMS["mined"]
+    rows = list(csv.DictReader(text.splitlines()))
+    wanted = Counter()
+    for low, high, _, splits in mine.BANDS:
+        wanted.update(dict(splits))
+        assert all(
+            sum(low <= float(row["guesses"]) < high for row in rows if row["split"] == split) == count
+            for split, count in splits
+        )
+    assert Counter(row["split"] for row in rows) == wanted
+    for row in random.Random(0).sample(rows, 40):
+        assert mine.fault([row["puzzle"], row["solution"], row["guesses"]], thorough=False) == ""
+        assert sum(mark != "." for mark in row["puzzle"]) == int(row["givens"])
+    row = next(row for row in rows if row["split"] == "mined")
+    assert mine.fault([row["puzzle"], row["solution"], row["guesses"]], thorough=True) == ""
+    kept = [row for place, row in enumerate(rows) if row["split"] != "mined_train" or place % 4 == 0]
+    assert no_images([sudoku.parse(row["puzzle"]) for row in kept], ours)
 
 
 def test_first_chunk_is_reproduced(tmp_path, monkeypatch, shipped):
     name, _, _, rows = shipped
-    spec = importlib.util.spec_from_file_location("build_sudoku", DATA / "build_sudoku.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    build = builder("build_sudoku")
     monkeypatch.setattr(build, "CHUNK", 20)
     recipe = next(recipe for recipe in build.RECIPES if recipe.name == name)
     lines = build.build_chunk(recipe, tmp_path, 0).read_text().splitlines()
@@ -362,9 +429,7 @@ def test_first_chunk_is_reproduced(tmp_path, monkeypatch, shipped):
 
 
 def test_split_thresholds():
-    spec = importlib.util.spec_from_file_location("build_sudoku", DATA / "build_sudoku.py")
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
+    build = builder("build_sudoku")
     assert build.threshold([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], 0.2) == 9
     assert build.threshold([1, 1, 1, 1, 1, 1, 1, 9, 9, 9], 0.2) == float("inf")  # three of ten cannot be torn apart
     assert build.threshold([1, 1, 1, 1, 1, 1, 1, 9, 9, 10], 0.2) == 10

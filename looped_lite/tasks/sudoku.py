@@ -35,9 +35,10 @@ from .sudoku_puzzles import (
 )
 
 SPLITS = ("train", "validation", "test", "hard_validation", "hard", "extreme")
+MINED = ("mined_train", "mined_validation", "extreme_validation", "mined")  # 9x9 alone, in a file of their own
 # the columns of a CSV of puzzles, each by the names that it has in the files that people have
 COLUMNS = (("puzzle", "question", "quizzes", "quiz"), ("solution", "answer", "solutions"), ("rating",))
-MOST_GUESSES = 20_000  # some seconds; the hardest shipped puzzle takes 92
+MOST_GUESSES = 20_000  # some seconds; the hardest shipped puzzle takes 321
 
 
 @cache
@@ -48,10 +49,10 @@ def load_puzzles(box: Box, split: str) -> tuple[Tensor, Tensor, Tensor]:
     ``box`` is (2, 3) for 6x6 or (3, 3) for 9x9; see data/README.md for the splits. ValueError for a damaged file,
     OSError for a missing one.
     """
-    one_of("split", split, SPLITS)
+    one_of("split", split, (*SPLITS, *MINED) if box == (3, 3) else SPLITS)
     if box not in ((2, 3), (3, 3)):
         raise ValueError(f"no shipped puzzles for boxes of {'x'.join(map(str, box))}: expected (2, 3) or (3, 3)")
-    path = data_path(f"sudoku_{side_of(box)}x{side_of(box)}.csv.gz")
+    path = data_path(f"sudoku_{side_of(box)}x{side_of(box)}{'_mined' if split in MINED else ''}.csv.gz")
 
     def read(row: dict[str, str]) -> tuple[bytes, bytes, float] | None:
         if row["split"] == split:
@@ -151,7 +152,8 @@ class Sudoku(Task):
     take a tenth; the curriculum goes down to 0, where half of the puzzles are minimal.
 
     ``attention="units"`` gives the four heads rows, columns, boxes and the whole board; ``"full"`` gives all of them
-    the whole board, as in the paper, and leaves the geometry to the 2-D rotary positions.
+    the whole board, as in the paper, and leaves the geometry to the 2-D rotary positions. ``mined`` is the share of
+    training puzzles that come from the harder ones (``mined_train``, 9x9 alone).
     """
 
     box: Box = (3, 3)
@@ -160,6 +162,7 @@ class Sudoku(Task):
     last_level: float = 0.0
     stride: float = 0.04
     most_loops: int = 16  # N of the progressive loss
+    mined: float = 0.0
 
     board = "looped_lite.boards.sudoku:draw"
 
@@ -168,7 +171,11 @@ class Sudoku(Task):
             raise ValueError(f"box must be rows and columns of one box, such as (3, 3), got {short(self.box)}")
         object.__setattr__(self, "box", tuple(whole("a side of a box", size, 2, 5) for size in self.box))
         one_of("attention", self.attention, ("units", "full"))
-        keep(self, number, 0, 1, "first_level", "last_level")
+        keep(self, number, 0, 1, "first_level", "last_level", "mined")
+        if self.mined and self.box != (3, 3):
+            raise ValueError(
+                f"mined puzzles are 9x9: expected mined=0 for a box of {short(self.box)}, got {self.mined:g}"
+            )
         keep(self, number, 1e-6, 1, "stride")
         keep(self, whole, 1, 10**6, "most_loops")
 
@@ -194,16 +201,27 @@ class Sudoku(Task):
         solutions = integers("solutions", solutions, 1, self.side, axes=2)
         return one_hot(puzzles, self.side), (solutions - 1).masked_fill(puzzles > 0, IGNORE)
 
+    def training_puzzles(self, size: int, generator: torch.Generator) -> Tensor:
+        """Random puzzles and their solutions, (2, size, cells), of which a share of ``mined`` are harder ones."""
+
+        def some(split: str) -> Tensor:
+            *grids, _ = load_puzzles(self.box, split)
+            chosen = torch.randint(len(grids[0]), (size,), generator=generator)
+            return torch.stack([part[chosen] for part in grids])
+
+        usual = some("train")
+        if not self.mined:  # and nothing more is drawn: recipes without it see the puzzles that they always saw
+            return usual
+        return torch.where(torch.rand(size, 1, generator=generator) < self.mined, some("mined_train"), usual)
+
     def batch(self, size: int, level: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Random training puzzles under random symmetries, with extra givens."""
         size, level = batch_size(size, self.side**2, self.features, generator), number("level", level, 0, 1)
-        puzzles, solutions, _ = load_puzzles(self.box, "train")
-        chosen = torch.randint(len(puzzles), (size,), generator=generator)
+        both = self.training_puzzles(size, generator).numpy()
         rng = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         cells, digits = (
             np.stack(parts) for parts in zip(*(random_symmetry(self.box, rng) for _ in range(size)), strict=True)
         )
-        both = np.stack([puzzles[chosen].numpy(), solutions[chosen].numpy()])
         puzzle, solution = (torch.from_numpy(apply_symmetry(grids, cells, digits)) for grids in both)
         share = level + 0.2 * torch.rand(size, 1, generator=generator) - 0.1
         shown = torch.rand(puzzle.shape, generator=generator) < share
