@@ -427,8 +427,8 @@ for name in drift:
     assert 9.5 < entry(name, "length") / entry(name, "length", 1_000) < 10.2
     assert 4e-5 < entry(name, "apart") < 1e-4 and all(int(row_at(name, t)["alike"]) == 4 for t in FAR)
 assert [right_at(name) for name in drift] == [[2, 2, 1, 0], [0] * 4, [4] * 4, [2, 3, 3, 3], [2] * 4]
-for task in ("prefix-sums", "sudoku-6x6"):
-    assert row_at(f"{task}-external-pre")["step"] == "nan" and right_at(f"{task}-external-pre")[-1] == 0
+for name in ("prefix-sums", "sudoku-6x6"):
+    assert row_at(f"{name}-external-pre")["step"] == "nan" and right_at(f"{name}-external-pre")[-1] == 0
 
 # %% [markdown]
 # Read the rows in four groups.
@@ -453,8 +453,8 @@ for _ in range(203):
     z = loop(z)
     late_states.append(z)
 for back in (1, 2):
-    apart = lengths(z - late_states[-1 - back]) / lengths(z)
-    print(f"from the state {back} loops before:", " ".join(f"{value:.0e}" for value in apart.tolist()))
+    distance = lengths(z - late_states[-1 - back]) / lengths(z)
+    print(f"from the state {back} loops before:", " ".join(f"{value:.0e}" for value in distance.tolist()))
 answers = [loop.read_out(state) for state in late_states[-2:]]
 print("right:", *(exact_match(answer, moves).tolist() for answer in answers))
 
@@ -466,7 +466,7 @@ assert all(exact_match(answer, moves).tolist() == [False, True, True, False] for
 assert abs(float(one_back.mean()) - entry(TO_AND_FRO, "step")) < 1e-3
 
 # %% [markdown]
-# One of four. It goes to and fro between two states, 7 hundredths of its length apart, and after two loops it is where it was, to the last digits: a **cycle** of period 2, an eigenvalue below $-1$ at the fixed point between them (lesson 01). Both states are read as the same move, the right one. So a loop with recall and outer norm need not come to rest; a solver that waits for that would wait for ever, which is why `solve` looks for cycles, too.
+# One of four. It goes to and fro between two states, 7 hundredths of its length apart, and after two loops it is where it was, to the last digits: a **cycle** of period 2, as lesson 01 had it where the slope at a fixed point falls below $-1$. Both states are read as the same move, the right one. So a loop with recall and outer norm need not come to rest; a solver that waits for that would wait for ever, which is why `solve` looks for cycles, too.
 #
 # ### Where one breaks: a direction that never stops turning
 #
@@ -932,7 +932,7 @@ assert 1.1 < gpu_days < 1.3 and core_days > 100 * gpu_days
 #
 # - **More blocks** a loop: still one map. The light cone opens faster in loops, not in block applications.
 # - **A scaled residual** $a z + F(N(z))$, $a < 1$: as many equations as unknowns again, a bounded state, and rest at $F/(1-a)$.
-# - **10,000 loops**: behind an outer norm answers stay and roundings do not add up. A direction can turn for ever as $\log t$, and a linear part can overflow; a second precision tells drift from rounding.
+# - **10,000 loops**: with recall and an outer norm answers stay and roundings do not add up, though one state in a cycle never rests. A direction can turn for ever as $\log t$, and a linear part can overflow; a second precision tells drift from rounding.
 # - **A reward for standing still** is a setting. Here it makes models behind an outer norm rest, and cannot make pre-norm rest; that it helps or hurts answers is not seen with three seeds.
 # - **Two processes**: shares with weights, the mean of the gradients, the same curve up to rounding.
 # - **A bill**: FLOPs of a loop, counted once, times $(N-1)/2 + 3(N+3)/4$, times steps.
