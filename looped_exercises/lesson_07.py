@@ -486,7 +486,7 @@ augment = Exercise(
     "07.4", "the same puzzle in other clothes", image_by_package, augment_cases, ask=with_three_rngs, unique=False,
     seen="Every image is a puzzle as good as the first, with its solution, for free.",
     properties=[wrong_image],
-    styles=[dressed, after(dressed, list), after(dressed, lambda pair: [part.numpy() for part in pair]),
+    styles=[dressed, after(dressed, list), after(dressed, lambda pair: [part.float().numpy() for part in pair]),
             image_by_swaps],
     mistakes=[
         Mistake("draw everything from rng, such as rng.shuffle(rows), and shuffle anew at each call: the same rng "
@@ -510,7 +510,6 @@ augment = Exercise(
                 after(dressed, lambda pair: pair[1]), after(dressed, lambda pair: pair[:1])),
         Mistake("each image keeps its shape, (side, side)",
                 after(dressed, lambda pair: [part.flatten() for part in pair])),
-        Mistake("digits are whole numbers: keep them so", after(dressed, lambda pair: [part.float() for part in pair])),
     ],
 )  # fmt: skip
 
@@ -667,7 +666,6 @@ every_guess = searching()
 HABITS = {
     "go on after the first solution: the search ends when it is sure that there is no other": [
         searching(habit="first")],
-    "go on after the second solution, too: the whole tree is asked for": [searching(habit="second")],
     "a cell with several candidates is one guess, however many it has": [
         searching(count=lambda number: number if number > 1 else 0),
         searching(count=lambda number: max(number - 1, 0))],
@@ -685,7 +683,8 @@ HABITS = {
         searching(choose=lambda options: max(options, key=lambda cell: len(options[cell])))],
     "of several cells with the fewest candidates take the first": [
         searching(choose=lambda options: min(options, key=lambda cell: (len(options[cell]), -cell)))],
-    "these are the guesses of the deepest branch; add up those of all branches": [searching(habit="deepest")],
+    "not all branches are counted: go on after each solution, and add up the guesses of all branches": [
+        searching(habit="deepest"), searching(habit="second")],
     "this is the number of solutions; count the guesses": [searching(habit="ends")],
     "this counts every cell that the search fills; a guess is a cell with several candidates": [
         searching(count=lambda number: number)],

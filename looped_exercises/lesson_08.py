@@ -226,8 +226,6 @@ own_view = Exercise(
                 files_or(7)),
         Mistake("one number for each of the 64 squares, not a board of 8 by 8",
                 turning(put=lambda view, origin: (view, origin.view(8, 8)))),
-        Mistake("squares are whole numbers, since they are used as indices",
-                turning(put=lambda view, origin: (view, origin.float()))),
     ],
 )  # fmt: skip
 

@@ -73,7 +73,7 @@ def halt_by_cumprod(residuals, tol):
 halt = Exercise(
     "09.1", "halt on the residual", halt_by_argmax, halt_cases,
     seen="One number for each instance: this is what a batch can save.",
-    styles=[halting(), halt_by_cumprod, after(halt_by_argmax, Tensor.tolist), after(halt_by_argmax, Tensor.int)],
+    styles=[halting(), halt_by_cumprod, after(halt_by_argmax, Tensor.tolist), after(halt_by_argmax, Tensor.float)],
     mistakes=[
         Mistake("loops are counted from 1: the first row is what was seen after one loop", halting(first=0),
                 lambda residuals, tol: (residuals <= tol).long().argmax(0),
@@ -213,7 +213,7 @@ def late(step, z, tol, most):
 settle = Exercise(
     "09.2", "leave the batch, and keep your place", settling(), settle_cases, things={"pull": Pull}, calls=["step"],
     seen="The slowest instance no longer holds up the others, and nobody's answer goes to somebody else.",
-    styles=[settle_by_mask, one_by_one, after(settling(), list)],
+    styles=[settle_by_mask, one_by_one, after(settling(), lambda both: [both[0], both[1].double()])],
     mistakes=[
         Mistake("what is at rest must leave the batch: here it is run on, and paid for, to the end",
                 settling(shrink=False)),

@@ -98,7 +98,7 @@ flood = Exercise(
     "12.1", "a flood", steps_from, flood_cases,
     seen="A map that is applied until it rests, and that reads the walls in every loop: recall, in a program that you "
     "wrote by hand.",
-    styles=[flooding(), flooding_by_queue],
+    styles=[flooding(), flooding_by_queue, after(flooding(), Tensor.float)],
     mistakes=[
         Mistake("walls stay dry: what is new must be no wall", flooding(walls=False), flooding(walls=None)),
         Mistake("steps go up, down, left and right; cells that touch at a corner are not beside each other",
@@ -296,7 +296,7 @@ fill = Exercise(
     "12.3", "closing dead ends", filling, fill_cases,
     seen="Two loops with one fixed point on perfect mazes, and quite different numbers of rounds: that can be told "
     "apart by counting.",
-    styles=[filling_with(), filling_by_lists, after(filling, list)],
+    styles=[filling_with(), filling_by_lists, after(filling, lambda pair: [pair[0], pair[1].float()])],
     mistakes=[
         Mistake("S and E are no dead ends, even where they have one neighbour",
                 filling_with(kept=lambda mazes: mazes < 0)),
@@ -428,8 +428,7 @@ slopes = Exercise(
         Mistake("the constant is missing: add a column of ones", without_constant,
                 lambda loops, *both: without_constant(loops - loops.double().mean(), *both),
                 lambda loops, length, rounds: without_constant(loops, *centred(length), rounds),
-                lambda loops, length, rounds: without_constant(loops, length, *centred(rounds)),
-                lambda loops, *both: without_constant(loops, *centred(*both))),
+                lambda loops, length, rounds: without_constant(loops, length, *centred(rounds))),
         Mistake("length and rounds, and no product of them: the table has three columns", with_product),
         Mistake("this is in standard deviations; loops a step and loops a round are asked for", standardized),
         Mistake("these are correlations; slopes are asked for", correlations),
