@@ -153,7 +153,7 @@ class Exercise:
                 ]:
                     there = Case("", *case.arguments[:place], new, *case.arguments[place + 1 :], **case.options)
                     meant = self.run(self.reference, there)
-                    if not meant.stopped and not same(meant.value, right):
+                    if not meant.stopped and self.differ(meant.value, right, case):
                         moved.append(not same(self.run(answer, there).value, before))
             if len(moved) > 1 and not any(moved):
                 return f"Whatever {self.parameter(place)} is, your answer stays the same: use it."
