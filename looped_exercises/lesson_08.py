@@ -665,7 +665,6 @@ horizon = Exercise(
         Mistake("these are plain intervals, p +- 1.96 standard errors, with no width at 20 of 20; use Wilson's",
                 falling(judge=plainly)),
         Mistake("compare with the best, not with the first number of loops", falling(best=min)),
-        Mistake("compare with the best, not with the largest number of loops", falling(best=max)),
         Mistake("return the number of loops alone, not its accuracy with it",
                 lambda right: fallen_from(right) and (fallen_from(right),
                                                       float(right[fallen_from(right)].float().mean()))),

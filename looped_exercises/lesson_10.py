@@ -546,7 +546,9 @@ to_do = Exercise(
         Mistake("keep the order of the list", leaves(order=lambda jobs: jobs[::-1]),
                 after(left, lambda found: found[::-1]), after(left, lambda found: sorted(found, key=str))),
         Mistake("these are the jobs that are done", lambda jobs, rows: [
-            job for job in jobs if job in [row["recipe"] for row in rows if row]]),
+            job for job in jobs if job in [row["recipe"] for row in rows if row]],
+            lambda jobs, rows: [job for place, job in enumerate(jobs) if job not in left(jobs, rows) + jobs[:place]],
+            lambda jobs, rows: [row["recipe"] for row in rows if row]),
         Mistake("these are all jobs: leave out what has a row", lambda jobs, rows: jobs,
                 lambda jobs, rows: list(jobs), lambda jobs, rows: left(jobs, [])),
         Mistake("return the jobs themselves, not how many or where they are", after(left, len),
