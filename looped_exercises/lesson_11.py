@@ -454,7 +454,8 @@ scaled_residual = Exercise(
         Mistake("one gap for each instance, a length: not one for each number",
                 how(share=lambda gap, z, F: gap / lengths(F)[:, None])),
         Mistake("one gap for each instance: this is one for the whole batch",
-                how(share=lambda gap, z, F: gap.norm() / F.norm()),
+                how(share=lambda gap, z, F: gap.norm() / F.norm())),
+        Mistake("a length goes over the numbers of an instance, the last dimension",
                 how(share=lambda gap, z, F: gap.norm(dim=0) / F.norm(dim=0))),
         Mistake("first the difference, then its length: two vectors of equal length can be far apart",
                 *(how(share=lambda gap, z, F, turn=turn: turn(lengths(gap + F) - lengths(F)) / lengths(F))
