@@ -25,8 +25,8 @@ from typing import Any
 import torch
 
 from . import progress
-from .comparing import differs, is_measured, like
-from .plain import Case, Named, Outcome, dump, make, tidy
+from .comparing import differs, is_measured, is_number, leaves, like, no_such_word
+from .plain import Case, Named, Outcome, dump, make, same, tidy
 from .running import STUB, run
 
 __all__ = ["Case", "Exercise", "Mistake", "Named", "Outcome", "Verdict", "after", "exercises_of", "report"]
@@ -135,8 +135,29 @@ class Exercise:
             if outcomes[-1].stopped:
                 break
         verdict = self.judge(cases, outcomes)
-        other = "" if verdict.state != "wrong" or verdict.mistake else self.other_default(answer)
+        unnamed = verdict.state == "wrong" and not verdict.mistake and not outcomes[-1].stopped
+        other = (self.other_default(answer) or self.unheeded(answer, cases[: len(outcomes)])) if unnamed else ""
         return replace(verdict, sentence=f"{verdict.sentence} {other}") if other else verdict
+
+    def unheeded(self, answer: Callable, cases: Sequence[Case]) -> str:
+        """A sentence about an argument to which the answer gives no heed: with other values of it, of other cases or
+        smaller and larger, the right value becomes another, and the answer's never does."""
+        for place, first in enumerate(cases[0].arguments):
+            moved = []
+            for case in cases if is_number(first) or type(first) is torch.Tensor else ():
+                old, others = case.arguments[place], [other.arguments[place] for other in cases]
+                before, right = self.run(answer, case).value, self.given(self.reference, case).value
+                for new in [
+                    *others,
+                    *([2 * old + 1, type(old)(old / 4), type(old)(old / 32)] if is_number(old) else []),
+                ]:
+                    there = Case("", *case.arguments[:place], new, *case.arguments[place + 1 :], **case.options)
+                    meant = self.run(self.reference, there)
+                    if not meant.stopped and self.differ(meant.value, right, case):
+                        moved.append(not same(self.run(answer, there).value, before))
+            if len(moved) > 1 and not any(moved):
+                return f"Whatever {self.parameter(place)} is, your answer stays the same: use it."
+        return ""
 
     def other_default(self, answer: Callable) -> str:
         """A sentence about an argument that has another value than was meant where none is given, if there is one."""
@@ -164,7 +185,7 @@ class Exercise:
                 because = f" ({problem})" if named and outcome.stopped else ""
                 plain = not (named or outcome.stopped or outcome.changed)
                 hint = f". {case.hint}" if case.hint and plain else ""
-                reason = self.reason(cases[place:], outcomes[place:]) if plain else ""
+                reason = self.reason(cases, outcomes, place) if plain else ""
                 said = f"{case.label}: {named or problem}{because}{reason}{hint}"
                 return Verdict("wrong", said if said.endswith(("?", ".")) else f"{said}.", named)
         return Verdict("solved", turned=next((word for word in words if word), ""))
@@ -197,15 +218,39 @@ class Exercise:
         tol = (self.tol if case.within is None else case.within) if self.unique else math.inf
         return differs(self.formed(value), self.formed(right), tol, self.atol, why)
 
-    def reason(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str:
+    def reason(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int) -> str:
         """What makes the first value of the right one, if the same does on most cases where they differ; else ''."""
-        reasons = []
+        rights = [self.given(self.reference, case).value for case in cases]
+        if text := no_such_word(outcomes[first].value, rights, first) or self.times(cases, outcomes, rights):
+            return text
+        cases, outcomes, reasons = cases[first:], outcomes[first:], []
         for case, outcome in zip(cases, outcomes, strict=False):
             pair = outcome.value, self.given(self.reference, case).value
             if not outcome.stopped and (text := self.differ(*pair, case)):
                 reasons.append(self.differ(*pair, case, why=True).removeprefix(text))
         kinds = [re.sub(r"[\d.e+-]+", "", text) for text in reasons]
         return reasons[0] if reasons and 2 * kinds.count(kinds[0]) > len(kinds) else ""
+
+    def times(self, cases: Sequence[Case], outcomes: Sequence[Outcome], rights: Sequence[Any]) -> str:
+        """Is the first number that is off, in all cases, the right one times or divided by the size of an argument?"""
+        factors: dict[str, list] = {}
+        for case, outcome, right in zip(cases, outcomes, rights, strict=False):
+            pairs = zip(leaves(like(outcome.value, right)[0]), leaves(right), strict=False)
+            off = [
+                a / b for a, b in pairs if is_number(a) and is_number(b) and b and not math.isclose(a, b, rel_tol=1e-3)
+            ]
+            for place, argument in enumerate(case.arguments if off else ()):
+                sized = type(argument) in (list, tuple, dict) or (type(argument) is torch.Tensor and argument.ndim)
+                size = len(argument) if sized else argument if is_number(argument) else 0
+                name = f"len({self.parameter(place)})" if sized else self.parameter(place)
+                for word, factor in (
+                    (f"{name} times the right one", size),
+                    (f"the right one divided by {name}", size and 1 / size),
+                ):
+                    factors.setdefault(word, []).append(
+                        factor not in (0, 1) and math.isclose(off[0], factor, rel_tol=1e-3)
+                    )
+        return next((f"; this is {word}" for word, hits in factors.items() if all(hits) and len(hits) > 1), "")
 
     def formed(self, value: Any) -> Any:
         try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import permutations
+from types import NoneType
 from typing import Any
 
 import torch
@@ -23,12 +25,16 @@ def like(value: Any, right: Any) -> tuple[Any, str]:
     """
     kind, wanted = type(value), type(right)
     if wanted in TENSORS:
+        if kind in TENSORS and right.dtype == torch.long and is_whole(value):
+            return value.long(), "floats where whole numbers are meant"
         flat = numbers(value) if kind not in TENSORS else None
         if flat is None:
             return value, ""
         turned = torch.tensor(flat, dtype=torch.get_default_dtype() if has_floats(flat) else None)
         if right.is_floating_point() and turned.dtype == torch.long:
             turned = turned.to(torch.get_default_dtype())
+        if right.dtype == torch.long and is_whole(turned):
+            turned = turned.long()
         return turned, f"a {kind.__name__} where a tensor is meant"
     if wanted in NUMBERS:
         value, word = (value.item(), "a tensor where a number is meant") if is_one(value) else (value, "")
@@ -49,6 +55,35 @@ def like(value: Any, right: Any) -> tuple[Any, str]:
         pairs = {key: like(part, right.get(key, next(iter(right.values()), None))) for key, part in value.items()}
         return {key: part for key, (part, _) in pairs.items()}, next((w for _, w in pairs.values() if w), "")
     return value, ""
+
+
+def is_whole(value: Tensor) -> bool:
+    """Are these floats, each of them a whole number?"""
+    return value.is_floating_point() and bool((value.isfinite() & (value == value.round())).all())
+
+
+def is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def leaves(value: Any) -> list:
+    """All that is no list, tuple, dict or tensor in a plain value, in order."""
+    if type(value) in TENSORS:
+        return value.flatten().tolist()
+    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else None
+    return [value] if parts is None else [leaf for part in parts for leaf in leaves(part)]
+
+
+def no_such_word(got: Any, rights: Sequence[Any], place: int) -> str:
+    """What to say where the right values of all cases know a few words, and ``got`` has another there."""
+    known = [leaf for right in rights for leaf in leaves(right) if type(leaf) is str]
+    words, pairs = sorted({*known}), list(zip(leaves(got), leaves(rights[place]), strict=False))
+    if len(leaves(got)) != len(leaves(rights[place])) or len(words) == len(known) or len(words) > 6:
+        return ""
+    strange = [
+        one for one, other in pairs if type(other) is str and type(one) in (str, bool, NoneType) and one not in words
+    ]
+    return f"; {strange[0]!r} is none of the words {', '.join(map(repr, words))}" if strange else ""
 
 
 def is_one(value: Any) -> bool:
@@ -166,6 +201,17 @@ def in_words(value: Any) -> str:
 
 def turned(got: Any, right: Any, tol: float, atol: float) -> str:
     """The one simple change that makes ``got`` of ``right``, in words; '' if there is none, or too little to tell."""
+    if type(right) in (*NUMBERS, str) and type(got) in (list, tuple):
+        places = [place for place, part in enumerate(got) if not differs(part, right, tol, atol)]
+        return f"its entry {places[0]} is right: return that alone" if places else ""
+    if type(right) is tuple and len(right) > 1 and type(got) in (list, tuple) and len(got) == len(right):
+        fits = lambda order: not any(differs(got[i], right[j], tol, atol) for i, j in enumerate(order))
+        orders = [order for order in permutations(range(len(right))) if len(right) < 5 and fits(order)]
+        if orders:
+            return f"these are the right things in another order: entry 0 belongs at {orders[0][0]}"
+    elif type(right) is tuple and len(right) > 1:
+        places = [place for place, part in enumerate(right) if not differs(like(got, part)[0], part, tol, atol)]
+        return f"this is entry {places[0]} alone: return all {len(right)}" if len(places) == 1 else ""
     one, other = as_tensor(got), as_tensor(right)
     if one is None or other is None or tol == math.inf or other.numel() < 2:
         return ""
@@ -195,10 +241,13 @@ def changes(right: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]:
         if kept > size and got.narrow(axis, 0, size).shape == right.shape:
             more = got.narrow(axis, size, kept - size)
             yield f"{kept - size}{of} are too many, behind the right ones", torch.cat([right, more], axis)
+    if right.ndim and len(right) > 2:
+        yield "this is the right row 0 in every row", right[:1].expand(right.shape)
     if ((right == 0) | (right == 1)).all():
         yield "this is the opposite everywhere", 1 - right
         return
     yield "every value has the other sign", -right
+    yield "these are the absolute values of the right ones", right.abs()
     yield "these are the squares of the right values", right**2
     if got.shape == right.shape:
         factor, shift = float((got * right).sum() / right.square().sum()), float((got - right).mean())

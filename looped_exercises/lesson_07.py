@@ -73,7 +73,11 @@ encode = Exercise(
             lambda text, side: np.eye(1 + side)[numbers(text)]],
     mistakes=[
         Mistake("an empty cell has a channel of its own, channel 0; here it is all zeros",
-                spoilt(lambda t: torch.cat([0 * t[:, :1], t[:, 1:]], 1))),
+                spoilt(lambda t: torch.cat([0 * t[:, :1], t[:, 1:]], 1)),
+                *(lambda text, side, given=given: encoded(text, side) * torch.tensor([[c != given] for c in text])
+                  for given in ".0")),
+        Mistake("a cell with a digit is not empty: channel 0 is for the empty ones alone",
+                spoilt(lambda t: torch.cat([torch.ones_like(t[:, :1]), t[:, 1:]], 1))),
         Mistake("an empty cell has a channel of its own, too: 1 + side channels, channel 0 for empty",
                 spoilt(lambda t: t[:, 1:])),
         Mistake("channel 0 is for an empty cell, so digit d has channel d", spoilt(lambda t: t.roll(-1, 1)),
@@ -132,6 +136,14 @@ def beside(text, logits):
     return "".join(str(next(best)) if given in ".0" else given for given in text)
 
 
+def filling_by_rules(text, logits, seen):
+    """Wrong: leaves out the digits that stand in the same row, column, box, as far as they are ``seen``."""
+    box = {4: FOUR, 6: SIX, 9: NINE}[logits.shape[1]]
+    sees = package_masks(box)[:3][torch.tensor(seen).bool()].any(0)
+    taken = (sees.float() @ encoded(text, logits.shape[1])[:, 1:]) > 0
+    return filling()(text, logits.masked_fill(taken, -math.inf))
+
+
 def fill_by_where(text, logits):
     given = torch.tensor(numbers(text))
     return show(torch.where(given > 0, given, logits.argmax(1) + 1))
@@ -150,9 +162,17 @@ fill_in = Exercise(
         Mistake("a dot in the text is an empty cell, like a zero: fill it", filling(empty="0")),
         Mistake("these are the least likely digits: take argmax", filling(pick=lambda logits: logits.argmin(-1))),
         Mistake("argmax belongs over the classes of each cell, the last dimension, not over the cells",
-                filling(pick=lambda logits: logits.argmax(0))),
+                filling(pick=lambda logits: logits.argmax(0)),
+                filling(pick=lambda logits: logits.softmax(0).argmax(1))),
+        Mistake("exchanged: keep the givens, and fill the empty cells", lambda text, logits: "".join(
+            given if given in ".0" else best
+            for given, best in zip(text, filling(keep=False)(text, logits), strict=True))),
+        Mistake("take the likeliest digit of each cell as it is: what the rules say is not asked here",
+                *(partial(filling_by_rules, seen=seen) for seen in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)))),
         Mistake("each cell has its own likeliest digit: argmax(-1), not one argmax of all logits",
-                filling(pick=lambda logits: (logits.argmax() % logits.shape[1]).repeat(len(logits)))),
+                *(filling(pick=lambda logits, best=best: best(logits).repeat(len(logits))) for best in (
+                    lambda logits: logits.argmax() % logits.shape[1], torch.argmax, lambda logits: logits[0].argmax()
+                ))),
         Mistake("no answer is empty: class 0 is digit 1 and takes part in argmax, too",
                 *(filling(pick=lambda logits: logits[:, 1:].argmax(-1), plus=plus) for plus in (1, 2))),
         Mistake("every cell has its row of logits, a given one too: walk over both at once", beside),
@@ -240,11 +260,11 @@ def clash_cases(generator):
     ]  # fmt: skip
 
 
-def clashing_if(meet, side=None):
+def clashing_if(meet, side=lambda rows, columns: rows * columns):
     """Cells whose digit stands in another cell that they ``meet``, by (row, column) of both and the box."""
 
     def answer(grid, box):
-        place = [divmod(cell, side or box[0] * box[1]) for cell in range(len(grid))]
+        place = [divmod(cell, side(*box)) for cell in range(len(grid))]
         others = lambda a: (b for b in range(len(grid)) if b != a and grid[b] == grid[a])
         return [a for a, digit in enumerate(grid) if digit and any(meet(place[a], place[b], box) for b in others(a))]
 
@@ -293,7 +313,12 @@ clashing_cells = Exercise(
                 lambda grid, box: []),
         Mistake("the side follows from the box: box[0] * box[1]", *(clashing_if(
                     lambda a, b, box: a[0] == b[0] or a[1] == b[1] or by_pair(*a, box) == by_pair(*b, box), side)
-                for side in (6, 9))),
+                for side in (lambda *_: 6, lambda *_: 9, lambda rows, _: rows**2, lambda _, columns: columns**2))),
+        Mistake("equal digits clash wherever they stand in a row, column or box, not only side by side",
+                clashing_if(lambda a, b, box: abs(a[0] - b[0]) + abs(a[1] - b[1]) == 1),
+                lambda grid, box: [a for a, digit in enumerate(grid) if digit and any(
+                    0 <= a + by < len(grid) and grid[a + by] == digit
+                    for by in (1, -1, box[0] * box[1], -box[0] * box[1]))]),
         Mistake("go on after the first clash", after(clashed, lambda found: found[:2]),
                 after(each_time, lambda found: found[:2]), after(clashed, lambda found: found[:1])),
         Mistake("each cell once, even if it breaks several rules", each_time, after(clashed, lambda found: found * 2),
@@ -461,7 +486,7 @@ augment = Exercise(
     "07.4", "the same puzzle in other clothes", image_by_package, augment_cases, ask=with_three_rngs, unique=False,
     seen="Every image is a puzzle as good as the first, with its solution, for free.",
     properties=[wrong_image],
-    styles=[dressed, after(dressed, list), after(dressed, lambda pair: [part.numpy() for part in pair]),
+    styles=[dressed, after(dressed, list), after(dressed, lambda pair: [part.float().numpy() for part in pair]),
             image_by_swaps],
     mistakes=[
         Mistake("draw everything from rng, such as rng.shuffle(rows), and shuffle anew at each call: the same rng "
@@ -485,7 +510,6 @@ augment = Exercise(
                 after(dressed, lambda pair: pair[1]), after(dressed, lambda pair: pair[:1])),
         Mistake("each image keeps its shape, (side, side)",
                 after(dressed, lambda pair: [part.flatten() for part in pair])),
-        Mistake("digits are whole numbers: keep them so", after(dressed, lambda pair: [part.float() for part in pair])),
     ],
 )  # fmt: skip
 
@@ -540,7 +564,10 @@ unit_masks = Exercise(
         Mistake("the size of a box is an argument, and so the number of cells",
                 masking(fixed=SIX), masking(fixed=NINE)),
         Mistake("the fourth head sees the whole board", masking(last=False),
-                after(masks, lambda found: torch.cat([found[:3], ~found[3:]]))),
+                after(masks, lambda found: torch.cat([found[:3], ~found[3:]])),
+                after(masks, lambda found: torch.cat([found[:3], torch.eye(found.shape[1], dtype=torch.bool)[None]]))),
+        Mistake("each head has its own rule alone; yours also see what the heads before them see",
+                after(masks, lambda found: found.cumsum(0) > 0)),
         Mistake("the fourth head is missing: the whole board", after(masks, lambda found: found[:3])),
         Mistake("compare with ==: the answer is True and False, a boolean tensor", after(masks, torch.Tensor.float),
                 after(masks, torch.Tensor.long)),
@@ -597,7 +624,7 @@ def searching(
         fewest = lambda options: min(options, key=lambda cell: len(options[cell]))
 
         def search(grid):
-            if habit == "first" and ends:
+            if len(ends) >= {"first": 1, "second": 2}.get(habit, math.inf):
                 return 0
             taken = {cell: {grid[other] for other in peers[cell]} for cell in cells if not grid[cell]}
             options = {
@@ -656,10 +683,13 @@ HABITS = {
         searching(choose=lambda options: max(options, key=lambda cell: len(options[cell])))],
     "of several cells with the fewest candidates take the first": [
         searching(choose=lambda options: min(options, key=lambda cell: (len(options[cell]), -cell)))],
-    "these are the guesses of the deepest branch; add up those of all branches": [searching(habit="deepest")],
+    "not all branches are counted: go on after each solution, and add up the guesses of all branches": [
+        searching(habit="deepest"), searching(habit="second")],
     "this is the number of solutions; count the guesses": [searching(habit="ends")],
     "this counts every cell that the search fills; a guess is a cell with several candidates": [
         searching(count=lambda number: number)],
+    "this counts calls of the search; a guess is a cell with several candidates": [
+        lambda grid, box: searching(count=lambda number: 1)(grid, box) + searching(habit="ends")(grid, box)],
     "what stands in the box of a cell is no candidate either": [searching(boxes=None)],
     "what stands in the row of a cell is no candidate either": [searching(rows=False)],
     "what stands in the column of a cell is no candidate either": [searching(columns=False)],

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from itertools import takewhile
+from itertools import accumulate, takewhile
 
 import numpy as np
 import torch
@@ -97,7 +97,15 @@ claim_as_number = Exercise(
     styles=[plainly],
     mistakes=[
         Mistake("rows come in any order: pair the two cells by seed", of(pair=in_order)),
-        Mistake("seed by seed: the difference of each pair first, then its spread", apart_spread),
+        Mistake("seed by seed: the difference of each pair first, then its spread", apart_spread,
+                of(pair=lambda a, b: [one - other for one in a.values() for other in b.values()])),
+        Mistake("a difference has a sign: no absolute value",
+                of(pair=lambda a, b: [abs(a[seed] - b[seed]) for seed in a if seed in b])),
+        Mistake("the effect is the mean of the differences, not their median", *(
+            lambda *given, shift=shift: (lambda median, mean, low, high: (
+                median, low + shift * (median - mean), high + shift * (median - mean)))(
+                    float(np.median(pairs(*(by_seed(*given[:2], cell) for cell in given[2:])))), *claim(*given))
+            for shift in (0, 1))),
         Mistake("the difference is better less worse, not the other way round",
                 lambda rows, column, better, worse: claim(rows, column, worse, better)),
         Mistake("1.96 is for hundreds of seeds; for a few take t_quantile(n - 1)", of(t=lambda n: 1.96),
@@ -110,11 +118,12 @@ claim_as_number = Exercise(
         Mistake("this multiplies by the variance; s is its root", of(power=2)),
         Mistake("t s / sqrt(n) lies to each side, not half of it", of(t=lambda n: t_quantile(n - 1) / 2)),
         Mistake("n is the number of pairs, not of all seeds", of(count=lambda a, b, d: len(a)),
-                of(count=lambda a, b, d: len(b)), of(count=lambda a, b, d: len({*a, *b}))),
+                of(count=lambda a, b, d: len(b)), of(count=lambda a, b, d: len({*a, *b})),
+                lambda rows, *more: claim(rows, *more, root=lambda n: len(rows) ** 0.5)),
         Mistake("a seed that only one cell has makes no pair; here it counts as 0",
                 of(pair=lambda a, b: [a.get(seed, 0) - b.get(seed, 0) for seed in {**a, **b}])),
         Mistake("the difference itself is asked for, not its share of the worse cell",
-                of(pair=lambda a, b: [(a[seed] - b[seed]) / b[seed] for seed in a if seed in b])),
+                *(of(pair=lambda a, b, one=one: [a[s] / b[s] - one for s in a if s in b]) for one in (0, 1))),
         Mistake("these are the smallest and the largest difference; the interval is Student's",
                 lambda rows, column, *cells: (lambda d: (sum(d) / len(d), min(d), max(d)))(
                     pairs(*(by_seed(rows, column, cell) for cell in cells)))),
@@ -223,8 +232,10 @@ bootstrap = Exercise(
                 sized(lambda n: 1), spread(lambda v: np.quantile(v, [0.025, 0.975]))),
         Mistake("this is about the median: the statistic is the mean", boots(take=torch.median)),
         Mistake(ENOUGH,
-                *(sized(size) for size in (lambda n: 4 * n, lambda n: 3, lambda n: 2)),
+                *(sized(size) for size in (lambda n: 2 * n, lambda n: 3, lambda n: 2)),
                 sized(lambda n: 3, lambda n: 3)),
+        Mistake("this is one standard deviation to either side; take the quantiles of the means",
+                boots(put=lambda means, low, high: [means.mean() + z * means.std(correction=0) for z in (-1, 1)])),
         Mistake("the spread of the values is not that of their mean",
                 spread(lambda v: (v.mean() - 1.96 * v.std(), v.mean() + 1.96 * v.std()))),
         Mistake("return the two ends alone: (low, high)", boots(put=lambda means, low, high: (means.mean(), low, high)),
@@ -293,6 +304,9 @@ verdict = Exercise(
                 rule(says=lambda low, high, m: high > m)),
         Mistake("compare with the margin itself, which need not be 0: low > margin",
                 rule(says=lambda low, high, m: low > 0)),
+        Mistake("above the margin is asked for: these lie below it", rule(says=lambda low, high, m: high < m)),
+        Mistake("compare the lower end with the margin, not the width",
+                rule(says=lambda low, high, m: high - low > m)),
         Mistake("an end on the margin is not above it", rule(says=lambda low, high, m: low >= m)),
         Mistake("any interval off the margin counts here, also one below it: only those above are for the claim",
                 rule(says=lambda low, high, m: low > m or high < m)),
@@ -427,6 +441,17 @@ two_correlations = Exercise(
         Mistake("these are absolute values: a correlation has a sign",
                 after(both_ways, lambda pair: tuple(abs(part) for part in pair))),
         Mistake("the order is over all, within", ways(put=lambda over, within: (within, over))),
+        Mistake("the first number is over all points, whatever their group",
+                ways(put=lambda over, within: (within, within))),
+        Mistake("rank both, x and y", ways(measure=lambda x, y: pearson(ranks(np.array(x)), y)),
+                ways(measure=lambda x, y: pearson(x, ranks(np.array(y))))),
+        Mistake("this is the covariance: divide by both standard deviations, as np.corrcoef does",
+                ways(measure=lambda x, y: float(np.cov(ranks(np.array(x)), ranks(np.array(y)))[0, 1]))),
+        Mistake("1 - 6 sum d^2 / (n (n^2 - 1)) holds only where no values are equal", ways(measure=lambda x, y: float(
+            1 - 6 * ((ranks(np.array(x)) - ranks(np.array(y))) ** 2).sum() / (len(x) ** 3 - len(x))))),
+        Mistake("the points of a group need not lie side by side: collect all with the name",
+                lambda x, y, groups: both_ways(x, y, list(accumulate(
+                    a != b for a, b in zip([groups[0], *groups], groups, strict=False))))),
         Mistake("both numbers are over all: the second is within groups",
                 ways(within=lambda x, y, groups: rank_correlation(x, y))),
         Mistake("return both numbers", ways(put=lambda over, within: over), ways(put=lambda over, within: within)),
@@ -460,7 +485,7 @@ def sweep_cases(generator):
              hint="A failure is a result: run again it would fail again"),
         Case("a file that was torn", grid, [done[0], None, *done[2:4]],
              hint="None stands for a file that cannot be read"),
-        Case("a job that stands twice in the list", [grid[0], grid[4], *grid], done[1:3]),
+        Case("a job that stands twice in the list", [grid[0], grid[4], grid[1], *grid], done[1:3]),
         Case("nothing left", grid[:4], done),
     ]  # fmt: skip
 
@@ -496,6 +521,15 @@ to_do = Exercise(
                 lambda jobs, rows: left(jobs, rows[: rows.index(None)] if None in rows else rows),
                 lambda jobs, rows: [job for job in jobs if job not in [row["recipe"] for row in rows]]),
         Mistake("every setting counts, the number of steps too", leaves(same=some("recall", "norm", "seed"))),
+        Mistake("all settings count, not the first alone", leaves(same=some("recall")), lambda jobs, rows: left(
+                [job for job in jobs if job["recall"] not in [row["recipe"]["recall"] for row in rows if row]], [])),
+        Mistake("a job that is done is done wherever it stands: take away all of its places", lambda jobs, rows: left([
+            job for place, job in enumerate(jobs)
+            if job in jobs[:place] or job not in [row["recipe"] for row in rows if row]], [])),
+        Mistake("a job that stands twice is left once; here it is left out",
+                lambda jobs, rows: [job for job in left(jobs, rows) if jobs.count(job) == 1]),
+        Mistake("a job that failed is done, like the others",
+                lambda jobs, rows: [row["recipe"] for row in rows if row and "failed" in row]),
         Mistake("every setting counts, the seed too", leaves(same=some("recall", "norm", "steps"))),
         Mistake("all settings count, not the seed alone", lambda jobs, rows: left(
                 [job for job in jobs if job["seed"] not in [row["recipe"]["seed"] for row in rows if row]], [])),
@@ -512,7 +546,9 @@ to_do = Exercise(
         Mistake("keep the order of the list", leaves(order=lambda jobs: jobs[::-1]),
                 after(left, lambda found: found[::-1]), after(left, lambda found: sorted(found, key=str))),
         Mistake("these are the jobs that are done", lambda jobs, rows: [
-            job for job in jobs if job in [row["recipe"] for row in rows if row]]),
+            job for job in jobs if job in [row["recipe"] for row in rows if row]],
+            lambda jobs, rows: [job for place, job in enumerate(jobs) if job not in left(jobs, rows) + jobs[:place]],
+            lambda jobs, rows: [row["recipe"] for row in rows if row]),
         Mistake("these are all jobs: leave out what has a row", lambda jobs, rows: jobs,
                 lambda jobs, rows: list(jobs), lambda jobs, rows: left(jobs, [])),
         Mistake("return the jobs themselves, not how many or where they are", after(left, len),

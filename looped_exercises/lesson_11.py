@@ -80,7 +80,11 @@ loop_blocks = Exercise(
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[:2]),
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: [blocks[0], blocks[1]]),
                 lambda blocks, z, loops: in_turn(blocks, z, loops, order=lambda blocks: blocks[:-1]),
-                lambda blocks, z, loops: in_turn(blocks[1:], blocks[0](z), loops)),
+                lambda blocks, z, loops: in_turn(blocks[1:], blocks[0](z), loops),
+                lambda blocks, z, loops: in_turn(blocks[-1:], in_turn(blocks[:-1], z, 1), loops)),
+        Mistake("every loop takes the blocks in the order of the list, not forwards and backwards by turns",
+                lambda blocks, z, loops: in_turn([*blocks, *blocks[::-1]], z, loops // 2) if loops % 2 == 0 else
+                in_turn(blocks, in_turn([*blocks, *blocks[::-1]], z, loops // 2), 1)),
         Mistake("it returns after the first block: return when all loops are done",
                 lambda blocks, z, loops: blocks[0](z)),
         Mistake("loops counts runs of the whole stack, not of single blocks",
@@ -112,7 +116,8 @@ def far_cases(generator):
         return torch.randint(5, 40, shape, generator=generator).double()
 
     return [
-        Case("4 states that come to rest, 300 loops", Named("count down"), whole(4, 1), 300),
+        Case("4 states that come to rest, 300 loops", Named("count down"),
+             torch.tensor([1, 6, 6, 0])[:, None] + whole(4, 1) * torch.tensor([0, 1, 1, 0])[:, None], 300),
         Case("2 larger states that come to rest, 500 loops", Named("halve"), whole(2, 3), 500),
         Case("states that are still in motion at the end, 4 loops", Named("count down"), whole(2, 2), 4),
         Case("states that move by 1e-9 a loop, 50 loops", Named("creep", 1e-9), draw(generator, 3, 2), 50,
@@ -120,6 +125,8 @@ def far_cases(generator):
         Case("tiny states that move by 1e-30 a loop, 20 loops", Named("creep", 1e-30), 1e-28 * draw(generator, 2, 2),
              20, hint="They never repeat, however little they move"),
         Case("states that turn in a circle, 7 loops", Named("turn"), whole(2, 3), 7,
+             hint="What comes back later was not at rest"),
+        Case("states that go to and fro, 5 loops", Named("turn"), torch.tensor([[1.0, 2.0], [5.0, 3.0]]), 5,
              hint="What comes back later was not at rest"),
     ]  # fmt: skip
 
@@ -142,6 +149,14 @@ def far_by_while(f, z, loops):
     return z, done
 
 
+def recurring(f, z, loops):
+    """Wrong: it also stops at a state that it met two loops ago."""
+    seen = [z]
+    while len(seen) <= loops and not any(torch.equal(seen[-1], old) for old in seen[-3:-1]):
+        seen.append(f(seen[-1]))
+    return seen[-1], len(seen) - 1
+
+
 run_far = Exercise(
     "11.3", "a horizon of 10,000 loops, without running them all", lambda f, z, loops: far(f, z, loops), far_cases,
     things=FAR_MAPS, calls=["f"],
@@ -151,13 +166,26 @@ run_far = Exercise(
         Mistake("a small step is not rest: only states that are equal in every bit stay equal",
                 *(lambda f, z, loops, tol=tol: far(f, z, loops, lambda a, b: bool((a - b).abs().max() <= tol))
                   for tol in (1e-6, 1e-8, 1e-9, 1e-12))),
+        Mistake("compare with the state just before, not with the one at the start",
+                lambda f, z, loops: far(f, z, loops, lambda _, new: torch.equal(new, z))),
+        Mistake("what comes back after two loops goes round: at rest is what the last loop left as it was", recurring),
+        Mistake("these are the loops that are left; say how many were run",
+                lambda f, z, loops: far(f, z, loops, count=lambda t: loops - t),
+                lambda f, z, loops: far(f, z, loops, put=lambda z, t: (z, loops - t))),
+        Mistake("return the state after the last loop, not the one before it",
+                lambda f, z, loops: (far(f, z, far(f, z, loops)[1] - 1)[0], far(f, z, loops)[1])),
+        Mistake("where nothing comes to rest, all `loops` were run: say so", *(
+                lambda f, z, loops, said=said: far(f, z, loops, put=lambda end, t: (
+                    end, t if torch.equal(f(end), end) else said)) for said in (None, -1, 0))),
         Mistake("it stops after the first loop: keep the state from before it, and compare the two",
                 lambda f, z, loops: far(f, z, loops, rest=lambda a, b: True)),
         Mistake("it runs one loop too many: at most `loops` of them",
                 lambda f, z, loops: far(f, z, loops + 1),
                 lambda f, z, loops: (lambda end, t: (end, min(t, loops)))(*far(f, z, loops + 1))),
         Mistake("it stops as soon as one number rests: all of them must",
-                lambda f, z, loops: far(f, z, loops, lambda a, b: bool((a == b).any()))),
+                *(lambda f, z, loops, rest=rest: far(f, z, loops, rest) for rest in (
+                    lambda a, b: bool((a == b).any()), lambda a, b: torch.equal(a[0], b[0]),
+                    lambda a, b: torch.equal(a[-1], b[-1])))),
         Mistake("the loop that changed nothing has been run, too: it counts",
                 lambda f, z, loops: far(f, z, loops, count=lambda t: t - 1)),
         Mistake("it stops one loop early: `loops` of them may be run",
@@ -228,6 +256,11 @@ share_gradient = Exercise(
                 take(weight=lambda n, rows, count: float(n))),
         Mistake("the weight is the wrong way up: a larger share counts more",
                 take(weight=lambda n, rows, count: rows / n / count)),
+        Mistake("the weight is the share's rows over all rows, times count, not over those of the largest share",
+                take(weight=lambda n, rows, count: n / -(-rows // count))),
+        Mistake("each process takes other rows, from its own number on: here all take the same",
+                *(take(parts=lambda rows, count: [slice(None, None, count)] * count, **weigh)
+                  for weigh in ({}, {"weight": lambda n, rows, count: 1.0}))),
         Mistake("all-reduce divides by count: multiply by it, do not divide once more",
                 take(weight=lambda n, rows, count: n / rows / count)),
         Mistake("// drops the fraction: shares of a batch that does not divide evenly need count * n / rows",
@@ -313,11 +346,14 @@ training_flops = Exercise(
         Mistake("k is drawn from 1 to N - n, not from 0", lambda *given: cost(*given, depths=lambda most:
                 by_formula(most) - 1.5)),
         Mistake("n is drawn from 0 to N - 1: its mean is (N - 1)/2",
-                lambda *given: cost(*given, depths=lambda most: by_formula(most) + 0.5),
+                *(lambda *given, by=by: cost(*given, depths=lambda most: by_formula(most) + by) for by in (0.5, 1.0)),
                 lambda *given: cost(*given, depths=partial(enumerate_depths, first=lambda most: range(1, most + 1)))),
         Mistake("encoding and read-out are trained as well: forward and backward, three times `rest`",
                 lambda *given: cost(*given, times=1.0), lambda *given: cost(*given, times=2.0),
                 lambda *given: cost(*given, times=0.0)),
+        Mistake("loops and rest are exchanged", lambda loop, rest, *more: cost(rest, loop, *more)),
+        Mistake("encoding and read-out happen once a step: three times `rest`, whatever n is",
+                lambda *given: cost(*given, times=4.0), lambda *given: cost(*given, times=6.0)),
         Mistake("encoding and read-out happen once a step, not at every loop",
                 lambda loop, rest, most, steps: cost(loop + rest, 0, most, steps)),
         Mistake("encoding and read-out happen in every step, not once a run",
@@ -386,14 +422,21 @@ scaled_residual = Exercise(
         Mistake("rms_norm leaves a length of sqrt(width); this divides by the whole length",
                 how(read=unit), how(read=unit, end=lambda branch, z: branch(unit(z)))),
         Mistake("only what the branch reads is normalized; the state itself keeps its length",
-                how(keep=lambda a, z, F: a * rms_norm(z) + F), how(keep=lambda a, z, F: rms_norm(a * z + F))),
+                how(keep=lambda a, z, F: a * rms_norm(z) + F), how(keep=lambda a, z, F: rms_norm(a * z + F)),
+                how(put=lambda z, gap: (rms_norm(z), gap))),
+        Mistake("the loop scales the state by a; 1 - a belongs to the gap",
+                how(keep=lambda a, z, F: (1 - a) * z + F)),
+        Mistake("the gap is a difference, (1 - a) z - F", how(rest=lambda a: a - 1)),
+        Mistake("the gap is a length over a length: norm both in the same way",
+                how(share=lambda gap, z, F: gap.square().mean(-1).sqrt() / lengths(F)),
+                how(share=lambda gap, z, F: lengths(gap) / F.square().mean(-1).sqrt())),
         Mistake("the gap needs F at the last state: compute it once more after the last loop", stale),
         Mistake("the gap is asked for at the last state, not at the first",
                 lambda branch, z, a, loops: (scaled(branch, z, a, loops)[0], scaled(branch, z, a, 0)[1])),
         Mistake("`loops` loops: not one more or less", *(
                 lambda branch, z, a, loops, s=s, g=g: (scaled(branch, z, a, loops + s)[0],
                                                        scaled(branch, z, a, loops + g)[1])
-                for s, g in ((1, 1), (1, 0), (-1, -1)))),
+                for s, g in ((1, 1), (1, 0), (0, 1), (-1, -1)))),
         Mistake("these are squares: the gap is a length over a length",
                 how(share=lambda gap, z, F: (lengths(gap) / lengths(F)) ** 2)),
         Mistake("the gap is a length over a length, not a mean of quotients",
@@ -412,6 +455,8 @@ scaled_residual = Exercise(
                 how(share=lambda gap, z, F: gap / lengths(F)[:, None])),
         Mistake("one gap for each instance: this is one for the whole batch",
                 how(share=lambda gap, z, F: gap.norm() / F.norm())),
+        Mistake("a length goes over the numbers of an instance, the last dimension",
+                how(share=lambda gap, z, F: gap.norm(dim=0) / F.norm(dim=0))),
         Mistake("first the difference, then its length: two vectors of equal length can be far apart",
                 *(how(share=lambda gap, z, F, turn=turn: turn(lengths(gap + F) - lengths(F)) / lengths(F))
                   for turn in (torch.abs, torch.neg, torch.clone))),

@@ -98,7 +98,7 @@ flood = Exercise(
     "12.1", "a flood", steps_from, flood_cases,
     seen="A map that is applied until it rests, and that reads the walls in every loop: recall, in a program that you "
     "wrote by hand.",
-    styles=[flooding(), flooding_by_queue],
+    styles=[flooding(), flooding_by_queue, after(flooding(), Tensor.float)],
     mistakes=[
         Mistake("walls stay dry: what is new must be no wall", flooding(walls=False), flooding(walls=None)),
         Mistake("steps go up, down, left and right; cells that touch at a corner are not beside each other",
@@ -112,10 +112,12 @@ flood = Exercise(
         Mistake("rows and columns end at the edge of the maze: `roll` brings what leaves on one side back on the other",
                 flooding(ring=True)),
         Mistake("S itself is 0 steps away", flooding(first=1)),
-        Mistake("where no way leads the answer is -1", flooding(far=0), flooding(far=10**6),
+        Mistake("where no way leads the answer is -1", flooding(far=0), flooding(far=10**6), flooding(far=math.inf),
                 steps_and(lambda steps, start, _: torch.where(steps < 0, start[0].numel(), steps))),
         Mistake("this stops too early: go on until nothing new becomes wet", *(flooding(most=n) for n in (1, 2, 3, 4)),
-                lambda start, wall: flooding(most=start.shape[1])(start, wall)),
+                *(lambda start, wall, n=n: flooding(most=n * start.shape[1])(start, wall) for n in (1, 2))),
+        Mistake("S has 0, and the numbers grow with the way: these count back from the far end",
+                steps_and(lambda steps, *_: torch.where(steps < 0, -1, steps.amax((1, 2), keepdim=True) - steps))),
         Mistake("a maze of the batch that is done must not stop the others",
                 steps_and(lambda steps, *_: torch.where(steps > steps.amax((1, 2)).min(), -1, steps))),
         Mistake("the cells beside S are 1 step away: here all but S are one off",
@@ -203,6 +205,11 @@ the_way = Exercise(
                 way_with(lambda there, back, length: there <= length)),
         Mistake("these are the cells half way; all of the way is asked for",
                 way_with(lambda there, back, length: there == back)),
+        Mistake("these are all open cells; on a shortest way the two numbers add up to its length",
+                lambda mazes: mazes != WALL),
+        Mistake("on the way the two numbers add up to its length; their difference says something else",
+                way_with(lambda there, back, length: (there - back).abs() == length)),
+        Mistake("say True or False for each cell, not where they are", after(way, Tensor.nonzero)),
         Mistake("the second flood begins at E; here both numbers are from the first",
                 way_with(lambda there, back, length: there + there == length)),
         Mistake("no cell is marked here: on a way the two numbers add up to the length exactly",
@@ -219,10 +226,11 @@ the_way = Exercise(
                 way_with(lambda there, back, length: there + back == length, none=False)),
         Mistake("these are numbers of steps; which cells is asked for",
                 lambda mazes: floods(mazes)[0] + floods(mazes)[1],
-                lambda mazes: torch.where(way(mazes), floods(mazes)[0], -1)),
+                *(lambda mazes, off=off: torch.where(way(mazes), floods(mazes)[0], off) for off in (-1, 0))),
         Mistake("this takes one length for all mazes; each has a way of its own",
                 lambda mazes: (floods(mazes)[0] >= 0) & (sum(floods(mazes)) == lengths_of(mazes).max()),
-                way_with(lambda there, back, length: there + back == length[:1])),
+                way_with(lambda there, back, length: there + back == length[:1]),
+                way_with(lambda there, back, length: there + back == length[length >= 0].min())),
         Mistake("the length of the way is what the flood from S says at E, not its largest number",
                 way_with(lambda there, back, length: there + back == there.amax((1, 2), keepdim=True))),
     ],
@@ -288,13 +296,14 @@ fill = Exercise(
     "12.3", "closing dead ends", filling, fill_cases,
     seen="Two loops with one fixed point on perfect mazes, and quite different numbers of rounds: that can be told "
     "apart by counting.",
-    styles=[filling_with(), filling_by_lists, after(filling, list)],
+    styles=[filling_with(), filling_by_lists, after(filling, lambda pair: [pair[0], pair[1].float()])],
     mistakes=[
         Mistake("S and E are no dead ends, even where they have one neighbour",
                 filling_with(kept=lambda mazes: mazes < 0)),
         Mistake("both S and E are to be kept", filling_with(kept=lambda mazes: mazes == START),
                 filling_with(kept=lambda mazes: mazes == END)),
-        Mistake("S and E are open cells, too", filling_with(opened=lambda mazes: mazes == FLOOR),
+        Mistake("S and E are open cells, too", lambda mazes: (filling(mazes)[0] & ~ends(mazes), filling(mazes)[1]),
+                filling_with(opened=lambda mazes: mazes == FLOOR),
                 filling_with(opened=lambda mazes: mazes == FLOOR, kept=lambda mazes: mazes < 0)),
         Mistake("a corridor has two open neighbours and is no dead end: at most one", filling_with(most_open=2)),
         Mistake("a dead end has one open neighbour; this closes only cells that have none", filling_with(most_open=0)),
@@ -306,7 +315,14 @@ fill = Exercise(
         Mistake("this is one round: go on, and count anew what lies beside, until there is no dead end any more",
                 filling_with(most=1)),
         Mistake("this stops too early; go on until there is no dead end any more", filling_with(most=2),
-                filling_with(most=3)),
+                filling_with(most=3), lambda mazes: filling_with(most=mazes.shape[1])(mazes)),
+        Mistake("return the rounds of each maze, (batch,), not of all together",
+                *(after(filling, lambda pair, of=of: (pair[0], of(pair[1]))) for of in (torch.sum, torch.amax))),
+        Mistake("what stays open is a True or False for each cell, no maze",
+                lambda mazes: (torch.where(filling(mazes)[0], mazes, WALL), filling(mazes)[1]),
+                after(filling, lambda pair: (pair[0].long(), pair[1]))),
+        Mistake("this is the shortest way; what is no dead end stays open, too, such as a ring",
+                lambda mazes: (way(mazes), filling(mazes)[1])),
         Mistake("a maze that is done must not stop the others", filling_with(all_move=True)),
         Mistake("the last look, which finds nothing, is no round", filling_with(shift=1)),
         Mistake("this counts one round too few", filling_with(shift=-1)),
@@ -358,6 +374,11 @@ def without_constant(loops, length, rounds):
     return tuple(torch.linalg.lstsq(table, loops.double()[:, None]).solution[:, 0].tolist())
 
 
+def with_product(loops, *both):
+    table = torch.stack([*both, both[0] * both[1], torch.ones_like(both[0])], 1).double()
+    return tuple(torch.linalg.lstsq(table, loops.double()[:, None]).solution[:2, 0].tolist())
+
+
 def standardized(loops, length, rounds):
     a, b = slopes_by_moments(loops, length, rounds)
     y, x, z = (part.double().std() for part in (loops, length, rounds))
@@ -405,7 +426,10 @@ slopes = Exercise(
                 alone, lambda *given: (alone(*given)[0], rest_alone(*given)),
                 lambda y, a, b: (rest_alone(y, b, a), alone(y, a, b)[1])),
         Mistake("the constant is missing: add a column of ones", without_constant,
-                lambda loops, *both: without_constant(loops - loops.double().mean(), *both)),
+                lambda loops, *both: without_constant(loops - loops.double().mean(), *both),
+                lambda loops, length, rounds: without_constant(loops, *centred(length), rounds),
+                lambda loops, length, rounds: without_constant(loops, length, *centred(rounds))),
+        Mistake("length and rounds, and no product of them: the table has three columns", with_product),
         Mistake("this is in standard deviations; loops a step and loops a round are asked for", standardized),
         Mistake("these are correlations; slopes are asked for", correlations),
         Mistake("this predicts ways and rounds from loops; loops are to be predicted", turned),
@@ -478,7 +502,13 @@ verdict = Exercise(
                     lambda low, high, bar: "above" if high > bar else "below" if low < bar else "open",
                     lambda low, high, bar: "below" if low < bar else "above" if high > bar else "open",
                     lambda low, high, bar: "above" if low > bar else "below" if low < bar else "open",
-                    lambda low, high, bar: "above" if high > bar else "below" if high < bar else "open"))),
+                    lambda low, high, bar: "above" if high > bar else "below" if high < bar else "open",
+                    lambda low, high, bar: "below" if high < bar else "open"))),
+        Mistake("above and below are two words: a distance from the bar has a sign", *(
+            ruling_with(word=lambda mean, low, _, bar, __, word=word: word if abs(mean - bar) > mean - low else "open")
+            for word in ("above", "below"))),
+        Mistake("the first number is the mean of all, not the middle of the smallest and the largest",
+                lambda values, bar: ((min(values) + max(values)) / 2, *ruling(values, bar)[1:])),
         Mistake("an interval that only touches the bar is neither above nor below it: open",
                 ruling_with(word=lambda mean, low, high, bar, _: (
                     "above" if low >= bar else "below" if high <= bar else "open"))),
@@ -493,6 +523,9 @@ verdict = Exercise(
         Mistake("a mean is the sum divided by the number of values", *(
                 lambda values, bar, n=n: (sum(values) / n(values), *ruling(values, bar)[1:])
                 for n in (lambda v: len(v) - 1, lambda v: 3, lambda v: 1))),
+        Mistake("a value is left out: the mean is that of all", *(
+                lambda values, bar, part=part: (statistics.mean(values[part]), *ruling(values, bar)[1:])
+                for part in (slice(-1), slice(1, None)))),
         Mistake("the order is mean, low, high", after(ruling, lambda four: (four[0], four[2], four[1], four[3])),
                 after(ruling, lambda four: (four[1], four[0], *four[2:]))),
         Mistake("all seeds on one side is no interval: go by low and high",
