@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from . import progress
-from .comparing import differs, in_columns, is_measured, like
+from .comparing import differs, in_columns, is_measured, is_wide, like
 from .otherwise import otherwise
 from .plain import Case, Named, Outcome, dump, make, tidy
 from .running import STUB, run
@@ -229,7 +229,7 @@ class Exercise:
                 made = self.run(self.reference, way.get(words, case))
                 if made.stopped or not self.agree(outcome, made, case):
                     break
-                proofs += 3 if is_measured(made.value) else 1
+                proofs += 3 if is_measured(made.value) or is_wide(made.value) else 1
             else:
                 if proofs > 2:
                     return words

@@ -84,6 +84,11 @@ def is_measured(value: Any) -> bool:
     return (type(value) is float and not value.is_integer()) or any(is_measured(part) for part in parts)
 
 
+def is_wide(value: Any) -> bool:
+    """Are there so many numbers in a tensor or list that all of them are not hit by chance?"""
+    return (value.numel() if type(value) in TENSORS else len(value) if type(value) in (list, tuple) else 0) > 5
+
+
 def differs(got: Any, right: Any, tol: float, atol: float, why: bool = False) -> str:
     """How ``got`` differs from ``right``, '' if it does not: the kind first, then shape, dtype, NaN and values.
 
