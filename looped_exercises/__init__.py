@@ -16,6 +16,7 @@ import functools
 import inspect
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -220,9 +221,9 @@ class Exercise:
         """For which other arguments the wrong answers are right, in words, if there are such; the first is wrong."""
         if self.ask or not self.unique:
             return ""
-        ways = [{words: other for words, other in otherwise(case, self.parameter)} for case in cases]
+        ways, patience = [dict(otherwise(case, self.parameter)) for case in cases], time.monotonic() + 3
         for words in ways[0]:
-            proofs = 0
+            proofs = 0 if time.monotonic() < patience else -99  # a learner does not wait for a reason
             for case, outcome, way in zip(cases, outcomes, ways, strict=False):
                 if self.agree(outcome, self.given(self.reference, case), case):
                     continue

@@ -42,16 +42,16 @@ def kind(value: Any) -> tuple:
 def of_one(value: Any) -> Iterator[tuple[str, Any]]:
     """What a number, a list of numbers or a tensor may be taken for, with words in which {} is its name."""
     if type(value) is int:
-        yield from [("{} + 1", value + 1), ("{} - 1", value - 1), ("2 * {}", 2 * value), ("{} / 2", value // 2)]
-        yield from [("{} = 1", 1), ("{} = 0", 0)]
+        yield from {"{} + 1": value + 1, "{} - 1": value - 1, "2 * {}": 2 * value, "{} / 2": value // 2}.items()
+        yield from {"{} = 1": 1, "{} = 0": 0}.items()
     elif type(value) is float:
-        yield from [("-{}", -value), ("2 * {}", 2 * value), ("{} / 2", value / 2), ("{} = 1", 1.0), ("{} = 0", 0.0)]
-        yield from [("{} squared", value**2), ("the root of {}", abs(value) ** 0.5), ("{} / 100", value / 100)]
-        yield from [("1 / {}", 1 / value)] if value else []
+        yield from {"-{}": -value, "2 * {}": 2 * value, "{} / 2": value / 2, "{} = 1": 1.0, "{} = 0": 0.0}.items()
+        yield from {"{} squared": value**2, "the root of {}": abs(value) ** 0.5, "{} / 100": value / 100}.items()
+        yield "1 / {}", 1 / (value or 1.0)
     elif type(value) is list and len(value) > 1 and all(type(part) in (int, float) for part in value):
         yield from ((words, other.tolist()) for words, other in of_one(torch.tensor(value, dtype=torch.double)))
-        yield from [("the places 0, 1, 2, ... for {}", [*range(len(value))]), ("{} in order", sorted(value))]
-        yield from [("{} without its first entry", value[1:]), ("{} without its last entry", value[:-1])]
+        yield from {"the places 0, 1, 2, ... for {}": [*range(len(value))], "{} in order": sorted(value)}.items()
+        yield from {"{} without its first entry": value[1:], "{} without its last entry": value[:-1]}.items()
     elif type(value) in TENSORS and value.numel() > 1:
         yield from of_tensor(value.detach())
 
@@ -60,24 +60,25 @@ def of_tensor(value: Tensor) -> Iterator[tuple[str, Tensor]]:
     square = value.ndim > 1 and value.shape[-1] == value.shape[-2]
     if square:
         yield "{} transposed", value.mT
-    for axis, size in enumerate(value.shape):
-        if size > 1:
-            of = f" along axis {axis}" if value.ndim > 1 else ""
-            yield f"{{}} in reverse order{of}", value.flip(axis)
-            yield f"the first of {{}}{of} in the place of all", value.narrow(axis, 0, 1).expand_as(value).clone()
-            yield f"{{}} moved on by a place{of}", value.roll(1, axis)
+    for axis in (axis for axis, size in enumerate(value.shape) if size > 1):
+        of = f" along axis {axis}" if value.ndim > 1 else ""
+        yield f"{{}} in reverse order{of}", value.flip(axis)
+        yield f"the first of {{}}{of} in the place of all", value.narrow(axis, 0, 1).expand_as(value).clone()
+        yield f"{{}} moved on by a place{of}", value.roll(1, axis)
     if value.dtype == torch.bool:
-        yield from [("the opposite of {}", ~value), ("True all over {}", value | ~value)]
-        yield from [("{} or its transpose", value | value.mT), ("{} and its transpose", value & value.mT)] * square
-    elif value.is_floating_point():
-        unit, centred = value / value.norm(dim=-1, keepdim=True), value - value.mean(-1, keepdim=True)
-        yield from [("{} = 0", 0 * value), ("{} = 1 everywhere", 0 * value + 1), ("-{}", -value), ("2 * {}", 2 * value)]
-        yield from [("{} / 2", value / 2), ("{} squared", value**2), ("{} without its signs", value.abs())]
-        yield from [("{} brought to length 1 along its last axis", unit), ("{} less its mean", centred)]
-        yield from [("{} brought to length 1", value / value.norm()), ("{} rounded", value.round())]
+        yield from {"the opposite of {}": ~value, "True all over {}": value | ~value}.items()
         if square:
-            yield "the identity for {}", 0 * value + torch.eye(value.shape[-1], dtype=value.dtype)
-            yield "the inverse of {}", torch.linalg.inv_ex(value).inverse
-            yield "the diagonal of {} alone", value * torch.eye(value.shape[-1], dtype=value.dtype)
+            yield from {"{} or its transpose": value | value.mT, "{} and its transpose": value & value.mT}.items()
+    elif value.is_floating_point():
+        unit, eye = value / value.norm(dim=-1, keepdim=True), torch.eye(value.shape[-1], dtype=value.dtype)
+        yield from {"{} = 0": 0 * value, "{} = 1 everywhere": 0 * value + 1, "-{}": -value, "2 * {}": 2 * value,
+                    "{} / 2": value / 2, "{} squared": value**2, "{} without its signs": value.abs(),
+                    "{} brought to length 1 along its last axis": unit, "{} rounded": value.round(),
+                    "{} brought to length 1": value / value.norm(),
+                    "{} less its mean": value - value.mean(-1, keepdim=True)}.items()  # fmt: skip
+        if square:
+            inverse = torch.linalg.inv_ex(value).inverse
+            yield from {"the identity for {}": 0 * value + eye, "the inverse of {}": inverse,
+                        "the diagonal of {} alone": value * eye}.items()  # fmt: skip
     else:
-        yield from [("{} + 1", value + 1), ("{} - 1", value - 1), ("{} = 0", 0 * value)]
+        yield from {"{} + 1": value + 1, "{} - 1": value - 1, "{} = 0": 0 * value}.items()
