@@ -105,7 +105,8 @@ scores = Exercise(
         Mistake("the second share is one of the scored cells: divide by how many there are", *(
                 shares(cells=lambda right, s, by=by: (right & s).sum() / by(s)) for by in (len, lambda s: s.shape[1]))),
         Mistake("an instance is right if all scored cells are; this asks one cell alone",
-                *(shares(exact=lambda right, scored, i=i: (right | ~scored)[:, i]) for i in (-1, 0, 1))),
+                *(shares(exact=lambda right, scored, i=i: (right | ~scored)[:, i]) for i in (-1, 1)),
+                shares(exact=lambda right, scored: right[:, -1])),
         Mistake("an instance is right if all scored cells are, not if any is",
                 shares(exact=lambda right, _: right.any(-1))),
         Mistake("an instance is right if all scored cells are, not if most are",
