@@ -16,6 +16,7 @@ import functools
 import inspect
 import math
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,8 @@ from typing import Any
 import torch
 
 from . import progress
-from .comparing import differs, is_measured, is_number, leaves, like, no_such_word
+from .comparing import differs, in_columns, is_measured, is_number, is_wide, leaves, like, no_such_word
+from .otherwise import otherwise
 from .plain import Case, Named, Outcome, dump, make, same, tidy
 from .running import STUB, run
 
@@ -181,9 +183,9 @@ class Exercise:
             problem, word = self.problem(case, outcome, right)
             words.append(word)
             if problem:
-                named = "" if outcome.changed else self.name(cases, outcomes, place, right)
+                named = "" if outcome.changed or outcome.graded else self.name_any(cases, outcomes, place)
                 because = f" ({problem})" if named and outcome.stopped else ""
-                plain = not (named or outcome.stopped or outcome.changed)
+                plain = not (named or outcome.stopped or outcome.changed or outcome.graded)
                 hint = f". {case.hint}" if case.hint and plain else ""
                 reason = self.reason(cases, outcomes, place) if plain else ""
                 said = f"{case.label}: {named or problem}{because}{reason}{hint}"
@@ -192,6 +194,9 @@ class Exercise:
 
     def problem(self, case: Case, outcome: Outcome, right: Outcome) -> tuple[str, str]:
         """What is wrong with one outcome ('' if nothing), and the word about what its value had to be turned into."""
+        if touched := [self.parameter(place) for place in outcome.graded if place not in right.graded]:
+            what = "comes back with gradients switched on, off or filled in: leave the caller's own alone and work on"
+            return f"{' and '.join(touched)} {what} a copy, .detach().requires_grad_(), with autograd.grad", ""
         if outcome.error:
             return outcome.error, ""
         if outcome.changed:
@@ -219,17 +224,42 @@ class Exercise:
         return differs(self.formed(value), self.formed(right), tol, self.atol, why)
 
     def reason(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int) -> str:
-        """What makes the first value of the right one, if the same does on most cases where they differ; else ''."""
+        """What makes the first value of the right one, or of other arguments, if it does on most cases that differ."""
         rights = [self.given(self.reference, case).value for case in cases]
         if text := no_such_word(outcomes[first].value, rights, first) or self.times(cases, outcomes, rights):
             return text
-        cases, outcomes, reasons = cases[first:], outcomes[first:], []
+        cases, outcomes = cases[first:], outcomes[first:]
+        if words := self.right_for(cases, outcomes):
+            return f"; this would be right for {words}"
+        reasons, pairs = [], []
         for case, outcome in zip(cases, outcomes, strict=False):
             pair = outcome.value, self.given(self.reference, case).value
+            pairs.append((like(*pair)[0], pair[1]))
             if not outcome.stopped and (text := self.differ(*pair, case)):
                 reasons.append(self.differ(*pair, case, why=True).removeprefix(text))
         kinds = [re.sub(r"[\d.e+-]+", "", text) for text in reasons]
-        return reasons[0] if reasons and 2 * kinds.count(kinds[0]) > len(kinds) else ""
+        if reasons and reasons[0] and 2 * kinds.count(kinds[0]) > len(kinds):
+            return reasons[0]
+        return in_columns(pairs, self.tol, self.atol)
+
+    def right_for(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str:
+        """For which other arguments the wrong answers are right, in words, if there are such; the first is wrong."""
+        if self.ask or not self.unique:
+            return ""
+        ways, patience = [dict(otherwise(case, self.parameter)) for case in cases], time.monotonic() + 3
+        for words in ways[0]:
+            proofs = 0 if time.monotonic() < patience else -99  # a learner does not wait for a reason
+            for case, outcome, way in zip(cases, outcomes, ways, strict=False):
+                if self.agree(outcome, self.given(self.reference, case), case):
+                    continue
+                made = self.run(self.reference, way.get(words, case))
+                if made.stopped or not self.agree(outcome, made, case):
+                    break
+                proofs += 3 if is_measured(made.value) or is_wide(made.value) else 1
+            else:
+                if proofs > 2:
+                    return words
+        return ""
 
     def times(self, cases: Sequence[Case], outcomes: Sequence[Outcome], rights: Sequence[Any]) -> str:
         """Is the first number that is off, in all cases, the right one times or divided by the size of an argument?"""
@@ -269,25 +299,43 @@ class Exercise:
 
     # ------------------------------------------------------------ naming a mistake
 
-    def name(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int, right: Outcome) -> str:
+    def name_any(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int) -> str:
+        """The sentence of the mistake that gives what the answer gave; or one of its entries, where it is a tuple."""
+        right, value = self.given(self.reference, cases[first]).value, outcomes[first].value
+        entries = range(len(right)) if type(right) is tuple and self.unique and not self.form else ()
+        if (sentence := self.name(cases, outcomes, first)) or type(value) is not tuple or len(value) != len(entries):
+            return sentence
+        for entry in entries:
+            if self.differ(value[entry], right[entry], cases[first]):
+                pick = lambda found, entry=entry: replace(found, value=found.value[entry]) if (
+                    type(found.value) is tuple and entry < len(found.value)) else found  # fmt: skip
+                return self.name(cases, outcomes, first, pick)
+        return ""
+
+    def name(self, cases: Sequence[Case], outcomes: Sequence[Outcome], first: int,
+             pick: Callable[[Outcome], Outcome] | None = None) -> str:  # fmt: skip
         """The sentence of the mistake that gives what the answer gave: on all cases, if there is one, else on most,
-        with the ``first`` that went wrong among them (where only measured numbers are proof enough). Cases on which
-        both are right tell nothing."""
-        best, sentence = 0.0, ""
+        or on all where the answer is wrong, with the ``first`` of these among them (where only measured numbers are
+        proof enough). Cases on which both are right tell nothing."""
+        best, sentence, whole, pick = 0.0, "", pick is None, pick or (lambda outcome: outcome)
+        outcomes, right = [pick(outcome) for outcome in outcomes], pick(self.given(self.reference, cases[first]))
         for mistake in self.mistakes:
             for function in mistake.functions:
-                made = self.given(function, cases[first])
+                made = pick(self.given(function, cases[first]))
                 if not self.agree(outcomes[first], made, cases[first]) or self.agree(made, right, cases[first]):
                     continue
-                hits = []
+                hits, wrong = [], []
                 for case, outcome in zip(cases, outcomes, strict=False):
-                    here, meant = self.given(function, case), self.given(self.reference, case)
+                    here, meant = pick(self.given(function, case)), pick(self.given(self.reference, case))
+                    if not self.agree(outcome, meant, case):
+                        wrong.append(self.agree(outcome, here, case))
                     if not (self.agree(outcome, meant, case) and self.agree(here, meant, case)):
                         hits.append(self.agree(outcome, here, case))
                 if all(hits):
                     return mistake.sentence
-                if sum(hits) / len(hits) > max(best, 0.5) and is_measured(made.value):
-                    best, sentence = sum(hits) / len(hits), mistake.sentence
+                share = max(sum(hits) / len(hits), 0.51 * all(wrong))
+                if whole and share > max(best, 0.5) and is_measured(made.value):
+                    best, sentence = share, mistake.sentence
         return sentence
 
     def agree(self, one: Outcome, other: Outcome, case: Case) -> bool:

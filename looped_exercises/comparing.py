@@ -119,6 +119,11 @@ def is_measured(value: Any) -> bool:
     return (type(value) is float and not value.is_integer()) or any(is_measured(part) for part in parts)
 
 
+def is_wide(value: Any) -> bool:
+    """Are there so many numbers in a tensor or list that all of them are not hit by chance?"""
+    return (value.numel() if type(value) in TENSORS else len(value) if type(value) in (list, tuple) else 0) > 5
+
+
 def differs(got: Any, right: Any, tol: float, atol: float, why: bool = False) -> str:
     """How ``got`` differs from ``right``, '' if it does not: the kind first, then shape, dtype, NaN and values.
 
@@ -133,7 +138,8 @@ def differs(got: Any, right: Any, tol: float, atol: float, why: bool = False) ->
         return numbers_differ(got, right, tol, atol)
     if type(right) in (list, tuple):
         if type(got) not in (list, tuple):
-            return f"expected a {type(right).__name__} of {len(right)}, got {describe(got)}"
+            alone = " (one number for all)" if type(got) in NUMBERS else ""
+            return f"expected a {type(right).__name__} of {len(right)}, got {describe(got)}{alone}"
         if len(got) != len(right):
             return f"expected {len(right)} entries, got {len(got)}"
         found = (
@@ -161,10 +167,13 @@ def tensors_differ(got: Any, right: Tensor, tol: float, atol: float) -> str:
     if type(got) not in TENSORS:
         return f"expected {describe(right)}, got {describe(got)}"
     if got.shape != right.shape:
-        return f"expected shape {tuple(right.shape)}, got {tuple(got.shape)}"
+        few = "one number for all" if got.numel() == 1 else "an axis is missing" if got.ndim < right.ndim else ""
+        word = few or ("an axis too many" if got.ndim > right.ndim else "")
+        return f"expected shape {tuple(right.shape)}, got {tuple(got.shape)}" + (f" ({word})" if word else "")
     sort: Callable = lambda x: "bool" if x.dtype == torch.bool else x.is_floating_point() or x.is_complex()
     if sort(got) != sort(right):
-        return f"expected dtype {str(right.dtype)[6:]}, got dtype {str(got.dtype)[6:]}"
+        truths = " (truths are meant, as a comparison gives them)" if right.dtype == torch.bool else ""
+        return f"expected dtype {str(right.dtype)[6:]}, got dtype {str(got.dtype)[6:]}{truths}"
     wide = torch.complex128 if got.is_complex() or right.is_complex() else torch.float64
     one, other = got.detach().to(wide), right.detach().to(wide)
     if one.isnan().any() and not other.isnan().any():
@@ -231,33 +240,75 @@ def as_tensor(value: Any) -> Tensor | None:
     return torch.tensor(flat, dtype=torch.double) if type(flat := numbers(value)) is list else None
 
 
+# What is often made of right values by mistake: of each, and of those along an axis (of truths only the first three).
+EACH: dict[str, Callable] = {
+    "with the other sign": torch.neg, "without their signs": torch.abs, "squared": torch.square,
+    "as roots": lambda x: x.abs().sqrt(), "as one over each": torch.reciprocal, "taken away from 1": lambda x: 1 - x,
+    "as logarithms": torch.log, "as exp of each": torch.exp, "rounded": torch.round, "with 0 for all below": torch.relu,
+    "divided by the largest of them": lambda x: x / x.max(), "divided by their sum": lambda x: x / x.sum(),
+    "divided by the length of them all": lambda x: x / x.norm(),
+}  # fmt: skip
+ALONG: dict[str, Callable] = {
+    "in reverse order": lambda x, axis: x.flip(axis), "moved on by a place": lambda x, axis: x.roll(1, axis),
+    "moved back by a place": lambda x, axis: x.roll(-1, axis), "added up": torch.cumsum,
+    "as means so far": lambda x, axis: x.cumsum(axis) / x.new_ones(x.shape).cumsum(axis),
+    "as the largest so far": lambda x, axis: x.cummax(axis).values,
+    "in order of size": lambda x, axis: x.sort(axis).values, "less their mean": lambda x, axis: x - x.mean(axis, True),
+    "divided by their sum": lambda x, axis: x / x.sum(axis, True), "as a softmax": torch.softmax,
+    "divided by their length": lambda x, axis: x / x.norm(dim=axis, keepdim=True),
+    "with their mean for all": lambda x, axis: x.mean(axis, True).expand_as(x),
+    "with the first for all": lambda x, axis: x.narrow(axis, 0, 1).expand_as(x),
+    "with the last for all": lambda x, axis: x.narrow(axis, -1, 1).expand_as(x),
+}  # fmt: skip
+
+
 def changes(right: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]:
     """What is often made of ``right`` by mistake, with its name; fewer where more would fit by chance."""
+    along = [f" along axis {axis}" if right.ndim > 1 else "" for axis in range(right.ndim)]
+    truths = bool(((right == 0) | (right == 1)).all())
     for axis, size in enumerate(right.shape if got.ndim == right.ndim else ()):
-        of, kept = (f" along axis {axis}" if right.ndim > 1 else ""), got.shape[axis]
+        of, kept = along[axis], got.shape[axis]
         if 0 < kept < size:
             yield f"the last {size - kept} of {size}{of} are missing", right.narrow(axis, 0, kept)
             yield f"the first {size - kept} of {size}{of} are missing", right.narrow(axis, size - kept, kept)
         if kept > size and got.narrow(axis, 0, size).shape == right.shape:
             more = got.narrow(axis, size, kept - size)
             yield f"{kept - size}{of} are too many, behind the right ones", torch.cat([right, more], axis)
-    if right.ndim and len(right) > 2:
-        yield "this is the right row 0 in every row", right[:1].expand(right.shape)
-    if ((right == 0) | (right == 1)).all():
+        for words, change in list(ALONG.items())[: 3 if truths else None]:
+            yield f"these are the right values {words}{of}", change(right, axis)
+    if truths:
         yield "this is the opposite everywhere", 1 - right
         return
-    yield "every value has the other sign", -right
-    yield "these are the absolute values of the right ones", right.abs()
-    yield "these are the squares of the right values", right**2
     if got.shape == right.shape:
-        factor, shift = float((got * right).sum() / right.square().sum()), float((got - right).mean())
-        yield f"every value is {factor:.4g} times the right one", factor * right
-        yield f"every value is the right one and {shift:.4g}", right + shift
-    for axis in range(right.ndim if len(right.unique()) == right.numel() else 0):  # else too much looks alike
-        of = f" along axis {axis}" if right.ndim > 1 else ""
+        yield from of_each(right, got)
+    for axis, of in enumerate(along if len(right.unique()) == right.numel() else ()):  # else too much looks alike
         for other in range(axis):
             yield f"axes {other} and {axis} have changed places", right.transpose(other, axis)
         yield f"this is the sum of the right values{of}", right.sum(axis)
         yield f"this is the mean of the right values{of}", right.mean(axis)
         yield f"these are the first of the right values alone{of}", right.select(axis, 0)
         yield f"these are the last of the right values alone{of}", right.select(axis, -1)
+
+
+def of_each(right: Tensor, got: Tensor) -> Iterator[tuple[str, Tensor]]:
+    for words, change in EACH.items():
+        yield f"these are the right values {words}", change(right)
+    factor, shift = float((got * right).sum() / right.square().sum()), float((got - right).mean())
+    yield f"every value is {factor:.4g} times the right one", factor * right
+    yield f"every value is the right one and {shift:.4g}", right + shift
+
+
+def in_columns(pairs: list[tuple[Any, Any]], tol: float, atol: float) -> str:
+    """What makes single numbers, or the first wrong entry of tuples of them, of the right ones, seen over all cases."""
+    rows = [tuple(part if type(part) in (list, tuple) else [part] for part in pair) for pair in pairs]
+    lengths = {len(side) for row in rows for side in row}
+    if len(rows) < 3 or len(lengths) > 1 or any(type(p) not in NUMBERS for row in rows for side in row for p in side):
+        return ""
+    for place in range(*lengths):
+        got, right = (torch.tensor([row[side][place] for row in rows], dtype=torch.double) for side in (0, 1))
+        fits = partial(torch.allclose, got, rtol=tol, atol=atol)
+        if not fits(right):
+            entry = f"; entry {place}: " if lengths != {1} else "; "
+            found = next((words for words, value in of_each(right, got) if fits(value)), "")
+            return entry + found if found and is_measured(right) else ""
+    return ""

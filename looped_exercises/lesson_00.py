@@ -42,6 +42,7 @@ running_parity = Exercise(
         Mistake("this is the parity of the place; count the ones alone",
                 *(lambda bits, first=first: [(i + first) % 2 for i in range(len(bits))] for first in (0, 1))),
         Mistake("these are the input bits, unchanged", list),
+        Mistake("each bit is compared with the first one alone", lambda bits: [bit ^ bits[0] for bit in bits]),
         Mistake("this begins at the end of the string; begin at bit 0", lambda bits: in_words(bits[::-1])[::-1]),
         Mistake("this has an entry too many: no bits at all have no entry", lambda bits: [0, *in_words(bits)]),
     ],

@@ -51,7 +51,8 @@ def orbit_cases(generator):
 
 stacked = after(states, torch.stack)
 orbit = define(
-    "01.1", "the orbit of a map", lambda f, z, loops: iterate(f, z, loops, keep=True).states, orbit_cases,
+    "01.1", "the orbit of a map", lambda f, z, loops: iterate(f, z, loops, keep=True).states, orbit_cases, tol=1e-9,
+    atol=1e-9,
     seen="Iteration is this, whatever the map.",
     styles=[stacked, after(states, lambda s: torch.cat([state[None] for state in s]))],
     mistakes=[
@@ -78,6 +79,12 @@ orbit = define(
                 lambda f, z, loops: torch.stack([z] + [f(z)] * loops)),
         Mistake("the next state is f(z) itself; here the old one is added, or subtracted",
                 *(lambda f, z, loops, s=s: stacked(lambda u: f(u) + s * u, z, loops) for s in (1, -1))),
+        Mistake("f is applied once for each row, and not twice",
+                lambda f, z, loops: stacked(lambda u: f(f(u)), z, loops)),
+        Mistake("each next state is f of the one before alone: the start is not added again",
+                lambda f, z, loops: stacked(lambda u: z + f(u), z, loops)),
+        Mistake("half of the digits are lost: leave the states in the dtype of z, float64",
+                lambda f, z, loops: stacked(f, z.float(), loops), after(stacked, Tensor.float)),
         Mistake("f must be applied `loops` times, not always 3 times", lambda f, z, loops: stacked(f, z, 3)),
         Mistake("this is the first instance alone; keep the whole batch", lambda f, z, loops: stacked(f, z[:1], loops),
                 lambda f, z, loops: stacked(f, z[0], loops)),
@@ -135,6 +142,9 @@ residual = define(
         Mistake("this is the difference of two lengths; take the length of the difference f(z) - z", *(
                 lambda f, z, relative=False, part=part: part(flat(f(z)) - flat(z)) / (flat(f(z)) if relative else 1)
                 for part in (torch.abs, torch.clone))),
+        Mistake("divide by the length of f(z) alone: nothing is added to it", *(
+                measured(flat, lambda z, by=by: flat(z) + by) for by in (1, 1e-3)), lambda f, z, relative=False:
+                flat(f(z) - z) / (flat(f(z)) + flat(z) if relative else 1)),
         Mistake("divide one length by the other, and not entry by entry before",
                 lambda f, z, relative=False: flat((f(z) - z) / (f(z) if relative else 1))),
         Mistake("relative=True asks for the relative residual: divide by the length of f(z)",
@@ -187,6 +197,14 @@ def settled(how, more=0):
     return lambda f, z, loops=1000, tol=1e-8: how(f, states(f, z, loops + more)[-1]) <= tol
 
 
+def settled_together(f, z, loops=1000, tol=1e-8):
+    """Wrong: stops for all as soon as one has settled."""
+    left = loops
+    while left and not (step(f, z) <= tol).any():
+        z, left = f(z), left - 1
+    return step(f, z) <= tol
+
+
 step = measured(flat)
 verdicts = settled(step)
 settles = define(
@@ -220,7 +238,7 @@ settles = define(
         Mistake("the tolerance is an argument, `tol`, and its default is 1e-8",
                 *(lambda f, z, loops=1000, tol=1e-8, fixed=fixed: verdicts(f, z, loops, fixed)
                   for fixed in (1e-8, 1e-6, 1e-3, 1e-2))),
-        Mistake("what overflows steps by NaN, which is not larger than tol either: ask for steps <= tol",
+        Mistake("what overflows has not settled, and its step may be NaN, which is not larger than tol either",
                 lambda f, z, loops=1000, tol=1e-8: ~(step(f, states(f, z, loops)[-1]) > tol)),
         Mistake("this is True where it still moves; say where it has settled", after(verdicts, torch.logical_not),
                 lambda f, z, loops=1000, tol=1e-8: step(f, states(f, z, loops)[-1]) >= tol),
@@ -232,6 +250,10 @@ settles = define(
                 *(settled(lambda f, z, size=size: size((f(z) - z).flatten(1), 1)) for size in (torch.sum, torch.amax))),
         Mistake("a verdict is True or False: return the comparison itself", after(verdicts, Tensor.long),
                 lambda f, z, loops=1000, tol=1e-8: step(f, states(f, z, loops)[-1])),
+        Mistake("a step that is smaller than before may still be large: compare it with tol",
+                *(lambda f, z, loops=1000, tol=1e-8, n=n: step(f, states(f, z, loops)[-1]) < step(f, states(
+                    f, z, loops)[n]) for n in (0, -2))),
+        Mistake("this stops when one of the batch has settled; each start gets all its loops", settled_together),
         Mistake("this looks at the start; compare the last state with the one after it",
                 lambda f, z, loops=1000, tol=1e-8: step(f, z) <= tol,
                 lambda f, z, loops=1000, tol=1e-8: flat(iterate(f, z, loops).z - z) <= tol),
@@ -309,8 +331,12 @@ spectral_radius = define(
                 of(lambda g: g[-1]), of(lambda g: g[-2]), of(lambda g: late(g).median())),
         Mistake("this is the largest growth seen; take the geometric mean", of(torch.max), of(lambda g: late(g).max())),
         Mistake("v . Jv is an eigenvalue with its sign, and no use for a complex pair: measure how much longer v gets",
-                rayleigh, after(rayleigh, torch.abs)),
-        Mistake("this is the growth of two steps: is v divided by its own new length each time?", divided_late),
+                rayleigh, after(rayleigh, torch.abs), lambda product, v, steps=400: torch.stack([rayleigh(
+                    product, v, t).abs() for t in range(steps // 2, steps)]).mean()),
+        Mistake("the growth is squared: v is divided by its own new length each time, and a length has a root",
+                divided_late, of(lambda g: late(g).log().mean().exp() ** 2)),
+        Mistake("this is one over the radius: growth is the new length divided by the old one",
+                of(lambda g: 1 / late(g).log().mean().exp())),
         Mistake("rescale v at every step: after hundreds of products it is 0, or infinite, to the computer",
                 of(lambda g: g[-1] * 0), lambda product, v, steps=400: growths(product, v, 10 * steps, False)[-1],
                 lambda product, v, steps=400: late(growths(product, v, steps, False)).log().mean().exp()),
@@ -364,6 +390,14 @@ multipliers = define(
                 lambda x, y: (1 + x + y, x + y)),
         Mistake("external: z passes through x first, then through stream and branch together: (1 + y) times x",
                 lambda x, y: (1 + x * y, x + y), lambda x, y: (1 + x * y, 1 + x + y)),
+        Mistake("internal: that is the external one; here x stands in the branch alone",
+                lambda x, y: ((1 + y) * x, (1 + y) * x)),
+        Mistake("internal: x and y stand in it once each", lambda x, y: (1 + y * x * x, (1 + y) * x),
+                lambda x, y: (1 + x * y * y, (1 + y) * x), lambda x, y: ((1 + x * y) ** 2, (1 + y) * x)),
+        Mistake("external: (1 + y) and x stand in it once each", lambda x, y: (1 + x * y, (1 + y) ** 2 * x),
+                lambda x, y: (1 + x * y, (1 + y) * x * x)),
+        Mistake("this is by how much the multiplier differs from 1: the stream itself counts",
+                lambda x, y: (x * y, (1 + y) * x - 1)),
         Mistake("external: that is 1 + xy again; here x multiplies the stream too",
                 lambda x, y: (1 + x * y, 1 + x * y)),
         Mistake("external: the stream is missing; after recall, w + y w = (1 + y) w", lambda x, y: (1 + x * y, x * y)),

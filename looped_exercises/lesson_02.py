@@ -56,6 +56,13 @@ rms_norm = Exercise(
         Mistake("you divided by the standard deviation: RMSNorm leaves the mean alone",
                 over(lambda x, eps: rms(centred(x), eps)), over(lambda x, eps: x.std(-1, keepdim=True) + eps)),
         Mistake("this is LayerNorm: RMSNorm does not subtract the mean", over(rms, before=centred)),
+        Mistake("you divided by the largest entry: the root of the mean square is meant",
+                over(lambda x, eps: x.abs().amax(-1, True) + eps), over(lambda x, eps: x.amax(-1, True) + eps)),
+        Mistake("the sum of squares is divided by the number of channels, not by one less or more",
+                *(over(lambda x, eps, by=by: (x.square().sum(-1, True) / (x.shape[-1] + by) + eps).sqrt())
+                  for by in (-1, 1))),
+        Mistake("x itself is divided, neither its squares nor its absolute values",
+                over(rms, lambda unit, gain: unit**2 * gain), over(rms, lambda unit, gain: unit.abs() * gain)),
         Mistake("you divided by the mean absolute value: squares, then a root", over(lambda x, e: mean(x.abs()) + e)),
         Mistake("the gain is missing", over(rms, same)),
         Mistake("the gain is added; it multiplies", over(rms, torch.add)),
@@ -72,7 +79,7 @@ rms_norm = Exercise(
         Mistake("eps counts for too little: add it as it is to the mean square", over(lambda x, eps: rms(x, eps**2))),
         Mistake("eps is missing: vectors of zeros are divided by 0", over(lambda x, eps: rms(x, 0))),
         Mistake("eps is an argument; you use a number of your own",
-                *(over(lambda x, eps, own=own: rms(x, own)) for own in (1e-5, 1e-6, 1e-8))),
+                *(over(lambda x, eps, own=own: rms(x, own)) for own in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8))),
     ],
 )  # fmt: skip
 
@@ -118,7 +125,7 @@ rotate = Exercise(
                 halves(join=lambda parts: torch.stack(parts, -1).flatten(-2))),
         Mistake("you turned by minus the angle: a cos - b sin, then a sin + b cos", turned_by(torch.neg)),
         Mistake("cosine and sine have changed places", turned_by(lambda angles: torch.pi / 2 - angles)),
-        Mistake("this is a reflection: of the four signs only that of the first sine is negative",
+        Mistake("the signs are wrong: of the four only that of the first sine is negative",
                 halves(top, plus(minus, cos)), halves(top, plus(sin, lambda cos, sin: -cos))),
         Mistake("both sines have a plus; a rotation has a minus in its first line", halves(plus(cos, sin))),
         Mistake("in the second half cosine and sine have changed places", halves(top, plus(cos, sin))),
@@ -158,12 +165,12 @@ def angles_cases(generator):
     ]
 
 
-def angles_of(exponent=lambda i, share, pairs: -i / share, lay=lambda table: table.flatten(1)):
-    """Angles with frequencies base ** exponent(i, share, pairs), laid out from (cells, axes, share) by ``lay``."""
+def angles_of(exponent=lambda i, share, pairs: -i / share, lay=lambda table: table.flatten(1), power=pow):
+    """Angles with frequencies power(base, exponent(i, share, pairs)), laid out from (cells, axes, share) by ``lay``."""
 
     def angles(positions, head_width, base=10_000.0):
         pairs, share = head_width // 2, head_width // 2 // positions.shape[1]
-        laid = lay(positions[:, :, None] * base ** exponent(torch.arange(share), share, pairs))
+        laid = lay(positions[:, :, None] * power(base, exponent(torch.arange(share), share, pairs)))
         return F.pad(laid, (0, max(0, pairs - laid.shape[1])))
 
     return angles
@@ -179,6 +186,11 @@ rotary_angles = Exercise(
     styles=[angles_of(), placed(Tensor.double), after(angles_of(), Tensor.tolist)],
     mistakes=[
         Mistake("the frequencies grow; they should fall from 1 down", shared(lambda i, share: i / share)),
+        Mistake("the frequencies fall by the same factor each time, as powers of base: base ** (-i / share)",
+                angles_of(power=lambda base, e: 1 + e), angles_of(power=lambda base, e: e.exp()),
+                shared(lambda i, share: 1.0 * i), angles_of(lambda i, *_: i, power=lambda base, e: 1 / (1 + e))),
+        Mistake("the frequencies are angles in radians already: no factor of pi",
+                *(changed(lambda found, by=by: found * by * torch.pi) for by in (2, 1, 1 / 180))),
         Mistake("every pair turns at the same frequency", shared(lambda i, share: 0.0 * i)),
         Mistake("the frequencies fall too slowly: the exponent is -i / share, for i = 0 to share - 1",
                 shared(lambda i, share: -i / share / 2), angles_of(lambda i, share, pairs: -i / pairs / 2)),
@@ -275,6 +287,8 @@ window_mask = Exercise(
         Mistake("cells and window have changed places", lambda cells, window: within(window, cells)),
         Mistake("this is one row; return the table, a row for each cell", lambda n, window: within(n, window)[0],
                 lambda n, window: within(n, window)[n // 2]),
+        Mistake("take the difference of the two places, not their sum", lambda cells, window: (
+                torch.arange(cells) + torch.arange(cells)[:, None] <= window // 2)),
         Mistake("these are the edges of the window alone", where(lambda away, reach: away.abs() == reach)),
         Mistake("every cell sees every other: the window is not used", reaching(lambda w: 999)),
         Mistake("return True and False: the comparison itself", after(within, Tensor.float), after(within, Tensor.long),
@@ -331,6 +345,8 @@ light_cone = Exercise(
         Mistake("one way is enough, and many are, too: > 0", after(ways, lambda found: found > 1),
                 after(ways, lambda found: found == 1), lambda mask, loops: reduce(
                     lambda heard, _: mask.double() @ heard.double() == 1, range(loops), torch.eye(len(mask)))),
+        Mistake("it is enough that one of the cells it may look at has heard: any, and not all", lambda mask, n: reduce(
+                lambda heard, _: (~mask[:, :, None] | heard).all(1), range(n), torch.eye(len(mask)) > 0)),
         Mistake("return True and False: the comparison with 0", after(cone, Tensor.float), after(cone, Tensor.long)),
         Mistake("the arrow points the wrong way: entry (i, j) says that i can hear from j", after(cone, lambda c: c.T)),
         Mistake("entry (i, j) says that i can hear from j, whatever j hears",
@@ -409,7 +425,14 @@ attend = Exercise(
                 mixed(scale=lambda d: 1, heat=lambda scores, t: t * scores / scores.shape[-1] ** 0.5)),
         Mistake("the scores are multiplied by the root of head_width; divide", mixed(scale=lambda d: d**0.5)),
         Mistake("for each query the weights of the *keys* add up to 1: the softmax runs over the last axis (dim=-1)",
-                *(mixed(weigh=lambda s, dim=dim: s.softmax(dim)) for dim in (-2, 1, 0))),
+                *(mixed(weigh=lambda s, dim=dim: s.softmax(dim)) for dim in (-2, 1, 0)), *(mixed(
+                    hide=lambda s, m: s.masked_fill(~m, -1e9), weigh=lambda s, dim=dim: s.softmax(dim))
+                    for dim in (1, 0))),
+        Mistake("all the weight goes to the best score; a softmax shares it out",
+                mixed(weigh=lambda s: (s == s.amax(-1, True)).to(s))),
+        Mistake("collect the values, not queries or keys", *(lambda q, k, v, *rest, of=of: by_pytorch(
+                q, k, of(q, k), *rest) for of in (lambda q, k: k, lambda q, k: q, lambda q, k: blocks.rms_norm(k),
+                                                  lambda q, k: blocks.rms_norm(q)))),
         Mistake("the softmax is missing", mixed(hide=torch.mul, weigh=same), mixed(weigh=same),
                 mixed(weigh=torch.sigmoid), mixed(weigh=lambda s: s / s.sum(-1, True))),
         Mistake("the weights do not add up to 1: divide the exponentials by their sum", mixed(weigh=torch.exp)),
@@ -485,8 +508,14 @@ block = Exercise(
         Mistake("both branches are missing", both(lambda z, F, N: N(z)), loop(lambda z, A, M, N, K: N(z))),
         Mistake("the MLP came first; here attention does", loop(lambda z, A, M, N, K: post(post(z, M, K), A, N)),
                 loop(lambda z, A, M, N, K: post(post(z, M, N), A, K))),
-        Mistake("the old state is added a second time, in the MLP's sum", loop(lambda z, A, M, N, K: K(
-                z + (new := post(z, A, N)) + M(new)))),
+        Mistake("the old state is added a second time", loop(lambda z, A, M, N, K: K(
+                z + (new := post(z, A, N)) + M(new))), loop(lambda z, *more: z + in_full(z, *more))),
+        Mistake("attention comes first and the MLP second; one of them comes twice",
+                loop(lambda z, A, M, N, K: post(post(z, A, N), A, K)),
+                loop(lambda z, A, M, N, K: post(post(z, M, N), M, K))),
+        Mistake("the MLP reads what the attention returns; it reads the sum, normalized", *(loop(
+                lambda z, A, M, N, K, of=of: K(N(z + A(z)) + M(of(z, A, N)))) for of in (
+                    lambda z, A, N: A(z), lambda z, A, N: N(A(z)), lambda z, A, N: z + A(z)))),
         Mistake("you subtract what a branch returns; add it", both(lambda z, F, N: N(z - F(z))),
                 loop(lambda z, A, M, N, K: post(N(z - A(z)), M, K))),
         Mistake("the angles do not reach the attention", lambda z, angles, w: w(z, None, 0 * angles)),
@@ -502,7 +531,8 @@ block = Exercise(
         Mistake("the branch is normalized before it is added (that is peri-norm, lesson 03); here the sum is",
                 both(lambda z, F, N: z + N(F(z)))),
         Mistake("here the branch reads a normalized state (that is sandwich, lesson 03); it reads z as it is",
-                both(lambda z, F, N: N(z + F(N(z))))),
+                both(lambda z, F, N: N(z + F(N(z)))), loop(lambda z, A, M, N, K: post(N(z + A(N(z))), M, K)),
+                loop(lambda z, A, M, N, K: post(post(z, A, N), lambda u: M(K(u)), K))),
         Mistake("the state is normalized and the branch added; normalize the sum", both(lambda z, F, N: N(z) + F(z))),
         Mistake("both norms use the same gain", *(loop(how) for how in (
                 lambda z, A, M, N, K: post(post(z, A, N), M, N), lambda z, A, M, N, K: post(post(z, A, K), M, K)))),
@@ -531,6 +561,12 @@ def count(more=lambda d, heads, r: 0, times=lambda layers, shared: 1 if shared e
     return lambda width, heads, layers, shared, mlp_ratio=4: one(width, heads, ratio(mlp_ratio)) * times(layers, shared)
 
 
+def once(part):
+    """A count in which ``part(width, heads, mlp_ratio)`` of the block is the same for all layers."""
+    return lambda d, heads, layers, shared, mlp_ratio=4: count()(d, heads, layers, shared, mlp_ratio) - (
+        0 if shared else layers - 1) * part(d, heads, mlp_ratio)  # fmt: skip
+
+
 parameters = Exercise(
     "02.8", "30 loops against 30 layers", count(), parameters_cases,
     seen="Compare it with what PyTorch counts, in the next cell.",
@@ -557,7 +593,10 @@ parameters = Exercise(
         Mistake("the heads share the width among them: the four matrices do not depend on how many heads there are",
                 *(count(lambda d, heads, r, n=n: n * (heads - 1) * d * d) for n in (3, 4)),
                 count(lambda d, heads, r: 4 * (d * (d // heads) - d * d))),
-        Mistake("here neither the attention's matrices nor the norms have biases",
+        Mistake("each layer has all parts of its own: some are counted once for all of them", *map(once, (
+                lambda d, heads, r: heads, lambda d, heads, r: 2 * d, lambda d, heads, r: r * d + d,
+                lambda d, heads, r: heads + 2 * d, lambda d, heads, r: 4 * d * d, lambda d, heads, r: 2 * r * d * d))),
+        Mistake("width numbers, or some times that, too many: two norms have a gain each, and only the MLP has biases",
                 *(count(lambda d, heads, r, n=n: n * d) for n in (1, 2, 3, 4))),
         Mistake("the inner width is mlp_ratio * width, in one direction of each matrix",
                 count(lambda d, heads, r: 2 * (r - 1) * r * d * d)),

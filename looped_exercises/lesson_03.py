@@ -45,7 +45,12 @@ external = Exercise(
         Mistake("z is added as it is; it goes through Wz first", lambda z, h, Wz, Wh: z + h @ Wh.T),
         Mistake("one matrix acts on the sum; z and h have a matrix each",
                 lambda z, h, Wz, Wh: (z + h) @ Wz.T, lambda z, h, Wz, Wh: (z + h) @ Wh.T,
-                lambda z, h, Wz, Wh: (z + h) @ (Wz + Wh).T, lambda z, h, Wz, Wh: (z @ Wz.T + h) @ Wh.T),
+                lambda z, h, Wz, Wh: (z + h) @ (Wz + Wh).T, lambda z, h, Wz, Wh: (z @ Wz.T + h) @ Wh.T,
+                lambda z, h, Wz, Wh: (z + h @ Wh.T) @ Wz.T),
+        Mistake("the matrices are inverted; they act as they are", *(lambda z, h, Wz, Wh, t=t: z @ t(Wz.inverse())
+                + h @ t(Wh.inverse()) for t in (lambda W: W, lambda W: W.T))),
+        Mistake("each cell is mixed on its own; these are sums or means over the cells",
+                *(lambda z, h, Wz, Wh, t=t: mix(t(z, 1, True), h, Wz, Wh) for t in (torch.sum, torch.mean))),
         Mistake("the mixture is added to z; it takes the place of z", lambda z, h, Wz, Wh: z + mix(z, h, Wz, Wh)),
         Mistake("one of the two is subtracted; add both", lambda z, h, Wz, Wh: mix(z, -h, Wz, Wh),
                 lambda z, h, Wz, Wh: mix(-z, h, Wz, Wh)),
@@ -116,7 +121,8 @@ internal = Exercise(
                 reads(lambda F, u, h, Wz, Wh: F(u) + F(h @ Wh.T)), reads(lambda F, u, h, Wz, Wh: F(u) + F(h))),
         Mistake("h is subtracted; add it", reads(lambda F, u, h, *W: F(mix(u, -h, *W)))),
         Mistake("this is the mixture, but the old branch never reads it", reads(lambda F, *parts: mix(*parts))),
-        Mistake("the branch's result is added to something; the residual is not its business",
+        Mistake("the branch's result is added to something, or something subtracted; the residual is not its business",
+                reads(lambda F, u, *more: F(mix(u, *more)) - u),
                 reads(lambda F, u, *more: u + F(mix(u, *more))), reads(lambda F, *parts: mix(*parts) + F(mix(*parts))),
                 reads(lambda F, u, *more: F(u) + mix(u, *more)), reads(lambda F, u, h, *W: F(mix(u, h, *W)) + h)),
         Mistake("the branch is applied twice", reads(lambda F, *parts: F(F(mix(*parts)))),
@@ -207,6 +213,10 @@ place_norm = Exercise(
         Mistake("you use one norm in both places", *instead(
                 lambda where: lambda z, F, N, K: FORMULAS[where](z, F, N, N), ["peri", "sandwich"]), *instead(
                 lambda where: lambda z, F, N, K: FORMULAS[where](z, F, K, K), ["peri", "sandwich"])),
+        Mistake("two of the names have changed places: this belongs under the other", *(chosen(
+                FORMULAS | {a: FORMULAS[b], b: FORMULAS[a]}) for a in PLACES for b in PLACES if a < b)),
+        Mistake("both norms stand in front of the branch", *instead(lambda _: lambda z, F, N, K: z + F(K(N(z)))),
+                *instead(lambda _: lambda z, F, N, K: z + F(N(K(z))))),
         Mistake("your branch is missing", *everywhere(branch=lambda F, u: u)),
         Mistake("your branch is applied twice", *everywhere(branch=lambda F, u: F(F(u)))),
         Mistake("you subtract what the branch returns; add it", *everywhere(branch=lambda F, u: -F(u))),
@@ -274,6 +284,10 @@ stays_bounded = Exercise(
                 on_all(lambda n, s: rule(parts=2)(n[: len(n) // 2], s)),
                 *(on_all(lambda norms, s, last=last: last(norms) <= (1 + s) * norms[0]) for last in (
                     Tensor.max, lambda norms: norms[-1]))),
+        Mistake("compare with the quarter just before the last, not with an earlier one", rule(against=-3)),
+        Mistake("compare with the quarter before; this looks at the last one alone",
+                *(rule(lambda b, last, s, of=of: last.max() <= (1 + s) * of(last)) for of in (
+                    Tensor.min, Tensor.mean, lambda last: last[0], lambda last: last[-1]))),
         Mistake("you compare with all that came before; an old maximum hides the growth",
                 on_all(lambda n, s: n[-(len(n) // 4) :].max() <= (1 + s) * n[: -(len(n) // 4)].max())),
         Mistake("you look at the last step; many small steps are growth, too",
@@ -349,6 +363,11 @@ change_on_lengthening = Exercise(
                 share(lambda f, z, c: f(c * z) - f(z), lambda f, z, c: f(z)), share(change, lambda f, z, c: f(z)),
                 share(change, lambda f, z, c: f(c * z))),
         Mistake("mind the signs: subtract f(z) - z as a whole", share(lambda f, z, c: added(f, c * z) - f(z) - z)),
+        Mistake("what f adds is f(z) - z: subtract what went in, do not add it", share(
+                lambda f, z, c: f(c * z) + c * z - f(z) - z, lambda f, z, c: f(z) + z)),
+        Mistake("make z `factor` times as long as it is, not of the length `factor`",
+                share(lambda f, z, c: added(f, c * z / z.norm()) - added(f, z)),
+                share(lambda f, z, c: added(f, c * z / z.norm(dim=-1, keepdim=True)) - added(f, z))),
         Mistake("f itself must get the longer state; you made longer what it adds", share(
                 lambda f, z, c: c * added(f, z) - added(f, z))),
         Mistake("multiply z by the factor; you add it", share(lambda f, z, c: added(f, z + c) - added(f, z))),
@@ -364,7 +383,8 @@ change_on_lengthening = Exercise(
         Mistake("this is the difference of two lengths; take the length of the difference", lambda f, z, c: (
                 (added(f, c * z).norm() - added(f, z).norm()) / added(f, z).norm()), lambda f, z, c: (
                 (added(f, c * z).norm() - added(f, z).norm()).abs() / added(f, z).norm())),
-        Mistake("one number is meant: the lengths run over the whole tensor", *(after(share(change, size=partial(
+        Mistake("both lengths run over the whole tensor, one number each, and only then is one divided by the other",
+                *(after(share(change, size=partial(
                 Tensor.norm, dim=-1)), how) for how in (lambda t: t, Tensor.mean, Tensor.max)), share(change, size=(
                 each_one := lambda part: part.reshape(len(part), -1).norm(dim=1))), after(
                     share(change, size=each_one), Tensor.mean), lambda f, z, c: (

@@ -1,5 +1,6 @@
 """The exercises of lesson 04, learning to loop: progressive loss, gradients through a loop, symmetry, a curriculum."""
 
+import math
 from functools import partial
 
 import torch
@@ -129,6 +130,7 @@ progressive_logits = define(
         Mistake("this is one loop too many: n and k make n + k", run(more=1), run(skip=-1)),
         Mistake("this is the state: read it out with model.read_out", run(read=lambda z: z)),
         Mistake("the loop starts from zeros: it starts from the embedded input, f.h", run(start=torch.zeros_like)),
+        Mistake("the loop starts from noise: it starts from the embedded input, f.h", run(start=torch.randn_like)),
         Mistake("these are probabilities: return the logits as model.read_out gives them",
                 *(after(progressive, change) for change in (lambda y: y.softmax(-1), lambda y: y.log_softmax(-1)))),
         Mistake("these are answers, without a gradient: return the logits", after(progressive, lambda y: y.argmax(-1))),
@@ -190,6 +192,12 @@ truncated_gradient = define(
                 lambda A, c, k: torch.linalg.matrix_power(torch.eye(len(A)) + A.T, k - 1) @ c),
         Mistake("a product of matrix and vector is A.T @ term: ** and * go entry by entry",
                 lambda A, c, k: sum((A.T**i) @ c for i in range(k)), lambda A, c, k: truncated(A.diag().diag(), c, k)),
+        Mistake("each term has one A.T more than the one before, not two", adds(B=lambda A: A.T @ A.T)),
+        Mistake("the terms are not divided by 1, 2, 3, ...: that is the exponential series", lambda A, c, k: sum(
+                torch.linalg.matrix_power(A.T, i) @ c / math.factorial(i) for i in range(k))),
+        Mistake("the terms keep their length: do not bring them to length 1",
+                adds(add=lambda terms: terms[0] + sum(term / term.norm() for term in terms[1:])),
+                adds(add=lambda terms: sum(term / term.norm() for term in terms))),
         Mistake("the powers lack their vector: the answer is one vector like c",
                 lambda A, c, k: sum(torch.linalg.matrix_power(A.T, i) for i in range(k))),
         Mistake("this is the whole series, (I - A.T)^-1 c: only k terms are asked for",
@@ -211,6 +219,7 @@ def differences_cases(generator):
     case = lambda text, recall, bits, loops, *norm, first=0: Case(
         text, model(generator, recall, *norm), one_hot(random_bits(1, bits, generator))[:, first:], loops)  # fmt: skip
     return [case("4 loops on a string of 5 bits (6 cells)", "internal", 5, 4, "pre"),
+            case("9 loops on a string of 5 bits, in which distances rise and fall", "none", 5, 9),
             case("2 loops on 3 bits without the BOS cell", "none", 3, 2, first=1),
             case("1 loop on a string of 7 bits", "external", 7, 1)]  # fmt: skip
 
@@ -236,6 +245,11 @@ cell_differences = define(
     mistakes=[
         Mistake("these are distances from the first cell, not from the last", rows(base=lambda z: z[:, :1])),
         Mistake("these are distances from the last cell but one", rows(base=lambda z: z[:, -2:-1])),
+        Mistake("compare with the last cell's state after the same loop, not with the input h", lambda m, x, t: measure(
+                m, x, t, base=lambda z: m.encode(x)[:, -1:])),
+        Mistake("this compares directions: the distance itself is meant, the length of the difference", *(
+                rows(base=lambda z: 0, length=lambda z, s=s: s * torch.cosine_similarity(z, z[:, -1:], dim=-1)
+                     + (s < 0)) for s in (-1, 1))),
         Mistake("z[..., -1:] is the last channel; the last cell is z[:, -1:]", rows(base=lambda z: z[..., -1:])),
         Mistake("the last cell changes, too: compare the cells after the same loop", rows(base=lambda z: z[-1:, -1:]),
                 rows(base=lambda z: z[:1, -1:])),
@@ -351,6 +365,8 @@ curriculum = define(
         Mistake("a shallow batch must not count: it fails for lack of loops", moves(share=0)),
         Mistake("this batch is too shallow to count: at least 0.8 N loops", *(moves(share=s) for s in (0.7, 0.5))),
         Mistake("with you only a batch of N loops counts: 0.8 N are enough", moves(share=1.0)),
+        Mistake("0.8 N need not be a whole number: do not round it", moves(enough=lambda loops, bar: loops >= int(bar)),
+                moves(enough=lambda loops, bar: loops >= round(bar))),
         Mistake("at least 0.8 N: >= and not >", moves(enough=lambda loops, bar: loops > bar)),
         Mistake("compare loops with N = task.loops(level), not with the length", moves(most=lambda t, level: level)),
         Mistake("N is not always the same: ask task.loops(level)", moves(most=lambda t, level: t.most_loops)),

@@ -35,6 +35,13 @@ def scores_cases(generator):
         return Case(text, 3.0 * torch.nn.functional.one_hot(answers, classes) + noise - 2, targets)
 
     return [
+        case(
+            "12 instances of 8 cells, with cells that are not scored",
+            8,
+            2,
+            [0, 1, 0, 3, 2, 1, 4, 0, 1, 5, 6, 2],
+            [1, 0, 3, 2, 0, 4, 1, 0, 2, 1, 0, 1],
+        ),
         case("4 instances of 6 cells, with cells that are not scored", 6, 2, [0, 1, 0, 3], [1, 0, 3, 2]),
         case("3 instances of 9 cells and 3 classes", 9, 3, [2, 0, 6], [1, 4, 0]),
         case("2 instances, both right", 5, 2, [0, 0], [0, 2]),
@@ -86,6 +93,20 @@ scores = Exercise(
                 shares(cells=each_mean)),
         Mistake("these are counts: divide by the number of instances, and of scored cells",
                 shares(mean=lambda found: int(found.sum())), shares(mean=lambda found: float(found.sum()))),
+        Mistake("IGNORE is no class: a cell with this target must not be compared at all",
+                lambda logits, targets: scores_of(logits, targets.clamp(0))),
+        Mistake("an instance is right if all its scored cells are: this is a power of the share of cells",
+                lambda logits, targets: ((bits := scores_of(logits, targets)[1]) ** targets.shape[1], bits)),
+        Mistake("this is one of the two shares, twice",
+                *(after(scores_of, lambda pair, i=i: (pair[i],) * 2) for i in (0, 1))),
+        Mistake("a cell is right or not: count those, and do not add up probabilities", lambda logits, y: (
+                scores_of(logits, y)[0],
+                float(logits.softmax(-1).gather(-1, y.clamp(0)[..., None])[..., 0][y != IGNORE].mean()))),
+        Mistake("the second share is one of the scored cells: divide by how many there are", *(
+                shares(cells=lambda right, s, by=by: (right & s).sum() / by(s)) for by in (len, lambda s: s.shape[1]))),
+        Mistake("an instance is right if all scored cells are; this asks one cell alone",
+                *(shares(exact=lambda right, scored, i=i: (right | ~scored)[:, i]) for i in (-1, 1)),
+                shares(exact=lambda right, scored: right[:, -1])),
         Mistake("an instance is right if all scored cells are, not if any is",
                 shares(exact=lambda right, _: right.any(-1))),
         Mistake("an instance is right if all scored cells are, not if most are",
@@ -135,7 +156,8 @@ class StandIn(LoopedTransformer):
 
     def read_out(self, z: Tensor) -> Tensor:
         _, answer, first, last, loops = z[..., :5].unbind(-1)
-        told = ((first <= loops) & (loops <= last)) | (torch.arange(z.shape[1]) % 2 == 0)
+        spared = (torch.arange(z.shape[1]) + torch.arange(len(z))[:, None]) % 2 == 0  # no cell tells of all strings
+        told = ((first <= loops) & (loops <= last)) | spared
         return torch.stack([told != answer.bool(), told == answer.bool()], -1).float()
 
 
@@ -200,6 +222,12 @@ schoop = Exercise(
         Mistake("every number of loops counts from the start, not from where the one before it ended", each_further),
         Mistake("right once and wrong again does not count: the curve may fall", curves(seen=ever),
                 curves(seen=lambda t, now, past: now | past[1:].all(1).any())),
+        Mistake("this is a mean over the loops so far: each number of loops has a share of its own",
+                curves(seen=lambda t, now, past: past[1:].float().mean() if t else now.float())),
+        Mistake("a share counts the whole batch: this is one of its strings alone",
+                *(curves(seen=lambda t, now, past, i=i: now[i]) for i in (0, -1))),
+        Mistake("an instance is right if all its cells are; this asks one cell alone", *(curves(
+                of=lambda logits, y, i=i: (logits.argmax(-1) == y)[:, i]) for i in (-1, 1))),
         Mistake("the best share so far is kept, which hides overthinking: the curve may fall",
                 curves(seen=lambda t, now, past: past[1:].float().mean(1).max() if t else now)),
         Mistake("this is the share of cells; count an instance only if all its cells are right",
@@ -291,7 +319,7 @@ from_noise = Exercise(
         Mistake("the noise multiplies the embedded input: the start must hold nothing of the question",
                 starts(start=lambda noise, scale, h: h * scale * noise)),
         Mistake("draw the noise with generator=generator: torch.randn_like takes none", starts(own=True)),
-        Mistake("the generator is seeded by the caller, not by you", *(starts(draw=reseeded(n)) for n in (1, 42))),
+        Mistake("the generator is seeded by the caller, not by you", *(starts(draw=reseeded(n)) for n in (0, 1, 42))),
         Mistake("this noise is uniform: torch.randn draws Gaussian noise", starts(draw=from_zero), starts(draw=even),
                 starts(draw=torch.rand, own=True)),
         Mistake("scale * noise is meant: no square, root, quotient or sum", *(
@@ -302,6 +330,13 @@ from_noise = Exercise(
         Mistake("unit noise has variance 1 in each number: do not bring it to length 1",
                 *(starts(start=lambda noise, scale, h, of=of: scale * noise / of(noise)) for of in (
                     torch.norm, lambda noise: noise.norm(dim=-1, keepdim=True)))),
+        Mistake("unit noise has both signs and no bounds: take it as it is drawn", *(starts(
+                start=lambda noise, scale, h, cut=cut: cut(scale, noise)) for cut in (
+                    lambda scale, noise: scale * noise.abs(), lambda scale, noise: (scale * noise).clamp(-1, 1),
+                    lambda scale, noise: scale * noise.clamp(-1, 1), lambda scale, noise: scale * noise.sign(),
+                    lambda scale, noise: (scale * noise).tanh()))),
+        Mistake("draw once: this is the second draw of the generator", starts(
+                draw=lambda shape, generator: [torch.randn(shape, generator=generator) for _ in "12"][1])),
         Mistake("scale 0 is a start from zeros, no special case",
                 *(starts(start=lambda z, scale, h, e=e: scale * z if scale else (z, h)[e]) for e in (0, 1))),
         Mistake("every instance and every cell has noise of its own: draw the shape of h = model.encode(x)",
@@ -352,13 +387,28 @@ def by_last_wrong(right):
     return np.array([int(np.flatnonzero(column)[-1]) + 2 if column.any() else 1 for column in wrong.T])
 
 
+def streak(right):
+    """Wrong: where the longest run of right answers begins, wherever that is."""
+    runs = right.long()
+    for t in range(1, len(right)):
+        runs[t] *= 1 + runs[t - 1]
+    return torch.where(right.any(0), runs.argmax(0) + 2 - runs.amax(0), len(right) + 1)
+
+
 first = lambda right: right.long().argmax(0) + 1
 right_for_good = Exercise(
     "05.4", "right for good", unbroken, good_cases, seen="A lucky moment on the way does not count.",
     styles=[by_columns, by_last_wrong, after(unbroken, Tensor.int)],
     mistakes=[
         Mistake("this is the first loop at which it is right; some are wrong again later", first,
-                lambda right: torch.where(right.any(0), first(right), len(right) + 1)),
+                lambda right: torch.where(right.any(0), first(right), len(right) + 1),
+                lambda right: torch.where(right[-1], first(right), len(right) + 1)),
+        Mistake("this is the last loop at which it is right: from which loop on is it right to the end?",
+                *(lambda right, n=n: torch.where(right.any(0), len(right) - right.flip(0).long().argmax(0), len(
+                    right) * n + n) for n in (0, 1))),
+        Mistake("right for a while is not right for good: only what lasts to the end counts", streak,
+                *(lambda right, n=n: torch.tensor([next((t + 1 for t in range(len(c) - n + 1) if all(c[t : t + n])),
+                                                        len(c) + 1) for c in right.T.tolist()]) for n in (2, 3))),
         Mistake("count loops from 1: row 0 is after one loop, and wrong at the end gives loops + 1",
                 after(unbroken, lambda found: found - 1),
                 lambda right: torch.where(right[-1], unbroken(right) - 1, len(right) + 1)),
@@ -448,6 +498,8 @@ fit_line = Exercise(
                     lambda x, y, a: x.mean() - a * y.mean(),
                 lambda x, y, a: y.mean() + a * x.mean(), lambda x, y, a: a * x.mean() - y.mean(),
                 lambda x, y, a: 0.0,
+                    lambda x, y, a: y.mean() - a, lambda x, y, a: y.mean() - x.mean(),
+                    lambda x, y, a: y[-1] - a * x[-1],
                     lambda x, y, a: y[0] - a * x[0], lambda x, y, a: y[0], lambda x, y, a: y.mean()))),
         Mistake("this is the correlation: divide by the sum of dx squared alone",
                 lambda x, y: (float(r := np.corrcoef(x, y)[0, 1]), float(np.mean(y) - r * np.mean(x)))),
@@ -462,6 +514,12 @@ fit_line = Exercise(
         Mistake("above and below stand sums over all points: one is divided by their number and the other by one less",
                 fits(over=lambda dx, x: (dx * dx).sum() * (len(x) - 1) / len(x)),
                 fits(over=lambda dx, x: dx.var() * len(x))),
+        Mistake("the slope is sum dx dy / sum dx^2: no ratio of spreads, and no median of slopes",
+                middle(lambda x, y: np.std(y) / np.std(x)), middle(lambda x, y: np.ptp(y) / np.ptp(x)), middle(
+                    lambda x, y: np.median([(y[j] - y[i]) / (x[j] - x[i]) for i in range(len(x)) for j in range(i)]))),
+        Mistake("fit x and y themselves, not their logarithms", *(lambda x, y, f=f, g=g: line(
+                f(x).tolist(), g(y).tolist()) for f in (np.log, np.array) for g in (np.log, np.array) if f != g or f
+                == np.log)),
         Mistake("the slope has a sign: this line falls", after(line, lambda pair: (abs(pair[0]), pair[1]))),
         Mistake("return both, (slope, intercept)", after(line, min), after(line, max)),
     ],

@@ -121,6 +121,12 @@ path_score = Exercise(
         Mistake("divide the number of pairs that agree by the number of all pairs",
                 scoring(share=lambda agree: agree.sum(0)), scoring(share=lambda agree: agree.float().sum(0)),
                 lambda ends, tol=1e-2: scoring(share=lambda agree: agree.sum(0) / len(ends))(ends, tol)),
+        Mistake("this is a distance: count the pairs whose distance is small", *(lambda ends, tol=1e-2, by=by: by(
+                torch.stack([flat(ends[i] - ends[j]) for i, j in every_pair(len(ends))]).mean(0), ends) for by in (
+                    lambda far, ends: far / flat(ends, 2).mean(0), lambda far, ends: far))),
+        Mistake("a state is all that lies after the first two axes, one vector: flatten(2)", lambda ends, tol=1e-2:
+                torch.stack([(ends[i] - ends[j]).norm(dim=-1) <= tol * ends.norm(dim=-1).mean(0)
+                             for i, j in every_pair(len(ends))]).float().mean(0)),
         Mistake("take the mean over the pairs, for each instance", scoring(share=lambda agree: agree.float().mean(1))),
     ],
 )  # fmt: skip
@@ -258,7 +264,14 @@ period = Exercise(
                 after(periods, lambda found: found[0]), after(periods, lambda found: found[:1]),
                 after(periods, max)),
         Mistake("you look at the whole batch at once; each instance has a period of its own", as_one,
-                lambda states, longest=8, tol=1e-3: as_one(states, longest, tol) * states.shape[1]),
+                lambda states, longest=8, tol=1e-3: as_one(states, longest, tol) * states.shape[1],
+                lambda states, longest=8, tol=1e-3: as_one(states, longest, tol)[0]),
+        Mistake("only the end of the orbit has to repeat, the last p states; here all of it has to",
+                lambda states, longest=8, tol=1e-3: [next((p for p in range(1, longest + 1) if (
+                    path[p:] - path[:-p]).norm(dim=1).max() <= tol), 0) for path in states.flatten(2).unbind(1)]),
+        Mistake("keep the order: the last p states and the p before them run the same way, not as in a mirror",
+                lambda states, longest=8, tol=1e-3: [next((p for p in range(1, longest + 1) if (path[-p:] - path[
+                    -2 * p : -p].flip(0)).norm(dim=1).max() <= tol), 0) for path in states.flatten(2).unbind(1)]),
         Mistake("where no p fits return 0", *(repeating(none=none) for none in (None, -1, False, float("inf"))),
                 lambda states, longest=8, tol=1e-3: repeating(none=longest + 1)(states, longest, tol)),
         Mistake("look at the end of the orbit: this is how it begins",
@@ -307,8 +320,14 @@ def sign_fixed(value):
     return centre, axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
 
 
+def upright(value, states):
+    """A sentence where the two axes are not orthogonal, None where they are."""
+    product = float(value[1][0] @ value[1][1])
+    return f"the two axes are not at right angles: their product is {product:.2g}" if abs(product) > 1e-3 else None
+
+
 shared_plane = Exercise(
-    "06.3", "one plane for many trajectories", laying(), plane_cases, form=sign_fixed,
+    "06.3", "one plane for many trajectories", laying(), plane_cases, form=sign_fixed, properties=[upright],
     seen="With one plane for all, two pictures can be laid side by side.",
     styles=[plane_by_covariance, laying(put=lambda centre, axes: [centre, -axes]),
             lambda states: (states.mean((0, 1)).flatten(), laying()(states)[1])],
@@ -425,6 +444,8 @@ sensitivity = Exercise(
         Mistake("these are differences to one side; use x + step dx and x - step dx",
                 differing((1, 0), lambda step, dx: step),
                 differing((0, -1), lambda step, dx: step), differing((1, 0)), differing((0, -1))),
+        Mistake("both runs got the same input (a lambda looks its names up when it is called, after the loop)",
+                differing((-1, -1)), differing((1, 1))),
         Mistake("the sign is wrong: the end for x + step dx comes first", differing((-1, 1))),
         Mistake("do not bring dx to length 1: its length is part of the question", differing(turn=one_unit),
                 differing(turn=lambda dx: dx / dx.norm()), differing(scale=lambda step, dx: 2 * step * dx.norm()),
@@ -533,6 +554,7 @@ neumann = Exercise(
         Mistake("the number of terms is an argument, `terms`",
                 *(lambda product, push, terms, n=n: added(product, push, n)
                                                                  for n in (3, 100, 80))),
-        Mistake("sum over the terms, not over the numbers of a vector too", after(added, torch.sum)),
+        Mistake("sum over the terms, not over the numbers of a vector too: the answer has the shape of push",
+                after(added, torch.sum), after(added, torch.norm), after(added, lambda total: total.norm(dim=-1))),
     ],
 )  # fmt: skip

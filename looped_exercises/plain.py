@@ -43,7 +43,8 @@ class Other:
 class Outcome:
     """What one call of an answer gave: its value, or why it stopped (``error``; ``stopped`` is the exception's name),
     which arguments it changed in place, whether it printed, and how often it called each map (by place or name; for a
-    generator, whether it drew from it)."""
+    generator, whether it drew from it). ``graded`` are the arguments that came back with gradients switched on, off or
+    filled in."""
 
     value: Any = None
     error: str = ""
@@ -51,6 +52,7 @@ class Outcome:
     changed: list = field(default_factory=list)
     printed: bool = False
     calls: dict = field(default_factory=dict)
+    graded: list = field(default_factory=list)
 
 
 def tidy(value: Any) -> Any:

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from .plain import Case, Outcome, make, same, tidy
+from .plain import TENSORS, Case, Outcome, make, same, tidy
 
 STUB = "your turn"
+SEED = 27_182  # no seed that an answer would use itself
 
 
 def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: Callable | None = None) -> Outcome:
@@ -30,7 +31,7 @@ def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: 
     given = {**dict(enumerate(arguments)), **options}
     before = {**dict(enumerate(case.arguments)), **case.options}
     states = {name: thing.get_state() for name, thing in given.items() if isinstance(thing, torch.Generator)}
-    outcome, said = Outcome(), io.StringIO()
+    gradients, outcome, said = {name: graded(thing) for name, thing in given.items()}, Outcome(), io.StringIO()
     with as_it_was(), contextlib.redirect_stdout(said):
         try:
             if not ask and not fits(answer, arguments, options):
@@ -44,11 +45,18 @@ def run(answer: Callable, case: Case, things: Mapping[str, Callable] = {}, ask: 
             stub = isinstance(error, NotImplementedError) and str(error) in ("", STUB)
             outcome.error, outcome.stopped = STUB if stub else stopped(error, answer), type(error).__name__
     outcome.changed = [name for name in before if not same(before[name], given[name])]
+    outcome.graded = [name for name, thing in given.items() if graded(thing) != gradients[name]]
     outcome.calls = {name: thing.calls for name, thing in given.items() if type(getattr(thing, "calls", None)) is int}
     outcome.calls |= {name: int(not torch.equal(state, given[name].get_state())) for name, state in states.items()}
     outcome.printed = bool(said.getvalue())
     print(said.getvalue()[:2000], end="")  # a learner who looks for a mistake prints
     return outcome
+
+
+def graded(thing: Any) -> list:
+    """Whether gradients are switched on and filled in, for a tensor or the parameters of a model."""
+    parts = [thing] if type(thing) in TENSORS else thing.parameters() if isinstance(thing, torch.nn.Module) else ()
+    return [(part.requires_grad, part.grad is None) for part in parts]
 
 
 def cut(value: Any) -> Any:
@@ -72,9 +80,9 @@ def as_it_was() -> Iterator[None]:
     """Seeded random numbers inside; afterwards they, the gradient mode and the default dtype are what they were."""
     grad, dtype, states = torch.is_grad_enabled(), torch.get_default_dtype(), (random.getstate(), np.random.get_state())
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        random.seed(0)
-        np.random.seed(0)
+        torch.manual_seed(SEED)
+        random.seed(SEED)
+        np.random.seed(SEED)
         try:
             yield
         finally:

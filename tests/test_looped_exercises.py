@@ -271,13 +271,34 @@ def test_a_wrong_answer_gets_its_sentence_and_the_course_goes_on(capsys):
     assert "but not their shape" in complaint(one, lambda x: 2 * x[:, None])
     assert "the first 1 of 4 are missing" in complaint(one, lambda x: 2 * x[1:])
     assert "is 3 times the right one" in complaint(one, lambda x: 6 * x)
-    assert "has the other sign" in complaint(one, lambda x: -2 * x)
+    assert "with the other sign" in complaint(one, lambda x: -2 * x)
     assert "times" not in complaint(one, lambda x: (6 if len(x) == 4 else 2 + x) * x), "not so in the second case"
     assert one.check(lambda x: x**2).mistake == "you squared it" and one.check(lambda x: x**2 + 1).mistake == ""
     one(lambda x: 2.0 * x)
     assert one.state == "solved"
     one(lambda x: x)
     assert one.state == "wrong"
+
+
+def test_what_would_be_right_for_other_arguments_is_told():
+    cases = lambda generator: [Case(f"{n} times", *torch.randn(2, n + 2, generator=generator), n) for n in (2, 3)]
+    one = made(lambda x, y, n: x - n * y, cases)
+    assert "right for n - 1" in complaint(one, lambda x, y, n: x - (n - 1) * y)
+    assert "right for x and y exchanged" in complaint(one, lambda x, y, n: y - n * x)
+    assert "right for y = 0" in complaint(one, lambda x, y, n: x)
+    assert "right for" not in complaint(one, lambda x, y, n: x + y if n == 2 else x)
+
+
+def test_what_is_made_of_single_numbers_is_seen_over_all_cases():
+    numbers = lambda generator: [Case(f"{n:.1f}", float(n)) for n in 1 + torch.rand(4, generator=generator)]
+    one = made(lambda n: (n, n * n), numbers, mistakes=[Mistake("n is doubled", lambda n: (2 * n, 7 * n))])
+    assert "entry 1: these are the right values as one over each" in complaint(one, lambda n: (n, 1 / n**2))
+    assert "n is doubled" in complaint(one, lambda n: (2 * n, 3 * n)), "though the other entry is wrong otherwise"
+
+
+def test_gradients_left_on_the_callers_tensors_are_told():
+    for leaves_on in (lambda x: 2 * x.requires_grad_(), lambda x: (2 * x.requires_grad_()).sum().backward() or 2 * x):
+        assert "x comes back with gradients" in complaint(made(), leaves_on)
 
 
 def test_another_default_is_told_where_something_is_wrong():
