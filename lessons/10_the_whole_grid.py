@@ -94,13 +94,13 @@ for task, rows in everything.items():
 # %% tags=["claims"]
 # Check the claims
 assert len(everything["prefix sums"]) == 80 and len(grid["prefix sums"]) == 60
-assert not any(row["recall"] == "fixed" for row in everything["chess"])
+assert {row["norm"] for row in everything["chess"] if row["recall"] == "fixed"} == {"post"}
 assert {float(row["lr"]) for rows in everything.values() for row in rows} == {0.001, 0.003}
 for task, steps in (("prefix sums", "600"), ("sudoku 6x6", "400"), ("chess", "600")):
     assert {row["steps"] for row in everything[task]} == {steps}
 
 # %% [markdown]
-# Chess has holes, said plainly: the unshared stacks were not run (600 steps of 16 unshared blocks take 40 minutes of a core each, three seeds and two rates for five norms), nor were some cells with a gate or without recall. A hole in a table is no result; it stands below as *not run*.
+# Chess has a hole, said plainly: of the five unshared stacks only the one with `post` was run (600 steps of 16 unshared blocks take ten minutes of a core, and the five norms make twenty such trainings). A hole in a table is no result; it stands below as *not run*.
 #
 # Prefix sums are judged by strings of 512 bits (trained on 32), sudoku by hard puzzles (trained on easy ones), chess by mates in three (trained on one and two).
 #
@@ -156,6 +156,7 @@ for recall in ("internal", "external"):
 assert max(max(of_cell("prefix sums", "exact_512", "none", norm).values()) for norm in NORMS) == 0
 assert max(max(of_cell("prefix sums", "exact_512", "fixed", norm).values()) for norm in NORMS) == 0
 chess_cells = [of_cell("chess", "mate3_64", recall, norm) for recall in recalls for norm in NORMS]
+assert [len(found) for found in chess_cells[:15]] == [3] * 15, "all looped cells, three seeds each"
 assert max(np.mean(list(found.values())) for found in chess_cells if len(found) == 3) < 0.36
 assert sorted(of_cell("prefix sums", "exact_512", "internal", "post").values()) == [0, 1, 1]
 lost = of_cell("prefix sums", "level", "internal", "post")
@@ -579,8 +580,8 @@ plots.show(
 H, E, N, X = "holds", "holds with an exception", "not seen here", "not run"
 EXPECTED = {
     1: (H, H, H), 2: (E, H, H), 3: (H, H, H), 4: (E, H, H), 5: (E, E, H), 6: (H, H, H), 7: (H, E, H), 8: (H, H, H),
-    9: (H, H, H), 10: (N, H, H), 11: (H, N, E), 12: (H, N, N), 15: (E, E, E), 16: (E, E, H), 17: (E, N, N),
-    19: (N, N, X), 21: (E, H, X), 22: (E, E, N),
+    9: (H, H, H), 10: (N, H, H), 11: (H, N, E), 12: (H, N, N), 15: (E, E, N), 16: (E, E, H), 17: (E, N, N),
+    19: (N, N, N), 21: (E, H, X), 22: (E, E, N),
 }  # fmt: skip
 for number, said in EXPECTED.items():
     assert tuple(judged[number, task] for task in TASKS) == said, (number, [judged[number, task] for task in TASKS])
@@ -610,6 +611,11 @@ overflow = [
 ]
 assert set(overflow) == {"inf"} and min(of_cell("sudoku 6x6", "rho_Wz", "external", "pre").values()) > 1.5
 twenty = [row for row in claims if row["number"] == "20"]
+mates = [row for row in claims if (row["number"], row["task"]) == ("15", "chess")]
+assert [round(float(row["effect"]), 2) for row in mates] == [0.06, 0.03, 0.15, 0.27]
+assert [row["seen"] for row in mates].count("open") == 3
+ends = [of_cell("chess", "mate3_64", "external", norm).values() for norm in ("pre", "peri")]
+assert all(min(found) < 0.06 and max(found) > 0.17 for found in ends)
 assert all(float(row["high"]) < 0 for row in twenty if row["table"] in ("grid_prefix_sums", "prefix_sums_grid"))
 assert float(part(15, "internal+post less internal+peri", "hard")["low"]) < 0
 assert [row["seen"] for row in claims if row["number"] == "22" and row["task"] == "chess"] == ["open"] * 4
@@ -624,7 +630,7 @@ assert max(length for found in kept for length in found.values()) < 50
 # %% [markdown]
 # ### What agrees
 #
-# Recall and outer norm: what the paper puts first is what is seen first here, with models of 60 thousand parameters, on three tasks. A start of noise does no harm, answers stay, the state does not grow. A loop beats 16 blocks that share nothing, with a thirteenth of their parameters.
+# Recall and outer norm: what the paper puts first is what is seen first here, with models of 60 thousand parameters. On all three tasks a start of noise does no harm, answers stay, the state does not grow. A loop beats 16 blocks that share nothing, with a thirteenth of their parameters.
 #
 # ### What is an exception, and why
 #
@@ -635,6 +641,7 @@ assert max(length for found in kept for length in found.values()) < 50
 #
 # ### What is not seen
 #
+# - **Longer mates** (15, chess). The outer norm is ahead of `pre` and `peri` in all four comparisons, by 0.03 to 0.27, and three of the four intervals hold 0. With internal recall all norms find about as many mates in three; with external recall `pre` and `peri` lose theirs with the loops in some seeds and keep them in others, and three seeds cannot tell how often.
 # - **Internal against external** (17, 18, 19). The paper finds internal recall substantially better on sudoku, once the outer norm is there. Here the two cannot be told apart: the five older seeds allow at most 0.035 in favour of internal. And it is not internal recall that needs the outer norm more (19): it is *external*. With `pre` and `peri` its $W_z$ ends with a spectral radius above 1.5 on sudoku, multiplies the state in every loop, and the state overflows in all its runs. Internal recall
 #   with `pre` grows only in a straight line, and solves more than half of the hard puzzles. Their models are larger and their puzzles harder; why it comes out differently we do not know.
 # - **External recall on prefix sums: pre above post** (20). The opposite, in both grids. The authors' repository has runs at three rates, 0.0001 to 0.001. At the highest, which is the lowest of ours, one of their four `pre` runs explodes, too; at the lower ones none does. So the rate may be the whole difference.
@@ -977,7 +984,7 @@ assert 0.6 < int(fixed["work"]) / int(loop["work"]) < 1 and float(loop["low"]) >
 #
 # - A claim is a number that should lie above a margin, with an **interval over seeds**. With three seeds that is Student's, 4.3 standard errors to either side; the bootstrap is far too sure of itself.
 # - The **rule** comes before the table. *Not seen here* means that this experiment does not carry the claim, for either reason.
-# - The paper's main claim, **recall with an outer norm**, is seen on all three tasks. So are its exceptions: right answers without rest, self-explaining answers without recall, growth that costs nothing for a while.
+# - The paper's main claim, **recall with an outer norm**, is seen: on all three tasks noise does no harm, answers stay and states do not grow. Harder problems profit, with exceptions, on two; for longer mates that is not seen. Its exceptions are seen, too: right answers without rest, self-explaining answers without recall, growth that costs nothing for a while.
 # - That internal recall is clearly better on sudoku is **not seen here**; nor is `pre` above `post` for external recall.
 # - A **correlation** over variants mixes what makes both. Within groups little may be left.
 # - A **sweep** is a list of jobs and a folder of answers. If answers are written whole or not at all, and named by everything that makes them, then killing, doubling and adding are harmless.

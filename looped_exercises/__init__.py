@@ -16,7 +16,6 @@ import functools
 import inspect
 import math
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +31,9 @@ from .plain import Case, Named, Outcome, dump, make, same, tidy
 from .running import STUB, run
 
 __all__ = ["Case", "Exercise", "Mistake", "Named", "Outcome", "Verdict", "after", "exercises_of", "report"]
+
+
+PATIENCE = 80  # runs of an exercise in which a reason is searched for: not seconds, so that each machine says the same
 
 
 class Mistake:
@@ -69,6 +71,7 @@ class Exercise:
     - ``form(value)``: the form in which values are compared (a sign, an order).
     - ``ask(answer, *arguments)``: how an answer is asked that is not simply called.
     - ``calls``: the maps that may not be called more often than by the reference.
+    - ``elsewhere=False``: the reference may run for ever where arguments have other values than those of a case.
     - ``uses``: does the rest of the lesson use the learner's version?
     """
 
@@ -87,6 +90,7 @@ class Exercise:
     tol: float = 1e-4
     atol: float = 1e-6
     seen: str = ""
+    elsewhere: bool = True
     uses: bool = True
     state: str = "not tried"
     known: dict = field(default_factory=dict, repr=False)
@@ -137,13 +141,19 @@ class Exercise:
             if outcomes[-1].stopped:
                 break
         verdict = self.judge(cases, outcomes)
-        unnamed = verdict.state == "wrong" and not verdict.mistake and not outcomes[-1].stopped
+        unnamed = verdict.state == "wrong" and not verdict.mistake and self.is_like(outcomes[-1], cases[-1])
         other = (self.other_default(answer) or self.unheeded(answer, cases[: len(outcomes)])) if unnamed else ""
         return replace(verdict, sentence=f"{verdict.sentence} {other}") if other else verdict
+
+    def is_like(self, outcome: Outcome, case: Case) -> bool:
+        """Did an answer return the kind of thing that is meant?"""
+        right = self.given(self.reference, case).value
+        return not outcome.stopped and type(like(outcome.value, right)[0]) is type(right)
 
     def unheeded(self, answer: Callable, cases: Sequence[Case]) -> str:
         """A sentence about an argument to which the answer gives no heed: with other values of it, of other cases or
         smaller and larger, the right value becomes another, and the answer's never does."""
+        runs = 0
         for place, first in enumerate(cases[0].arguments):
             moved = []
             for case in cases if is_number(first) or type(first) is torch.Tensor else ():
@@ -153,6 +163,9 @@ class Exercise:
                     *others,
                     *([2 * old + 1, type(old)(old / 4), type(old)(old / 32)] if is_number(old) else []),
                 ]:
+                    runs += 3
+                    if runs > PATIENCE:
+                        return ""
                     there = Case("", *case.arguments[:place], new, *case.arguments[place + 1 :], **case.options)
                     meant = self.run(self.reference, there)
                     if not meant.stopped and self.differ(meant.value, right, case):
@@ -229,7 +242,7 @@ class Exercise:
         if text := no_such_word(outcomes[first].value, rights, first) or self.times(cases, outcomes, rights):
             return text
         cases, outcomes = cases[first:], outcomes[first:]
-        if words := self.right_for(cases, outcomes):
+        if self.is_like(outcomes[0], cases[0]) and (words := self.right_for(cases, outcomes)):
             return f"; this would be right for {words}"
         reasons, pairs = [], []
         for case, outcome in zip(cases, outcomes, strict=False):
@@ -244,14 +257,15 @@ class Exercise:
 
     def right_for(self, cases: Sequence[Case], outcomes: Sequence[Outcome]) -> str:
         """For which other arguments the wrong answers are right, in words, if there are such; the first is wrong."""
-        if self.ask or not self.unique:
+        if self.ask or not self.unique or not self.elsewhere:
             return ""
-        ways, patience = [dict(otherwise(case, self.parameter)) for case in cases], time.monotonic() + 3
+        ways, runs = [dict(otherwise(case, self.parameter)) for case in cases], 0
         for words in ways[0]:
-            proofs = 0 if time.monotonic() < patience else -99  # a learner does not wait for a reason
+            proofs = 0
             for case, outcome, way in zip(cases, outcomes, ways, strict=False):
                 if self.agree(outcome, self.given(self.reference, case), case):
                     continue
+                runs += 1
                 made = self.run(self.reference, way.get(words, case))
                 if made.stopped or not self.agree(outcome, made, case):
                     break
@@ -259,6 +273,8 @@ class Exercise:
             else:
                 if proofs > 2:
                     return words
+            if runs >= PATIENCE:
+                break
         return ""
 
     def times(self, cases: Sequence[Case], outcomes: Sequence[Outcome], rights: Sequence[Any]) -> str:

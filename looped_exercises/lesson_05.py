@@ -233,7 +233,8 @@ schoop = Exercise(
         Mistake("this is the share of cells; count an instance only if all its cells are right",
                 curves(of=lambda logits, y: (logits.argmax(-1) == y)[:, 1:]), curves(of=correct_cells),
                 curves(of=lambda logits, y: logits.argmax(-1) == y)),
-        Mistake("the BOS cell has the target IGNORE and is not scored: use exact_match",
+        Mistake("no string is ever right here: a run starts at the embedded input, and the BOS cell, with the target "
+                "IGNORE, is not scored (exact_match knows)",
                 curves(of=lambda logits, y: (logits.argmax(-1) == y).all(-1))),
         Mistake("this looks at the state itself: read it out first, exact_match(model.read_out(z), targets)",
                 lambda model, x, y, loops: {t: float(exact_match(z, y).float().mean()) for t, z in enumerate(

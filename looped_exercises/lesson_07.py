@@ -696,7 +696,7 @@ HABITS = {
 }  # fmt: skip
 count_guesses = Exercise(
     "07.6", "guesses as difficulty", lambda grid, box: solve(grid, box, limit=10**9, hidden=False)[1], guess_cases,
-    seen="A number for how hard a puzzle is that knows nothing about any model.",
+    elsewhere=False, seen="A number for how hard a puzzle is that knows nothing about any model.",
     styles=[every_guess, guesses_with_a_stack, after(every_guess, float)],
     mistakes=[
         *(Mistake(said, *functions) for said, functions in HABITS.items()),

@@ -317,9 +317,9 @@ def cost(loop, rest, most, steps, depths=enumerate_depths, times=3.0):
 
 by_formula = lambda most: (most - 1) / 2 + 3 * (most + 3) / 4
 training_flops = Exercise(
-    "11.5", "what a run costs", lambda loop, rest, most, steps: cost(loop, rest, most, steps), cost_cases, tol=1e-6,
-    seen="One number for a loop, counted once, prices every run before it begins.",
-    styles=[lambda loop, rest, most, steps: cost(loop, rest, most, steps, by_formula),
+    "11.5", "what a run costs", lambda loop, rest, most, steps: cost(loop, rest, most, steps, by_formula), cost_cases,
+    tol=1e-6, seen="One number for a loop, counted once, prices every run before it begins.",
+    styles=[lambda loop, rest, most, steps: cost(loop, rest, most, steps),
             lambda loop, rest, most, steps: sum([cost(loop, rest, most, 1, by_formula)] * steps)],
     mistakes=[
         Mistake("the loops without gradient cost something, too: a forward pass each",
