@@ -284,10 +284,6 @@ stays_bounded = Exercise(
                 on_all(lambda n, s: rule(parts=2)(n[: len(n) // 2], s)),
                 *(on_all(lambda norms, s, last=last: last(norms) <= (1 + s) * norms[0]) for last in (
                     Tensor.max, lambda norms: norms[-1]))),
-        Mistake("compare with the quarter just before the last, not with an earlier one", rule(against=-3)),
-        Mistake("compare with the quarter before; this looks at the last one alone",
-                *(rule(lambda b, last, s, of=of: last.max() <= (1 + s) * of(last)) for of in (
-                    Tensor.min, Tensor.mean, lambda last: last[0], lambda last: last[-1]))),
         Mistake("you compare with all that came before; an old maximum hides the growth",
                 on_all(lambda n, s: n[-(len(n) // 4) :].max() <= (1 + s) * n[: -(len(n) // 4)].max())),
         Mistake("you look at the last step; many small steps are growth, too",
@@ -308,6 +304,10 @@ stays_bounded = Exercise(
                 rule(lambda b, last, s: (last <= (1 + s) * b.max()).any())),
         Mistake("to swing is not to grow: not every step has to go down", on_all(lambda n, s: (n.diff() <= 0).all())),
         Mistake("a part is a quarter of the loops", *(rule(parts=parts) for parts in (2, 3, 5, 6, 8, 10, 20))),
+        Mistake("compare with the quarter just before the last, not with an earlier one", rule(against=-3)),
+        Mistake("compare with the quarter before; this looks at the last one alone",
+                *(rule(lambda b, last, s, of=of: last.max() <= (1 + s) * of(last)) for of in (
+                    Tensor.min, Tensor.mean, lambda last: last[0], lambda last: last[-1]))),
         Mistake("a quarter of the loops, however many there are, is no fixed number",
                 on_all(lambda n, s: n[300:].max() <= (1 + s) * n[200:300].max()),
                 *(on_all(lambda n, s, k=k: n[-k:].max() <= (1 + s) * n[-2 * k : -k].max()) for k in (100, 250))),

@@ -269,6 +269,7 @@ period = Exercise(
         Mistake("only the end of the orbit has to repeat, the last p states; here all of it has to",
                 lambda states, longest=8, tol=1e-3: [next((p for p in range(1, longest + 1) if (
                     path[p:] - path[:-p]).norm(dim=1).max() <= tol), 0) for path in states.flatten(2).unbind(1)]),
+        Mistake("compare with the state p loops before, not with the one just before", step_by_step),
         Mistake("keep the order: the last p states and the p before them run the same way, not as in a mirror",
                 lambda states, longest=8, tol=1e-3: [next((p for p in range(1, longest + 1) if (path[-p:] - path[
                     -2 * p : -p].flip(0)).norm(dim=1).max() <= tol), 0) for path in states.flatten(2).unbind(1)]),
@@ -276,7 +277,6 @@ period = Exercise(
                 lambda states, longest=8, tol=1e-3: repeating(none=longest + 1)(states, longest, tol)),
         Mistake("look at the end of the orbit: this is how it begins",
                 lambda states, longest=8, tol=1e-3: periods(states.flip(0), longest, tol)),
-        Mistake("compare with the state p loops before, not with the one just before", step_by_step),
     ],
 )  # fmt: skip
 

@@ -271,7 +271,7 @@ def test_a_wrong_answer_gets_its_sentence_and_the_course_goes_on(capsys):
     assert "but not their shape" in complaint(one, lambda x: 2 * x[:, None])
     assert "the first 1 of 4 are missing" in complaint(one, lambda x: 2 * x[1:])
     assert "is 3 times the right one" in complaint(one, lambda x: 6 * x)
-    assert "with the other sign" in complaint(one, lambda x: -2 * x)
+    assert "would be right for -x" in complaint(one, lambda x: -2 * x)
     assert "times" not in complaint(one, lambda x: (6 if len(x) == 4 else 2 + x) * x), "not so in the second case"
     assert one.check(lambda x: x**2).mistake == "you squared it" and one.check(lambda x: x**2 + 1).mistake == ""
     one(lambda x: 2.0 * x)
