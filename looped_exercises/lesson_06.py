@@ -269,8 +269,8 @@ period = Exercise(
         Mistake("only the end of the orbit has to repeat, the last p states; here all of it has to",
                 lambda states, longest=8, tol=1e-3: [next((p for p in range(1, longest + 1) if (
                     path[p:] - path[:-p]).norm(dim=1).max() <= tol), 0) for path in states.flatten(2).unbind(1)]),
-        Mistake("compare with the state p loops before, not with the one just before", step_by_step),
-        Mistake("keep the order: the last p states and the p before them run the same way, not as in a mirror",
+        Mistake("compare each of the last p states with the one p loops before, not just before, and not in a mirror",
+                step_by_step,
                 lambda states, longest=8, tol=1e-3: [next((p for p in range(1, longest + 1) if (path[-p:] - path[
                     -2 * p : -p].flip(0)).norm(dim=1).max() <= tol), 0) for path in states.flatten(2).unbind(1)]),
         Mistake("where no p fits return 0", *(repeating(none=none) for none in (None, -1, False, float("inf"))),
