@@ -141,7 +141,7 @@ for ax, task in zip(axes, TASKS, strict=True):
     ax.set_title(f"{task}: {WORDS[task]}", fontsize=10)
 plots.show(
     fig,
-    alt="Three heat maps of recall against norm. With internal or external recall, post and sandwich are bright on prefix sums and sudoku; pre and peri are dark on prefix sums; on sudoku internal recall with pre and peri is bright too, external dark. Without recall all is dark on prefix sums. The unshared stack is dark on prefix sums and middling on sudoku. Chess is dim everywhere, at most 0.35, and a little less dim with recall.",
+    alt="Three heat maps of recall against norm. With internal or external recall, post and sandwich are bright on prefix sums and sudoku; pre and peri are dark on prefix sums; on sudoku internal recall with pre and peri is bright too, external dark. Without recall all is dark on prefix sums. The unshared stack is dark on prefix sums and middling on sudoku. Chess is dim, at most 0.35 with a loop and a little less dim with recall; the one stack that was run there has 0.47.",
     caption="Mean exact match on the hard test over three seeds; below it the lowest and the highest seed. What to see: two bright columns, post and sandwich, wherever there is recall. And one hole in them: internal + post on prefix sums.",
 )
 
@@ -581,7 +581,7 @@ H, E, N, X = "holds", "holds with an exception", "not seen here", "not run"
 EXPECTED = {
     1: (H, H, H), 2: (E, H, H), 3: (H, H, H), 4: (E, H, H), 5: (E, E, H), 6: (H, H, H), 7: (H, E, H), 8: (H, H, H),
     9: (H, H, H), 10: (N, H, H), 11: (H, N, E), 12: (H, N, N), 15: (E, E, N), 16: (E, E, H), 17: (E, N, N),
-    19: (N, N, N), 21: (E, H, X), 22: (E, E, N),
+    19: (N, N, N), 21: (E, H, N), 22: (E, E, N),
 }  # fmt: skip
 for number, said in EXPECTED.items():
     assert tuple(judged[number, task] for task in TASKS) == said, (number, [judged[number, task] for task in TASKS])
@@ -622,6 +622,13 @@ assert [row["seen"] for row in claims if row["number"] == "22" and row["task"] =
 assert min(of_cell("sudoku 6x6", "hard_256", "internal", "pre").values()) > 0.5
 stack = [float(row["effect"]) for row in claims if (row["number"], row["task"]) == ("21", "sudoku 6x6")]
 assert min(stack) > 0.4
+chess_stack = [row for row in claims if (row["number"], row["task"]) == ("21", "chess")]
+assert len(chess_stack) == 4 and all(-0.25 < float(r["effect"]) < -0.19 and float(r["high"]) < 0 for r in chess_stack)
+for once, looped, stacked, best_loop in (("mate1_1", "mate1_64", 0.78, 0.58), ("mate3_1", "mate3_64", 0.47, 0.35)):
+    assert round(np.mean(list(of_cell("chess", once, "fixed", "post").values())), 2) == stacked
+    loops = [of_cell("chess", looped, recall, norm) for recall in ("internal", "external") for norm in NORMS]
+    assert round(max(np.mean(list(found.values())) for found in loops), 2) == best_loop
+    assert min(of_cell("chess", once, "fixed", "post").values()) > max(max(found.values()) for found in loops)
 gated = [row["norm_400"] for row in grid["prefix sums"] if (row["recall"], row["norm"]) == ("external", "gru")]
 assert gated.count("inf") == 2 and min(float(length) for length in gated) > 1e6
 kept = [of_cell("prefix sums", "norm_400", recall, "gru") for recall in ("internal", "none")]
@@ -630,7 +637,7 @@ assert max(length for found in kept for length in found.values()) < 50
 # %% [markdown]
 # ### What agrees
 #
-# Recall and outer norm: what the paper puts first is what is seen first here, with models of 60 thousand parameters. On all three tasks a start of noise does no harm, answers stay, the state does not grow. A loop beats 16 blocks that share nothing, with a thirteenth of their parameters.
+# Recall and outer norm: what the paper puts first is what is seen first here, with models of 60 thousand parameters. On all three tasks a start of noise does no harm, answers stay, the state does not grow. On prefix sums and sudoku a loop beats 16 blocks that share nothing, with a thirteenth of their parameters.
 #
 # ### What is an exception, and why
 #
@@ -641,6 +648,7 @@ assert max(length for found in kept for length in found.values()) < 50
 #
 # ### What is not seen
 #
+# - **A loop above a stack, on chess** (21). There it is the other way round, in all seeds: after 600 steps the 16 blocks of their own find 0.78 of the mates in one and 0.47 of those in three, the best loop 0.58 and 0.35. In lesson 08 more loops bought next to nothing on chess; if one step repeated often is not what the task asks for, thirteen times the parameters are worth more than sharing. Equal steps are not equal parameters: what a stack of the loop's own size would do, this row does not ask.
 # - **Longer mates** (15, chess). The outer norm is ahead of `pre` and `peri` in all four comparisons, by 0.03 to 0.27, and three of the four intervals hold 0. With internal recall all norms find about as many mates in three; with external recall `pre` and `peri` lose theirs with the loops in some seeds and keep them in others, and three seeds cannot tell how often.
 # - **Internal against external** (17, 18, 19). The paper finds internal recall substantially better on sudoku, once the outer norm is there. Here the two cannot be told apart: the five older seeds allow at most 0.035 in favour of internal. And it is not internal recall that needs the outer norm more (19): it is *external*. With `pre` and `peri` its $W_z$ ends with a spectral radius above 1.5 on sudoku, multiplies the state in every loop, and the state overflows in all its runs. Internal recall
 #   with `pre` grows only in a straight line, and solves more than half of the hard puzzles. Their models are larger and their puzzles harder; why it comes out differently we do not know.
@@ -984,7 +992,7 @@ assert 0.6 < int(fixed["work"]) / int(loop["work"]) < 1 and float(loop["low"]) >
 #
 # - A claim is a number that should lie above a margin, with an **interval over seeds**. With three seeds that is Student's, 4.3 standard errors to either side; the bootstrap is far too sure of itself.
 # - The **rule** comes before the table. *Not seen here* means that this experiment does not carry the claim, for either reason.
-# - The paper's main claim, **recall with an outer norm**, is seen: on all three tasks noise does no harm, answers stay and states do not grow. Harder problems profit, with exceptions, on two; for longer mates that is not seen. Its exceptions are seen, too: right answers without rest, self-explaining answers without recall, growth that costs nothing for a while.
+# - The paper's main claim, **recall with an outer norm**, is seen: on all three tasks noise does no harm, answers stay and states do not grow. Harder problems profit, with exceptions, on two; for longer mates that is not seen. A loop beats a stack with thirteen times its parameters on two tasks, and loses to it on chess. Exceptions are seen, too: right answers without rest, self-explaining answers without recall, growth that costs nothing for a while.
 # - That internal recall is clearly better on sudoku is **not seen here**; nor is `pre` above `post` for external recall.
 # - A **correlation** over variants mixes what makes both. Within groups little may be left.
 # - A **sweep** is a list of jobs and a folder of answers. If answers are written whole or not at all, and named by everything that makes them, then killing, doubling and adding are harmless.
