@@ -8,6 +8,7 @@ Needs playwright (in the ``test`` extra) and a Chromium: Debian's (``apt-get ins
 
 from __future__ import annotations
 
+import ast
 import base64
 import contextlib
 import json
@@ -121,9 +122,34 @@ def prepare(number: str, solved: bool = False) -> str:
     return next(SERVED.glob(f"{number}*.ipynb")).name
 
 
-def open_lesson(browser: Any, address: str, number: str, run: bool = True, seconds: float = 540) -> Any:
-    """Open a lesson ("00") in a new page, run all its cells and wait until they are done. Returns the page."""
+def for_widgets(cells: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of a notebook's cells those that make widgets, and those before them that bind a name which these need."""
+    needed, kept = set(), []
+    for cell in reversed([cell for cell in cells if cell["cell_type"] == "code"]):
+        nodes = list(ast.walk(ast.parse("".join(cell["source"]))))
+        bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+        bound |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+        bound |= {(name.asname or name.name).split(".")[0] for node in imports for name in node.names}
+        called = [node.func for node in nodes if isinstance(node, ast.Call)]
+        makes = any(isinstance(f, ast.Attribute) and getattr(f.value, "id", "") == "widgets" for f in called)
+        if makes or bound & needed:
+            kept.append(cell)
+            loaded = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+            needed = (needed - bound) | (loaded - bound)
+    return kept[::-1]
+
+
+def open_lesson(
+    browser: Any, address: str, number: str, run: bool = True, seconds: float = 540, whole: bool = True
+) -> Any:
+    """Open a lesson ("00") in a new page, run all its cells and wait until they are done. Returns the page. Without
+    ``whole`` only the cells `for_widgets`."""
     name = prepare(number)
+    if not whole:
+        notebook = json.loads((SERVED / name).read_text(encoding="utf-8"))
+        notebook["cells"] = for_widgets(notebook["cells"])
+        (SERVED / name).write_text(json.dumps(notebook), encoding="utf-8")
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.set_default_timeout(60_000)
     page.goto(f"{address}/lab/tree/{name}?reset")
