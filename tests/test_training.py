@@ -386,7 +386,7 @@ def test_an_instance_leaves_the_pool_when_it_is_old_or_right_twice(monkeypatch):
     model, pool, run = small(), pool_of(), Run(running=0.5)
     kept = pool["x"].clone()
     pool_step(model, pool, dataclasses.replace(POOLED, horizon=1), most=1)
-    assert not pool["age"].any() and not torch.equal(pool["x"], kept), "after as many loops as the horizon has, all are fresh"
+    assert not pool["age"].any() and not torch.equal(pool["x"], kept), "at the horizon all are fresh"
     pool, answers = pool_of(), torch.tensor([True] * 4 + [False] * 4)
     monkeypatch.setattr(training, "exact_match", lambda logits, y: answers)
     order = torch.randperm(8, generator=generator(5))
