@@ -334,6 +334,22 @@ def test_resuming_a_run_that_settles_gives_the_same_bits(settled, tmp_path, late
     assert same(model, whole) and rest.history == history.history and rest.finished and rest.step == history.step
 
 
+def test_the_reward_for_standing_still_is_a_share_of_the_states_length():
+    before = torch.tensor([[[3.0, 0.0]], [[0.0, 2.0]]])
+    z = torch.tensor([[[3.0, 4.0]], [[0.0, 4.0]]])  # steps of 4 and 2, states of length 5 and 4
+    share = (16 / 25 + 4 / 16) / 2
+    assert float(training.relative_step(before, z)) == pytest.approx(share)
+    assert float(training.relative_step(10 * before, 10 * z)) == pytest.approx(share)
+    assert float(training.add_step(torch.tensor(1.0), recipe(still=0.5), before, z)) == pytest.approx(1 + share / 2)
+    assert float(training.add_step(torch.tensor(1.0), recipe(), before, z)) == 1
+
+
+def test_another_seed_draws_other_batches():
+    """Of one and the same model: what differs is what it is shown."""
+    first = [run(model=small(), seed=seed, steps=1)[1].history["loss"] for seed in (1, 2, 1)]
+    assert first[0] == first[2] != first[1]
+
+
 # ---------------------------------------------------------------- a pool of states that go on
 
 POOLED = recipe(pool=8, horizon=50, lr=1e-12, weight_decay=0.0)  # the weights stay, so answers can be compared
