@@ -48,6 +48,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without installing the package
 
 from data.compiled import library
+from looped_lite.checkpoints import write_atomic
 
 DEPTHS = (1, 2, 3, 4)
 COLUMNS = ["fen", "move", "line", "source", "split"]
@@ -194,9 +195,7 @@ def build_chunk(cache: Path, job: tuple[Recipe, int]) -> Path:
         games = [list(engine_game(engine, recipe.depth, rng, cache)) for _ in range(recipe.size)]
         engine.close()
     lines = [f"{number * recipe.size + place},{','.join(row)}\n" for place, rows in enumerate(games) for row in rows]
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("".join(lines))
-    unfinished.rename(path)  # a chunk is there as a whole or not at all
+    write_atomic(path, "".join(lines).encode())  # a chunk is there as a whole or not at all
     return path
 
 
@@ -256,7 +255,7 @@ def assemble(cache: Path, folder: Path, partial_build: bool) -> None:
         writer.writerows(sorted(rows, key=lambda row: (SPLITS.index(row[4]), row[3])))
         data = text.getvalue().encode()
         target = folder / f"chess_mate{depth}.csv.gz"
-        target.write_bytes(gzip.compress(data, compresslevel=9, mtime=0))
+        write_atomic(target, gzip.compress(data, compresslevel=9, mtime=0))
         counts = Counter((row[3], row[4]) for row in rows)
         for source in ("random", "engine"):
             numbers = [f"{counts[source, split]:,}" for split in ("train", "validation", "test")]

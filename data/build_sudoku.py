@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without installing the package
 
 from data.sudoku_generator import fingerprint, generate, same_up_to_symmetry, singles_only
+from looped_lite.checkpoints import write_atomic
 from looped_lite.tasks import sudoku_puzzles as sudoku
 
 CHUNK = 500
@@ -74,9 +75,7 @@ def build_chunk(recipe: Recipe, cache: Path, number: int) -> Path:
         guesses = sudoku.rate(puzzle, recipe.box, recipe.hidden)
         simple = int(singles_only(puzzle, recipe.box))
         lines.append(f"{sudoku.show(puzzle)},{sudoku.show(solution)},{guesses:.1f},{simple}\n")
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("".join(lines))
-    unfinished.rename(path)  # a chunk is there as a whole or not at all
+    write_atomic(path, "".join(lines).encode())  # a chunk is there as a whole or not at all
     return path
 
 
@@ -140,7 +139,7 @@ def build(recipe: Recipe, jobs: int, cache: Path, folder: Path) -> Path:
         writer.writerow([puzzle, solution, sum(mark != "." for mark in puzzle), guesses, simple, split])
     text = table.getvalue().encode()
     target = folder / f"sudoku_{recipe.name}.csv.gz"
-    target.write_bytes(gzip.compress(text, compresslevel=9, mtime=0))
+    write_atomic(target, gzip.compress(text, compresslevel=9, mtime=0))
     print(f"{recipe.name}: {len(rows)} generated, {len(rows) - len(kept)} equivalents dropped, {dict(Counter(splits))}")
     print(f"sha256 {hashlib.sha256(target.read_bytes()).hexdigest()}  {target.name}  {target.stat().st_size} bytes")
     print(f"sha256 {hashlib.sha256(text).hexdigest()}  {target.stem}")

@@ -38,6 +38,7 @@ sys.path.insert(0, str(ROOT))  # works without installing the package
 
 from data.build_sudoku import drop_equivalents
 from data.compiled import library
+from looped_lite.checkpoints import write_atomic
 from looped_lite.tasks import sudoku_puzzles as sudoku
 
 BOX = (3, 3)
@@ -109,9 +110,7 @@ def build_chunk(cache: Path, number: int) -> Path:
         lines += [
             f"{sudoku.show(puzzle)},{sudoku.show(solution)},{guesses:.1f}\n" for puzzle, solution, guesses in band
         ]
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("".join(lines))
-    unfinished.rename(path)  # a chunk is there as a whole or not at all
+    write_atomic(path, "".join(lines).encode())  # a chunk is there as a whole or not at all
     return path
 
 
@@ -166,7 +165,7 @@ def build(jobs: int, cache: Path, target: Path) -> None:
         for puzzle, solution, guesses in chosen:
             writer.writerow([puzzle, solution, sum(mark != "." for mark in puzzle), guesses, split])
     text = table.getvalue().encode()
-    target.write_bytes(gzip.compress(text, compresslevel=9, mtime=0))
+    write_atomic(target, gzip.compress(text, compresslevel=9, mtime=0))
     print({split: len(chosen) for split, chosen in splits.items()})
     print(f"sha256 {hashlib.sha256(target.read_bytes()).hexdigest()}  {target.name}  {target.stat().st_size} bytes")
     print(f"sha256 {hashlib.sha256(text).hexdigest()}  {target.stem}")

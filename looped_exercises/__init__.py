@@ -141,14 +141,17 @@ class Exercise:
             if outcomes[-1].stopped:
                 break
         verdict = self.judge(cases, outcomes)
-        unnamed = verdict.state == "wrong" and not verdict.mistake and self.is_like(outcomes[-1], cases[-1])
-        other = (self.other_default(answer) or self.unheeded(answer, cases[: len(outcomes)])) if unnamed else ""
+        tried = cases[: len(outcomes)]
+        unnamed = verdict.state == "wrong" and not verdict.mistake and self.is_like(outcomes[-1], tried[-1])
+        other = (self.other_default(answer) or self.unheeded(answer, tried)) if unnamed else ""
         return replace(verdict, sentence=f"{verdict.sentence} {other}") if other else verdict
 
     def is_like(self, outcome: Outcome, case: Case) -> bool:
         """Did an answer return the kind of thing that is meant?"""
+        if outcome.stopped:
+            return False
         right = self.given(self.reference, case).value
-        return not outcome.stopped and type(like(outcome.value, right)[0]) is type(right)
+        return type(like(outcome.value, right)[0]) is type(right)
 
     def unheeded(self, answer: Callable, cases: Sequence[Case]) -> str:
         """A sentence about an argument to which the answer gives no heed: with other values of it, of other cases or

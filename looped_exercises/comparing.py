@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import permutations
 from types import NoneType
@@ -66,11 +66,16 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
+def parts_of(value: Any) -> Iterable | None:
+    """What a list, tuple or dict holds; None for anything else."""
+    return value.values() if type(value) is dict else value if type(value) in (list, tuple) else None
+
+
 def leaves(value: Any) -> list:
     """All that is no list, tuple, dict or tensor in a plain value, in order."""
     if type(value) in TENSORS:
         return value.flatten().tolist()
-    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else None
+    parts = parts_of(value)
     return [value] if parts is None else [leaf for part in parts for leaf in leaves(part)]
 
 
@@ -107,16 +112,14 @@ def has_floats(value: Any) -> bool:
     """Is there a measured number in a plain value?"""
     if type(value) in TENSORS:
         return value.is_floating_point()
-    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
-    return type(value) is float or any(has_floats(part) for part in parts)
+    return type(value) is float or any(has_floats(part) for part in parts_of(value) or ())
 
 
 def is_measured(value: Any) -> bool:
     """Is there a number in a plain value that is not whole, so that another does not come to it by chance?"""
     if type(value) in TENSORS:
         return value.is_floating_point() and bool((value != value.round()).any())
-    parts = value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
-    return (type(value) is float and not value.is_integer()) or any(is_measured(part) for part in parts)
+    return (type(value) is float and not value.is_integer()) or any(is_measured(part) for part in parts_of(value) or ())
 
 
 def is_wide(value: Any) -> bool:
