@@ -1,4 +1,4 @@
-/* Finds forced mates and proves that there is one way only. Used by build_chess.py, which compiles it:
+/* Finds forced mates and proves that there is one way only. Used by build_chess.py, which compiles it, and build_composed.py:
 
        cc -O2 -shared -fPIC -o mate_search.so mate_search.c
 
@@ -71,6 +71,14 @@ static inline int in_check(const Position *p) {
     return attacked(p, FIRST(p->kind[KING] & p->side[0]), p->side[0] | p->side[1]);
 }
 
+/* upside down, the colours swapped: the other side is to move */
+static inline void turn_round(Position *p) {
+    for (int k = 0; k < 6; k++) p->kind[k] = __builtin_bswap64(p->kind[k]);
+    u64 mine = __builtin_bswap64(p->side[0]);
+    p->side[0] = __builtin_bswap64(p->side[1]);
+    p->side[1] = mine;
+}
+
 /* the position after a move, seen by the other side; 0 if the move leaves the own king attacked */
 static int play(const Position *p, Move m, Position *q) {
     u64 from = BIT(m.from), to = BIT(m.to), taken = p->side[1] & to;
@@ -90,10 +98,7 @@ static int play(const Position *p, Move m, Position *q) {
     q->kind[m.promotion ? m.promotion : kind] |= to;
     q->side[0] ^= from | to;
     if (in_check(q)) return 0;
-    for (int k = 0; k < 6; k++) q->kind[k] = __builtin_bswap64(q->kind[k]);
-    u64 mine = __builtin_bswap64(q->side[0]);
-    q->side[0] = __builtin_bswap64(q->side[1]);
-    q->side[1] = mine;
+    turn_round(q);
     return 1;
 }
 
@@ -270,12 +275,7 @@ static int read_fen(const char *fen, Position *p) {
         else return 0;
     }
     turned = fen[0] && fen[1] == 'b' ? 56 : 0;
-    if (turned) {
-        for (int k = 0; k < 6; k++) p->kind[k] = __builtin_bswap64(p->kind[k]);
-        u64 white = __builtin_bswap64(p->side[0]);
-        p->side[0] = __builtin_bswap64(p->side[1]);
-        p->side[1] = white;
-    }
+    if (turned) turn_round(p);
     const char *rest = strchr(fen + 1, ' ');      /* castling */
     rest = rest ? strchr(rest + 1, ' ') : NULL;   /* en passant */
     if (rest && rest[1] >= 'a' && rest[1] <= 'h') p->ep = (rest[1] - 'a' + 8 * (rest[2] - '1')) ^ turned;
@@ -483,5 +483,164 @@ void blunders(const char *fen, int most, u64 most_nodes, char *out) {
             if (likely) report(&q, turn, 4, most_nodes, &out);
         } else
             report(&q, turn, 2, most_nodes, &out);
+    }
+}
+
+/* ---- what build_composed.py calls ---- */
+
+enum { QUIET = 1, SACRIFICE = 2, UNDERPROMOTION = 4 }; /* what can be said of a first move */
+
+static int below(u64 *seed, int count) { return (int)(draw(seed) % (u64)count); }
+
+static int kind_at(const Position *p, int s) {
+    int kind = PAWN;
+    while (kind <= KING && !(p->kind[kind] & BIT(s))) kind++;
+    return kind; /* KING + 1 for an empty square */
+}
+
+/* Can the man that moves be taken, so that two pawns' worth or more is lost, what it took and what is taken back counted? A man
+   that promotes counts as a pawn. */
+static int gives_up(const Position *p, Move m) {
+    static const int worth[] = {1, 3, 3, 5, 9, 0, 0};
+    Move list[MAX_MOVES], back[MAX_MOVES];
+    Position q, r, s;
+    int lost = worth[kind_at(p, m.from)] - worth[kind_at(p, m.to)];
+    play(p, m, &q);
+    for (int i = moves(&q, list) - 1; i >= 0; i--) {
+        if (list[i].to != (m.to ^ 56) || !play(&q, list[i], &r)) continue;
+        int retaken = 0;
+        for (int j = moves(&r, back) - 1; j >= 0 && !retaken; j--) retaken = back[j].to == m.to && play(&r, back[j], &s);
+        if (lost - (retaken ? worth[kind_at(&q, list[i].from)] : 0) >= 2) return 1;
+    }
+    return 0;
+}
+
+static int character(const Position *p, Move m) {
+    Position q;
+    play(p, m, &q);
+    return (in_check(&q) ? 0 : QUIET) | (gives_up(p, m) ? SACRIFICE : 0) | (m.promotion && m.promotion != QUEEN ? UNDERPROMOTION : 0);
+}
+
+/* is nobody in check? */
+static int is_calm(const Position *p) {
+    Position q = *p;
+    turn_round(&q);
+    return !in_check(p) && !in_check(&q);
+}
+
+/* Kings and so many men of each side on squares drawn at random, the king that is to be mated on `king`, with `seventh` one own
+   pawn before its promotion; 0 if they do not fit. Men come from one box, so that nothing has promoted yet, and the two bishops
+   of a side are on squares of two colours. */
+static int place(u64 *seed, int own, int others, int king, int seventh, Position *p) {
+    static const u64 dark = 0xAA55AA55AA55AA55ULL;
+    memset(p, 0, sizeof *p);
+    p->ep = -1;
+    for (int side = 0; side < 2; side++) {
+        char box[] = {PAWN, PAWN, PAWN, PAWN, PAWN, KNIGHT, KNIGHT, BISHOP, BISHOP, ROOK, ROOK, QUEEN};
+        int left = sizeof box;
+        for (int i = 0; i <= (side ? others : own); i++) {
+            int first = i == 1 && !side && seventh, kind = KING, s = side ? king : below(seed, 64);
+            if (i) {
+                int c = first ? 0 : below(seed, left);
+                kind = box[c], box[c] = box[--left];
+                s = first ? 48 + below(seed, 8) : kind == PAWN ? 8 + below(seed, 48) : below(seed, 64);
+            }
+            if ((p->side[0] | p->side[1]) & BIT(s)) return 0;
+            p->kind[kind] |= BIT(s);
+            p->side[side] |= BIT(s);
+        }
+        u64 bishops = p->kind[BISHOP] & p->side[side];
+        if (__builtin_popcountll(bishops) == 2 && __builtin_popcountll(bishops & dark) != 1) return 0;
+    }
+    return is_calm(p);
+}
+
+/* The squares a man may have come from: those it could go to, if nothing was taken. None for a pawn. */
+static u64 came_from(const Position *p, int s) {
+    u64 occupied = p->side[0] | p->side[1];
+    int kind = kind_at(p, s);
+    u64 rooks = kind == ROOK || kind == QUEEN ? rook_view(s, occupied) : 0;
+    u64 bishops = kind == BISHOP || kind == QUEEN ? bishop_view(s, occupied) : 0;
+    return (rooks | bishops | (kind == KNIGHT ? knight_steps[s] : 0) | (kind == KING ? king_steps[s] : 0)) & ~occupied;
+}
+
+/* takes back a move of `side`, drawn at random, half of the time its king's; 0 if the man that was drawn has none */
+static int take_back(Position *p, int side, u64 *seed) {
+    u64 men = p->side[side] & (below(seed, 2) ? p->kind[KING] : ~0ULL);
+    int s, from, chosen = below(seed, __builtin_popcountll(men));
+    EACH(s, men) if (!chosen--) break;
+    u64 squares = came_from(p, s);
+    if (!squares) return 0;
+    chosen = below(seed, __builtin_popcountll(squares));
+    EACH(from, squares) if (!chosen--) break;
+    p->kind[kind_at(p, s)] ^= BIT(s) | BIT(from);
+    p->side[side] ^= BIT(s) | BIT(from);
+    return 1;
+}
+
+/* Takes away, in random order, every man without whom the same move is still the only one that mates in so many moves. */
+static void thin_out(Position *p, int depth, Move first, u64 most_nodes, u64 *seed) {
+    int squares[64], count = 0, s, ways, like = character(p, first);
+    EACH(s, (p->side[0] | p->side[1]) & ~p->kind[KING] & ~BIT(first.from)) squares[count++] = s;
+    while (count) {
+        int c = below(seed, count);
+        u64 man = BIT(squares[c]);
+        squares[c] = squares[--count];
+        Position q = *p;
+        Move move;
+        for (int k = 0; k < 6; k++) q.kind[k] &= ~man;
+        q.side[0] &= ~man, q.side[1] &= ~man;
+        if (!is_calm(&q)) continue;
+        forget(most_nodes);
+        if (shortest(&q, depth, &ways, &move) == depth && ways == 1 && same(move, first) && character(&q, move) == like) *p = q;
+    }
+}
+
+enum { TRIES = 40, PLAIN = 6 };
+
+/* Takes a move of each side back, `TRIES` times or until the mate takes `now` + 1 moves, with one first move alone if this is
+   `depth`, and again from there: 1 if it comes to `depth`. Adds the positions looked at to `spent`. */
+static int lengthen(Position *p, int now, int depth, u64 most_nodes, u64 *spent, u64 *seed) {
+    for (int tries = TRIES; tries && now < depth; tries--) {
+        Position q = *p;
+        Move move;
+        int ways;
+        if (!take_back(&q, 1, seed) || !take_back(&q, 0, seed) || !is_calm(&q)) continue;
+        forget(most_nodes);
+        int found = shortest(&q, now + 1, &ways, &move);
+        *spent += nodes;
+        if (found != now + 1 || (found == depth && ways > 1)) continue;
+        *p = q, now++, tries = TRIES;
+    }
+    return now == depth;
+}
+
+/* `count` lines "FEN,depth,line" of positions like composed ones, with a unique mate in exactly `depth` moves. For each, the
+   numbers of men (own 2 to 8, others 0 to 7, and the kings), the square of the king to be mated and the colours are drawn first,
+   and kept for `patience` positions looked at, so that what is rare is tried for longer. Longer mates are found backwards, as
+   composers do, from a mate in two. Of first moves that give check, and neither give anything up nor promote to a lesser piece, one
+   in `PLAIN` stays, but for mates in one without a pawn before its promotion. Half of the positions are thinned out. */
+void composed_mates(u64 seed, int count, int depth, u64 patience, u64 most_nodes, char *out) {
+    Position p;
+    Move first;
+    int ways, least = depth < 2 ? depth : 2;
+    prepare();
+    while (count) {
+        int own = 2 + below(&seed, 7), others = below(&seed, 8), king = below(&seed, 64), turn = 56 * below(&seed, 2);
+        int seventh = !below(&seed, 4), thin = below(&seed, 2);
+        for (u64 spent = 0; spent < patience; spent++) {
+            if (!place(&seed, own, others, king, seventh, &p)) continue;
+            forget(most_nodes);
+            int found = shortest(&p, least, &ways, &first);
+            spent += nodes;
+            if (found != least || !lengthen(&p, least, depth, most_nodes, &spent, &seed)) continue;
+            forget(most_nodes);
+            if (shortest(&p, depth, &ways, &first) != depth || ways != 1) continue;
+            if ((depth > 1 || seventh) && !character(&p, first) && below(&seed, PLAIN)) continue;
+            if (thin) thin_out(&p, depth, first, most_nodes, &seed);
+            if (report(&p, turn, depth, most_nodes, &out) != depth) continue;
+            count--;
+            break;
+        }
     }
 }
