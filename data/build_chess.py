@@ -217,6 +217,18 @@ def key(fen: str) -> str:
     return min(board.board_fen(), mirrored.board_fen())
 
 
+def write_table(target: Path, rows: list[list[str]]) -> None:
+    """Writes rows, sorted by split and source, and prints the checksums of the file and of its text."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(sorted(rows, key=lambda row: (SPLITS.index(row[4]), row[3])))
+    data = text.getvalue().encode()
+    write_atomic(target, gzip.compress(data, compresslevel=9, mtime=0))
+    print(f"{hashlib.sha256(target.read_bytes()).hexdigest()}  {target.name} ({target.stat().st_size} bytes)")
+    print(f"{hashlib.sha256(data).hexdigest()}  {target.stem}", flush=True)
+
+
 def assemble(cache: Path, folder: Path, partial_build: bool) -> None:
     """Writes the four files from the chunks."""
     chunks = {split: [] for split in SPLITS}
@@ -249,19 +261,11 @@ def assemble(cache: Path, folder: Path, partial_build: bool) -> None:
                     tables[int(depth)].append([fen, move, rest, recipe.source, split])
     print(f"dropped: {dict(dropped)}")
     for depth, rows in tables.items():
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(sorted(rows, key=lambda row: (SPLITS.index(row[4]), row[3])))
-        data = text.getvalue().encode()
-        target = folder / f"chess_mate{depth}.csv.gz"
-        write_atomic(target, gzip.compress(data, compresslevel=9, mtime=0))
         counts = Counter((row[3], row[4]) for row in rows)
         for source in ("random", "engine"):
             numbers = [f"{counts[source, split]:,}" for split in ("train", "validation", "test")]
             print(f"| mate in {depth}, {source} | {' | '.join(numbers)} |")
-        print(f"{hashlib.sha256(target.read_bytes()).hexdigest()}  {target.name} ({target.stat().st_size} bytes)")
-        print(f"{hashlib.sha256(data).hexdigest()}  {target.stem}", flush=True)
+        write_table(folder / f"chess_mate{depth}.csv.gz", rows)
 
 
 def build(jobs: int, cache: Path) -> None:
@@ -340,11 +344,12 @@ def check_row(job: tuple[dict[str, str], int, bool]) -> tuple[str, str]:
     return job[0]["fen"], fault(*job)
 
 
-def verify(jobs: int, folder: Path, every: dict[int, int], only: list[int]) -> bool:
-    """Checks all rows, and the uniqueness of every ``every[depth]``-th: a mate in four takes minutes in Python."""
+def verify(jobs: int, folder: Path, every: dict[int, int], only: list[int], kind: str = "mate") -> bool:
+    """Checks all rows of chess_{kind}1.csv.gz to 4, and the uniqueness of every ``every[depth]``-th: a mate in four
+    takes minutes in Python."""
     good, keys = True, Counter()
     for depth in only:
-        with gzip.open(folder / f"chess_mate{depth}.csv.gz", "rt", newline="") as file:
+        with gzip.open(folder / f"chess_{kind}{depth}.csv.gz", "rt", newline="") as file:
             rows = list(csv.DictReader(file))
         start, wrong = time.time(), []
         keys.update(key(row["fen"]) for row in rows)
