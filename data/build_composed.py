@@ -41,15 +41,17 @@ class Kind(NamedTuple):
     test: int
     validation: int
     train: int
+    own: int  # most men of the side that mates, its king apart
+    others: int
     patience: int  # positions looked at before other numbers of men are drawn
     proof: int  # positions that a proof may look at
 
 
 KINDS = {
-    1: Kind(500, 2, 1, 40, 20_000, 100_000),
-    2: Kind(100, 6, 3, 100, 50_000, 100_000),
-    3: Kind(20, 20, 8, 150, 100_000, 100_000),
-    4: Kind(5, 64, 16, 200, 400_000, 200_000),
+    1: Kind(500, 2, 1, 40, 8, 7, 20_000, 100_000),
+    2: Kind(100, 6, 3, 100, 8, 7, 50_000, 100_000),
+    3: Kind(20, 20, 8, 150, 6, 6, 100_000, 100_000),
+    4: Kind(5, 64, 16, 200, 4, 4, 400_000, 100_000),
 }
 
 
@@ -64,9 +66,9 @@ def build_chunk(cache: Path, job: tuple[int, str, int]) -> Path:
     if not path.exists():
         seed = random.Random(f"chess composed {split} {depth} chunk {number}").getrandbits(64)
         found, make = ctypes.create_string_buffer(256 * kind.size), search_library(cache).composed_mates
-        make.argtypes = [ctypes.c_uint64, ctypes.c_int, ctypes.c_int, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_char_p]
+        make.argtypes = [ctypes.c_uint64, *[ctypes.c_int] * 4, *[ctypes.c_uint64] * 2, ctypes.c_char_p]
         make.restype = None
-        make(seed, kind.size, depth, kind.patience, kind.proof, found)
+        make(seed, kind.size, depth, kind.own, kind.others, kind.patience, kind.proof, found)
         unfinished = path.with_suffix(".part")
         unfinished.write_bytes(found.value)
         unfinished.rename(path)  # a chunk is there as a whole or not at all

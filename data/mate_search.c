@@ -616,17 +616,18 @@ static int lengthen(Position *p, int now, int depth, u64 most_nodes, u64 *spent,
 }
 
 /* `count` lines "FEN,depth,line" of positions like composed ones, with a unique mate in exactly `depth` moves. For each, the
-   numbers of men (own 2 to 8, others 0 to 7, and the kings), the square of the king to be mated and the colours are drawn first,
-   and kept for `patience` positions looked at, so that what is rare is tried for longer. Longer mates are found backwards, as
-   composers do, from a mate in two. Of first moves that give check, and neither give anything up nor promote to a lesser piece, one
-   in `PLAIN` stays, but for mates in one without a pawn before its promotion. Half of the positions are thinned out. */
-void composed_mates(u64 seed, int count, int depth, u64 patience, u64 most_nodes, char *out) {
+   numbers of men (own 2 to `own_most`, others up to `others_most`, and the kings), the square of the king to be mated and the
+   colours are drawn first, and kept for `patience` positions looked at, so that what is rare is tried for longer. Longer mates
+   are found backwards, as composers do, from a mate in two. Of first moves that give check, and neither give anything up nor
+   promote to a lesser piece, one in `PLAIN` stays, but for mates in one without a pawn before its promotion. Half of the
+   positions are thinned out. */
+void composed_mates(u64 seed, int count, int depth, int own_most, int others_most, u64 patience, u64 most_nodes, char *out) {
     Position p;
     Move first;
     int ways, least = depth < 2 ? depth : 2;
     prepare();
     while (count) {
-        int own = 2 + below(&seed, 7), others = below(&seed, 8), king = below(&seed, 64), turn = 56 * below(&seed, 2);
+        int own = 2 + below(&seed, own_most - 1), others = below(&seed, others_most + 1), king = below(&seed, 64), turn = 56 * below(&seed, 2);
         int seventh = !below(&seed, 4), thin = below(&seed, 2);
         for (u64 spent = 0; spent < patience; spent++) {
             if (!place(&seed, own, others, king, seventh, &p)) continue;
