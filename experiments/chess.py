@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -12,11 +13,13 @@ from looped_lite.model import LoopedTransformer
 from looped_lite.recipe import Recipe
 from looped_lite.tasks import exact_match
 from looped_lite.tasks.chess import (
+    DEPTHS,
     Chess,
     Positions,
     load_positions,
     mates_at_once,
     move_probabilities,
+    positions_of,
     read_fen,
     rules,
     score_moves,
@@ -167,16 +170,21 @@ def best(known: Known) -> list[Job]:
     return [shipped(name, f"{depth}-{source}") for name in ("chess", "chess-mate1") for depth, source in SETS]
 
 
+def composed(known: Known) -> list[Job]:
+    return [shipped("chess", f"{depth}-composed") for depth in DEPTHS]
+
+
 @torch.no_grad()
-def measure_best(model: LoopedTransformer, job: Job, count: int = 1000) -> list[Row]:
+def measure_best(
+    model: LoopedTransformer, job: Job, count: int = 1000, loops: tuple[int, ...] = BEST_LOOPS
+) -> list[Row]:
     """With the rules of chess, on up to ``count`` test positions: see `score_moves`. A row for each number of loops."""
     depth, source = job.part.split("-")
-    positions = select(load_positions(int(depth), "test"), source)
-    positions = Positions(*(part[:count] for part in positions))
+    positions = Positions(*(part[:count] for part in positions_of(int(depth), "test", source)))
     x, _ = model.recipe.task.tensors(positions.boards, positions.targets)
-    parts = [logits_over_loops(model, part, BEST_LOOPS, still=1e-5) for part in x.split(50)]
+    parts = [logits_over_loops(model, part, loops, still=1e-5) for part in x.split(50)]
     rows = []
-    for t in BEST_LOOPS:
+    for t in loops:
         answers = score_moves(positions, torch.cat([part[t] for part in parts]))
         rows.append({"loops": t, "count": len(x), **{key: int(values.sum()) for key, values in answers.items()}})
     return rows
@@ -262,6 +270,14 @@ EXPERIMENTS = [
         facts=("steps",),
     ),
     Experiment("chess_best", "the long-trained models, with the rules", best, measure_best, asked, facts=()),
+    Experiment(
+        "chess_composed",
+        "the long-trained model on positions like composed ones, 1 to 1,024 loops",
+        composed,
+        partial(measure_best, loops=tuple(2**power for power in range(11))),
+        asked,
+        facts=(),
+    ),
     Experiment(
         "chess_played",
         "mates in two, played against every defence",

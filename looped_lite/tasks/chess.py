@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 DEPTHS = (1, 2, 3, 4)
 SPLITS = ("train", "validation", "test")
-SOURCES = ("random", "engine")
+SOURCES = ("random", "engine")  # games
+KINDS = (*SOURCES, "composed")  # of positions
 PIECES = "PNBRQKpnbrqk"  # one plane each; on a normalized board capitals belong to the side to move
 
 UCI = re.compile(r"([a-h][1-8]){2}[qrbn]?")
@@ -123,18 +124,24 @@ def make_positions(
 
 
 @cache
-def load_positions(depth: int, split: str) -> Positions:
-    """The shipped positions with a unique mate in ``depth`` moves: see data/README.md for the splits and sources.
-    ValueError for a damaged file, OSError for a missing one."""
+def load_positions(depth: int, split: str, composed: bool = False) -> Positions:
+    """The shipped positions with a unique mate in ``depth`` moves, of games or like ``composed`` ones: see
+    data/README.md for the splits and sources. ValueError for a damaged file, OSError for a missing one."""
     if depth not in DEPTHS:
         raise ValueError(f"no shipped positions with mate in {short(depth)}: expected 1, 2, 3 or 4")
     one_of("split", split, SPLITS)
-    path, names = data_path(f"chess_mate{depth}.csv.gz"), ("fen", "move", "line", "source", "split")
+    names = ("fen", "move", "line", "source", "split")
+    path = data_path(f"chess_{'composed' if composed else 'mate'}{depth}.csv.gz")
     rows = [row for row in read_table(path, [[name] for name in names]) if row["split"] == split]
     try:
         return make_positions(*([row[name] for row in rows] for name in names[:4]))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
+
+
+def positions_of(depth: int, split: str, source: str | None = None) -> Positions:
+    """`load_positions` of one of the `KINDS`; for None those of games, all of them."""
+    return select(load_positions(depth, split, composed=source == "composed"), source)
 
 
 def planes(boards: Tensor) -> Tensor:
@@ -320,9 +327,9 @@ def read_lichess(
 @dataclass(frozen=True)
 class Chess(Task):
     """The task. ``level`` is the longest mate, in moves, among the training positions; a curriculum goes through
-    ``depths``, and without one all depths come from the start. With ``shares="groups"`` the depths up to the level, and
-    the ``sources``, have equal shares of a batch; with ``"positions"`` all positions have, so that a group of few is
-    not seen more often than others.
+    ``depths``, and without one all depths come from the start. ``sources`` are the `KINDS` of positions to train on,
+    games unless you say more. With ``shares="groups"`` the depths up to the level, and the sources, have equal shares
+    of a batch; with ``"positions"`` all positions have, so that a group of few is not seen more often than others.
 
     ``attention="pieces"`` gives the four heads rook lines, diagonals, knight's and king's steps, and the whole board,
     with a learned bias for each difference of rank and file and a learned vector for each square; ``"full"`` gives
@@ -352,8 +359,8 @@ class Chess(Task):
         if not depths or depths != sorted(set(depths)):
             raise ValueError(f"depths must be some of 1, 2, 3 and 4 in ascending order, got {short(self.depths)}")
         sources = self.sources if isinstance(self.sources, (list, tuple)) else ()
-        if not sources or not all(source in SOURCES for source in sources):
-            raise ValueError(f"sources must be some of {', '.join(SOURCES)}, got {short(self.sources)}")
+        if not sources or not all(source in KINDS for source in sources):
+            raise ValueError(f"sources must be some of {', '.join(KINDS)}, got {short(self.sources)}")
         one_of("attention", self.attention, ("pieces", "full"))
         one_of("shares", self.shares, ("groups", "positions"))
         one_of("target", self.target, ("squares", "mask"))
@@ -400,7 +407,7 @@ class Chess(Task):
         self, depth: int, split: str, source: str | None = None, count: int | None = None
     ) -> tuple[Tensor, Tensor]:
         """The first ``count`` positions of a shipped split as inputs and targets, for evaluation."""
-        positions = select(load_positions(depth, split), source)
+        positions = positions_of(depth, split, source)
         return self.tensors(positions.boards[:count], positions.targets[:count])
 
     def harder(self, level: int) -> int:
@@ -446,9 +453,8 @@ class Chess(Task):
 
     def test_sets(self, size: int, levels: Iterable[float] | None, generator: torch.Generator) -> Iterator[TestSet]:
         for depth in levels or DEPTHS:
-            found = load_positions(depth, "test")  # type: ignore[arg-type]
-            for source in SOURCES:
-                if source in found.sources:
+            for source in dict.fromkeys([*SOURCES, *self.sources]):
+                if positions_of(depth, "test", source).fens:  # type: ignore[arg-type]
                     yield f"mate in {depth}, {source}", *self.split(depth, "test", source, size), [8, 16, 64]
 
 
@@ -463,7 +469,7 @@ def select(positions: Positions, source: str | None) -> Positions:
 @cache
 def training_groups(depths: tuple[int, ...], sources: tuple[str, ...]) -> list[tuple[Tensor, Tensor]]:
     """Boards and targets of the training positions, one pair for each depth and source that has some."""
-    found = (select(load_positions(depth, "train"), source) for depth in depths for source in sources)
+    found = (positions_of(depth, "train", source) for depth in depths for source in sources)
     groups = [(positions.boards, positions.targets) for positions in found if len(positions.fens)]
     if not groups:
         raise ValueError(f"no training positions of {', '.join(sources)} play with mate in {depths}")
