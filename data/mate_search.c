@@ -618,9 +618,9 @@ static int lengthen(Position *p, int now, int depth, u64 most_nodes, u64 *spent,
 /* `count` lines "FEN,depth,line" of positions like composed ones, with a unique mate in exactly `depth` moves. For each, the
    numbers of men (own 2 to `own_most`, others up to `others_most`, and the kings), the square of the king to be mated and the
    colours are drawn first, and kept for `patience` positions looked at, so that what is rare is tried for longer. Longer mates
-   are found backwards, as composers do, from a mate in two. Of first moves that give check, and neither give anything up nor
-   promote to a lesser piece, one in `PLAIN` stays, but for mates in one without a pawn before its promotion. Half of the
-   positions are thinned out. */
+   are found backwards, as composers do, from a mate in two. One draw in five insists on a first move that gives something up or
+   promotes to a lesser piece. Elsewhere one in `PLAIN` of those that do neither and give check stays, but for mates in one
+   without a pawn before its promotion. Half of the positions are thinned out. */
 void composed_mates(u64 seed, int count, int depth, int own_most, int others_most, u64 patience, u64 most_nodes, char *out) {
     Position p;
     Move first;
@@ -628,7 +628,7 @@ void composed_mates(u64 seed, int count, int depth, int own_most, int others_mos
     prepare();
     while (count) {
         int own = 2 + below(&seed, own_most - 1), others = below(&seed, others_most + 1), king = below(&seed, 64), turn = 56 * below(&seed, 2);
-        int seventh = !below(&seed, 4), thin = below(&seed, 2);
+        int seventh = !below(&seed, 4), thin = below(&seed, 2), rare = depth > 1 && !below(&seed, 5);
         for (u64 spent = 0; spent < patience; spent++) {
             if (!place(&seed, own, others, king, seventh, &p)) continue;
             forget(most_nodes);
@@ -637,7 +637,8 @@ void composed_mates(u64 seed, int count, int depth, int own_most, int others_mos
             if (found != least || !lengthen(&p, least, depth, most_nodes, &spent, &seed)) continue;
             forget(most_nodes);
             if (shortest(&p, depth, &ways, &first) != depth || ways != 1) continue;
-            if ((depth > 1 || seventh) && !character(&p, first) && below(&seed, PLAIN)) continue;
+            int like = character(&p, first);
+            if (rare ? like <= QUIET : !like && (depth > 1 || seventh) && below(&seed, PLAIN)) continue;
             if (thin) thin_out(&p, depth, first, most_nodes, &seed);
             if (report(&p, turn, depth, most_nodes, &out) != depth) continue;
             count--;
