@@ -164,9 +164,11 @@ def describe(folder: Path) -> None:
             chosen = [row for row in rows if row["split"] == split]
             found = [character(row) for row in chosen]
             men = sorted(sum(letter.isalpha() for letter in row["fen"].split()[0]) for row in chosen)
-            shares = [f"{name} {sum(one[name] for one in found) / len(found):.3f}" for name in found[0]]
-            tenths = men[len(men) // 10], men[len(men) // 2], men[-len(men) // 10]
-            print(f"mate in {depth}, {split}, {len(chosen)}:", ", ".join(shares), "men (10%, half, 90%)", *tenths)
+            shares = [f"{sum(one[name] for one in found) / len(found):.3f}" for name in found[0]]
+            tenths = f"{men[len(men) // 10]}, {men[len(men) // 2]}, {men[len(men) * 9 // 10]}"
+            if depth == 1 and split == "train":
+                print("| |", " | ".join(found[0]), "| men: 10%, half, 90% have at most |")
+            print(f"| mate in {depth}, {split} |", " | ".join(shares), f"| {tenths} |", flush=True)
 
 
 def main() -> None:
