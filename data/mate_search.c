@@ -405,6 +405,16 @@ static u64 draw(u64 *state) { /* splitmix64 */
     return z ^ (z >> 31);
 }
 
+/* writes "FEN,depth,line" of a position whose only mating move is `first` */
+static void write_row(const Position *p, int turn, int depth, Move first, char **out) {
+    budget = ~0ULL;
+    *out = write_fen(*out, p, turn);
+    *out += sprintf(*out, ",%d,", depth);
+    write_line(p, depth, first, *out, turn);
+    *out += strlen(*out);
+    *out += sprintf(*out, "\n");
+}
+
 /* If exactly one move forces mate in the fewest moves and these are at most `most`, writes "FEN,depth,line" and returns the depth. */
 static int report(const Position *p, int turn, int most, u64 most_nodes, char **out) {
     Move first;
@@ -413,12 +423,7 @@ static int report(const Position *p, int turn, int most, u64 most_nodes, char **
     int depth = shortest(p, most, &count, &first);
     if (depth < 1) return depth;
     if (count > 1) return 0;
-    budget = ~0ULL;
-    *out = write_fen(*out, p, turn);
-    *out += sprintf(*out, ",%d,", depth);
-    write_line(p, depth, first, *out, turn);
-    *out += strlen(*out);
-    *out += sprintf(*out, "\n");
+    write_row(p, turn, depth, first, out);
     return depth;
 }
 
@@ -567,7 +572,7 @@ static u64 came_from(const Position *p, int s) {
 /* takes back a move of `side`, drawn at random, half of the time its king's; 0 if the man that was drawn has none */
 static int take_back(Position *p, int side, u64 *seed) {
     u64 men = p->side[side] & (below(seed, 2) ? p->kind[KING] : ~0ULL);
-    int s, from, chosen = below(seed, __builtin_popcountll(men));
+    int s = 0, from = 0, chosen = below(seed, __builtin_popcountll(men));
     EACH(s, men) if (!chosen--) break;
     u64 squares = came_from(p, s);
     if (!squares) return 0;
@@ -599,15 +604,14 @@ static void thin_out(Position *p, int depth, Move first, u64 most_nodes, u64 *se
 enum { TRIES = 40, PLAIN = 6 };
 
 /* Takes a move of each side back, `TRIES` times or until the mate takes `now` + 1 moves, with one first move alone if this is
-   `depth`, and again from there: 1 if it comes to `depth`. Adds the positions looked at to `spent`. */
-static int lengthen(Position *p, int now, int depth, u64 most_nodes, u64 *spent, u64 *seed) {
+   `depth`, and again from there: 1 if it comes to `depth`, with this move in `first`. Adds the positions looked at to `spent`. */
+static int lengthen(Position *p, int now, int depth, Move *first, u64 most_nodes, u64 *spent, u64 *seed) {
     for (int tries = TRIES; tries && now < depth; tries--) {
         Position q = *p;
-        Move move;
         int ways;
         if (!take_back(&q, 1, seed) || !take_back(&q, 0, seed) || !is_calm(&q)) continue;
         forget(most_nodes);
-        int found = shortest(&q, now + 1, &ways, &move);
+        int found = shortest(&q, now + 1, &ways, first);
         *spent += nodes;
         if (found != now + 1 || (found == depth && ways > 1)) continue;
         *p = q, now++, tries = TRIES;
@@ -634,13 +638,12 @@ void composed_mates(u64 seed, int count, int depth, int own_most, int others_mos
             forget(most_nodes);
             int found = shortest(&p, least, &ways, &first);
             spent += nodes;
-            if (found != least || !lengthen(&p, least, depth, most_nodes, &spent, &seed)) continue;
-            forget(most_nodes);
-            if (shortest(&p, depth, &ways, &first) != depth || ways != 1) continue;
+            if (found != least || (least == depth && ways > 1)) continue;
+            if (!lengthen(&p, least, depth, &first, most_nodes, &spent, &seed)) continue;
             int like = character(&p, first);
             if (rare ? like <= QUIET : !like && (depth > 1 || seventh) && below(&seed, PLAIN)) continue;
             if (thin) thin_out(&p, depth, first, most_nodes, &seed);
-            if (report(&p, turn, depth, most_nodes, &out) != depth) continue;
+            write_row(&p, turn, depth, first, &out);
             count--;
             break;
         }
