@@ -31,6 +31,8 @@ import chess
 sys.path.insert(0, str(Path(__file__).parent))
 from build_chess import COLUMNS, DEPTHS, ROOT, SPLITS, key, rows_of, search_library, verify, write_table
 
+from looped_lite.checkpoints import write_atomic
+
 WORTH = {chess.PAWN: 1, chess.KNIGHT: 3, chess.BISHOP: 3, chess.ROOK: 5, chess.QUEEN: 9, chess.KING: 0}
 
 
@@ -69,9 +71,7 @@ def build_chunk(cache: Path, job: tuple[int, str, int]) -> Path:
         make.argtypes = [ctypes.c_uint64, *[ctypes.c_int] * 4, *[ctypes.c_uint64] * 2, ctypes.c_char_p]
         make.restype = None
         make(seed, kind.size, depth, kind.own, kind.others, kind.patience, kind.proof, found)
-        unfinished = path.with_suffix(".part")
-        unfinished.write_bytes(found.value)
-        unfinished.rename(path)  # a chunk is there as a whole or not at all
+        write_atomic(path, found.value)  # a chunk is there as a whole or not at all
     return path
 
 
