@@ -49,7 +49,7 @@ from looped_lite.pretrained import load_pretrained
 from looped_lite.recipe import Recipe
 from looped_lite.solving import solve_one
 from looped_lite.tasks import exact_match
-from looped_lite.tasks.chess import Chess, load_positions, moves_by_squares, read_fen, rules, select
+from looped_lite.tasks.chess import Chess, load_positions, moves_by_squares, positions_of, read_fen, rules, select
 from looped_lite.training import train
 
 plots.use_style()
@@ -1037,7 +1037,75 @@ for depth in (2, 3):
 # Here is what difficulty is for this model. Not so much the number of moves to mate: from two to four that costs less than a tenth, and a few loops at most. It is whether the first move *looks like one*. A check that mates in four looks like a check that mates in two. A quiet move does not show on the board what it threatens; you have to play on in your mind, and there the model is right much less often, in mates in two as in mates in three.
 #
 # And yet it is not blind. A random legal move is right in 3 of 100 positions; the quiet ones are found many times more often than that, and they take longer: the median is one loop later than for checks, and the slowest tenth needs at least three loops more. Something is done in these loops that is more than recognizing checks. Whether it deserves the name of search, this lesson cannot tell; the last paper in the reading list shows what it would take.
+
+# %% [markdown]
+# ### Positions that nobody played
 #
+# All positions so far come from games, as do all that the model was trained on, and their first moves are checks more often than not. One can also *make* positions: put a few men on squares drawn at random, kings anywhere, and keep what has exactly one first move that forces mate. A program did so, and kept few plain checks (`data/build_composed.py`). No game looks like these boards.
+#
+# > **Predict.** How much does the model lose on them, in each depth? How much does the player lose who counts answers? And do loops help here, where less can be recognized?
+
+# %%
+made = {(int(row["depth"]), int(row["loops"])): row for row in read_results("chess_composed")}
+
+
+def made_right(loops, depth):
+    """Is the likeliest legal move right? (n,) bool; as above, which of them were right the table does not say."""
+    row = made[depth, loops]
+    return torch.arange(int(row["count"])) < int(row["move"])
+
+
+made_curves = {f"mate in {d}": {t: made_right(t, d) for t in (1, 2, 4, 8, 16, 32, 64, 256, 1024)} for d in DEPTHS}
+plots.show(
+    plots.accuracy_curves(made_curves, trained=12, title="the same model, made positions", y_label="best legal move"),
+    alt="The share in which the best legal move is right against loops from 1 to 1,024, for made positions. Mate in one rises to 0.97; below it lie mates in two at 0.55, in three at 0.45 and in four at 0.41. All are flat from 8 or 16 loops on.",
+    caption="What to see: mates in one as before; the others lower than on positions from games, and now in the order of their depth. Flat again.",
+)
+if rules_known:
+    asked = {depth: positions_of(depth, "test", "composed") for depth in DEPTHS}
+    seen_made = {
+        d: torch.tensor([one_ply(*pair) for pair in zip(p.fens[:200], p.moves[:200], strict=True)]).mean(0)
+        for d, p in asked.items()
+    }
+    tables.show(
+        ["made positions", "a legal move", "the tightest check", "the model, 16 loops", "1,024 loops", "first move checks"],
+        [[name, *seen_made[depth][[0, 2]].tolist(), in_words(curve[16]), in_words(curve[1024]), float(seen_made[depth][3])]
+         for depth, (name, curve) in zip(DEPTHS, made_curves.items(), strict=True)],
+        digits=2,
+    )  # fmt: skip
+
+# %% tags=["claims"]
+# Check the claims
+made_share = {d: {t: float(hit.double().mean()) for t, hit in c.items()} for d, c in zip(DEPTHS, made_curves.values(), strict=True)}  # fmt: skip
+assert [round(made_share[depth][1024], 2) for depth in DEPTHS] == [0.97, 0.56, 0.45, 0.42]
+assert [round(made_share[depth][16], 2) for depth in DEPTHS] == [0.97, 0.55, 0.46, 0.41]
+assert all(
+    abs(made_share[depth][t] - made_share[depth][16]) < 0.013 for depth in DEPTHS for t in (8, 32, 64, 256, 1024)
+)
+game_share = {depth: float(counted_right(16, depth, column="move").double().mean()) for depth in DEPTHS}
+losses = [game_share[depth] - made_share[depth][16] for depth in DEPTHS]
+assert losses[0] < 0.025 and all(0.2 < loss < 0.3 for loss in losses[1:])
+if rules_known:
+    tight_made = [float(seen_made[depth][2]) for depth in DEPTHS]
+    assert (
+        tight_made[0] == 1
+        and 0.25 < tight_made[1] < 0.29
+        and 0.12 < tight_made[2] < 0.14
+        and 0.04 < tight_made[3] < 0.06
+    )
+    assert all(0.027 < float(seen_made[depth][0]) < 0.036 for depth in DEPTHS)
+    gains = [made_share[depth][16] - tight for depth, tight in zip(DEPTHS, tight_made, strict=True)]
+    assert gains[1] < gains[2] < gains[3] and gains[1] > 0.27 and gains[3] > 0.34
+    assert 0.15 < float(seen_made[4][3]) < 0.17 and all(float(seen[d][:, 3].mean()) > 0.75 for d in DEPTHS)
+
+# %% [markdown]
+# On mates in one nothing is lost to speak of. On longer ones between a fifth and three tenths of all positions is: what looks like a mate in a game looks otherwise here, and most first moves of mates in four no longer check.
+#
+# But look at the other column. The player who counts answers found about half of the longer mates in games, and the model a fifth more. Here that player goes down to 0.27, 0.13 and 0.05, and the model is ahead of it by 0.29, 0.33 and 0.35. So recognizing checks was never all that it does; positions from games could not show it, because there most right moves are checks. **A baseline that does well hides what a model can do.**
+#
+# And once more loops beyond training bring nothing, on boards where there is less to recognize and more to work out: from 8 loops to 1,024 no curve moves by more than about 0.01.
+
+# %% [markdown]
 # ### Is it the loops, or the examples?
 #
 # Two questions can be told apart by training twice. **(a)** A model that has seen mates in one only, asked for mates in two, three and four: can loops beyond training make up for what it was never shown? **(b)** A model that has seen mates in one and two, asked for three and four. Width 64, 600 steps each, three seeds of each; (a) has spent all its steps on mates in one. 300 test positions for each number.
@@ -1179,7 +1247,7 @@ assert (peri["mate in 1, 128"] - peri["mate in 1, 64, from noise"]).mean() > 0.0
 # - The direction of a **shift** between training and test is an experiment, not an intuition. Look at the data of both sides first.
 # - **Still is not right, for chess too.** A loop that was trained with few loops comes to rest like any other, and may rest far from the answers that it passed on its way. Its **horizon** is a number that only a curve far beyond training can tell; the residual does not know it.
 # - In chess the first loops buy much: the rules, then a short list, then a choice. Loops beyond training buy nothing here, at any depth of mate. What was shown in training made the difference, not how long the model may think.
-# - **Simple players first.** Counting answers, one ply deep, finds every mate in one and about half of the first moves of longer mates. What a model is worth is what it finds beyond that.
+# - **Simple players first.** Counting answers, one ply deep, finds every mate in one and about half of the first moves of longer mates. What a model is worth is what it finds beyond that, and it shows where the simple player fails: on positions that nobody played.
 # - Without **recall** the question is lost on the way: a chess position with a move marked does not explain itself as a solved sudoku does.
 #
 # ## Self-test
