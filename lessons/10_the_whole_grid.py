@@ -93,15 +93,12 @@ for task, rows in everything.items():
 
 # %% tags=["claims"]
 # Check the claims
-assert len(everything["prefix sums"]) == 80 and len(grid["prefix sums"]) == 60
-assert {row["norm"] for row in everything["chess"] if row["recall"] == "fixed"} == {"post"}
+assert all(len(rows) == 80 for rows in everything.values()) and all(len(rows) == 60 for rows in grid.values())
 assert {float(row["lr"]) for rows in everything.values() for row in rows} == {0.001, 0.003}
 for task, steps in (("prefix sums", "600"), ("sudoku 6x6", "400"), ("chess", "600")):
     assert {row["steps"] for row in everything[task]} == {steps}
 
 # %% [markdown]
-# Chess has a hole, said plainly: of the five unshared stacks only the one with `post` was run (600 steps of 16 unshared blocks take ten minutes of a core, and the five norms make twenty such trainings). A hole in a table is no result; it stands below as *not run*.
-#
 # Prefix sums are judged by strings of 512 bits (trained on 32), sudoku by hard puzzles (trained on easy ones), chess by mates in three (trained on one and two).
 #
 # > **Predict.** Three tables, four rows, five columns. Where will they be bright, where dark? Which row is dark everywhere? Is there a task where the row without recall is bright?
@@ -126,14 +123,9 @@ for ax, task in zip(axes, TASKS, strict=True):
     for i, recall in enumerate(recalls):
         for j, norm in enumerate(NORMS):
             values = list(of_cell(task, (ONCE if recall == "fixed" else HARD)[task], recall, norm).values())
-            if len(values) == 3:
-                means[i, j] = np.mean(values)
-                span = f"{means[i, j]:.2f}\n{min(values):.2f}-{max(values):.2f}"
-                ax.text(
-                    j, i, span, ha="center", va="center", fontsize=8, color="white" if means[i, j] < 0.5 else "black"
-                )
-            else:
-                ax.text(j, i, "not\nrun", ha="center", va="center", fontsize=8, color="#777777")
+            means[i, j] = np.mean(values)
+            span = f"{means[i, j]:.2f}\n{min(values):.2f}-{max(values):.2f}"
+            ax.text(j, i, span, ha="center", va="center", fontsize=8, color="white" if means[i, j] < 0.5 else "black")
     ax.imshow(means, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     ax.set_xticks(range(5), NORMS)
     ax.set_yticks(range(4), recalls)
@@ -141,7 +133,7 @@ for ax, task in zip(axes, TASKS, strict=True):
     ax.set_title(f"{task}: {WORDS[task]}", fontsize=10)
 plots.show(
     fig,
-    alt="Three heat maps of recall against norm. With internal or external recall, post and sandwich are bright on prefix sums and sudoku; pre and peri are dark on prefix sums; on sudoku internal recall with pre and peri is bright too, external dark. Without recall all is dark on prefix sums. The unshared stack is dark on prefix sums and middling on sudoku. Chess is dim, at most 0.35 with a loop and a little less dim with recall; the one stack that was run there has 0.47.",
+    alt="Three heat maps of recall against norm. With internal or external recall, post and sandwich are bright on prefix sums and sudoku; pre and peri are dark on prefix sums; on sudoku internal recall with pre and peri is bright too, external dark. Without recall all is dark on prefix sums. The unshared stack is dark on prefix sums and, but for the gated one, middling on sudoku. Chess is dim, at most 0.35 with a loop and a little less dim with recall; the stacks have 0.40 to 0.47 there.",
     caption="Mean exact match on the hard test over three seeds; below it the lowest and the highest seed. What to see: two bright columns, post and sandwich, wherever there is recall. And one hole in them: internal + post on prefix sums.",
 )
 
@@ -157,7 +149,9 @@ assert max(max(of_cell("prefix sums", "exact_512", "none", norm).values()) for n
 assert max(max(of_cell("prefix sums", "exact_512", "fixed", norm).values()) for norm in NORMS) == 0
 chess_cells = [of_cell("chess", "mate3_64", recall, norm) for recall in recalls for norm in NORMS]
 assert [len(found) for found in chess_cells[:15]] == [3] * 15, "all looped cells, three seeds each"
-assert max(np.mean(list(found.values())) for found in chess_cells if len(found) == 3) < 0.36
+assert max(np.mean(list(found.values())) for found in chess_cells[:15]) < 0.36
+chess_stacks = [np.mean(list(of_cell("chess", "mate3_1", "fixed", norm).values())) for norm in NORMS]
+assert round(min(chess_stacks), 2) == 0.4 and round(max(chess_stacks), 2) == 0.47
 assert sorted(of_cell("prefix sums", "exact_512", "internal", "post").values()) == [0, 1, 1]
 lost = of_cell("prefix sums", "level", "internal", "post")
 assert lost["1"] == 18 and lost["0"] == lost["2"] == 32
@@ -629,6 +623,9 @@ for once, looped, stacked, best_loop in (("mate1_1", "mate1_64", 0.78, 0.58), ("
     loops = [of_cell("chess", looped, recall, norm) for recall in ("internal", "external") for norm in NORMS]
     assert round(max(np.mean(list(found.values())) for found in loops), 2) == best_loop
     assert min(of_cell("chess", once, "fixed", "post").values()) > max(max(found.values()) for found in loops)
+    by_norm = [np.mean(list(of_cell("chess", once, "fixed", norm).values())) for norm in NORMS]
+    assert round(min(by_norm), 2) == (0.65 if once == "mate1_1" else 0.4) and min(by_norm) > best_loop + 0.04
+    assert np.argmin(by_norm) == NORMS.index("gru")
 gated = [row["norm_400"] for row in grid["prefix sums"] if (row["recall"], row["norm"]) == ("external", "gru")]
 assert gated.count("inf") == 2 and min(float(length) for length in gated) > 1e6
 kept = [of_cell("prefix sums", "norm_400", recall, "gru") for recall in ("internal", "none")]
@@ -648,7 +645,7 @@ assert max(length for found in kept for length in found.values()) < 50
 #
 # ### What is not seen
 #
-# - **A loop above a stack, on chess** (21). There it is the other way round, in all seeds: after 600 steps the 16 blocks of their own find 0.78 of the mates in one and 0.47 of those in three, the best loop 0.58 and 0.35. In lesson 08 more loops bought next to nothing on chess; if one step repeated often is not what the task asks for, thirteen times the parameters are worth more than sharing. Equal steps are not equal parameters: what a stack of the loop's own size would do, this row does not ask.
+# - **A loop above a stack, on chess** (21). There it is the other way round, in all seeds: after 600 steps the 16 blocks of their own, with `post`, find 0.78 of the mates in one and 0.47 of those in three, the best loop 0.58 and 0.35. Nor does it hang on that norm: all five stacks are ahead of all loops, even the gated one with 0.65 and 0.40. In lesson 08 more loops bought next to nothing on chess; if one step repeated often is not what the task asks for, thirteen times the parameters are worth more than sharing. Equal steps are not equal parameters: what a stack of the loop's own size would do, this row does not ask.
 # - **Longer mates** (15, chess). The outer norm is ahead of `pre` and `peri` in all four comparisons, by 0.03 to 0.27, and three of the four intervals hold 0. With internal recall all norms find about as many mates in three; with external recall `pre` and `peri` lose theirs with the loops in some seeds and keep them in others, and three seeds cannot tell how often.
 # - **Internal against external** (17, 18, 19). The paper finds internal recall substantially better on sudoku, once the outer norm is there. Here the two cannot be told apart: the five older seeds allow at most 0.035 in favour of internal. And it is not internal recall that needs the outer norm more (19): it is *external*. With `pre` and `peri` its $W_z$ ends with a spectral radius above 1.5 on sudoku, multiplies the state in every loop, and the state overflows in all its runs. Internal recall
 #   with `pre` grows only in a straight line, and solves more than half of the hard puzzles. Their models are larger and their puzzles harder; why it comes out differently we do not know.
