@@ -1045,7 +1045,7 @@ for depth in (2, 3):
 #
 # > **Predict.** How much does the model lose on them, in each depth? How much does the player lose who counts answers? And do loops help here, where less can be recognized?
 
-# %%
+# %% tags=["plumbing"]
 made = {(int(row["depth"]), int(row["loops"])): row for row in read_results("chess_composed")}
 
 
@@ -1055,12 +1055,15 @@ def made_right(loops, depth):
     return torch.arange(int(row["count"])) < int(row["move"])
 
 
+# %%
 made_curves = {f"mate in {d}": {t: made_right(t, d) for t in (1, 2, 4, 8, 16, 32, 64, 256, 1024)} for d in DEPTHS}
 plots.show(
     plots.accuracy_curves(made_curves, trained=12, title="the same model, made positions", y_label="best legal move"),
     alt="The share in which the best legal move is right against loops from 1 to 1,024, for made positions. Mate in one rises to 0.97; below it lie mates in two at 0.55, in three at 0.45 and in four at 0.41. All are flat from 8 or 16 loops on.",
     caption="What to see: mates in one as before; the others lower than on positions from games, and now in the order of their depth. Flat again.",
 )
+
+# %%
 if rules_known:
     asked = {depth: positions_of(depth, "test", "composed") for depth in DEPTHS}
     seen_made = {
