@@ -35,12 +35,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache as once
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chess
 
@@ -49,8 +49,10 @@ sys.path.insert(0, str(ROOT))  # works without installing the package
 
 from data.compiled import library
 from looped_lite.checkpoints import write_atomic
+from looped_lite.tables import read_table
 
 DEPTHS = (1, 2, 3, 4)
+SAMPLED = {1: 1, 2: 5, 3: 100, 4: 1000}  # of so many verified rows one is proved unique, too: it takes minutes
 COLUMNS = ["fen", "move", "line", "source", "split"]
 SPLITS = ["test", "validation", "train"]  # from the one that keeps its positions to the one that gives way
 
@@ -268,15 +270,20 @@ def assemble(cache: Path, folder: Path, partial_build: bool) -> None:
         write_table(folder / f"chess_mate{depth}.csv.gz", rows)
 
 
-def build(jobs: int, cache: Path) -> None:
+def make_chunks(make: Callable[[Path, Any], Path], work: list, jobs: int, cache: Path) -> None:
+    """``make(cache, job)`` for every job of ``work``, in order, in so many processes, saying how far it is."""
     cache.mkdir(parents=True, exist_ok=True)
-    search_library(cache)
-    work = [(recipe, number) for recipe in RECIPES for number in range(recipe.chunks)]
-    work.sort(key=lambda job: job[1] / job[0].chunks)  # a little of everything first: an unfinished build is of use
+    search_library(cache)  # compiled once, before there are processes that want it
     start = time.time()
     with ProcessPoolExecutor(jobs) as pool:
-        for done, path in enumerate(pool.map(partial(build_chunk, cache), work), 1):
+        for done, path in enumerate(pool.map(partial(make, cache), work), 1):
             print(f"{path.stem}: {done} of {len(work)}, {time.time() - start:.0f} s", flush=True)
+
+
+def build(jobs: int, cache: Path) -> None:
+    work = [(recipe, number) for recipe in RECIPES for number in range(recipe.chunks)]
+    work.sort(key=lambda job: job[1] / job[0].chunks)  # a little of everything first: an unfinished build is of use
+    make_chunks(build_chunk, work, jobs, cache)
 
 
 # ---- verification with python-chess, which shares no code with the search in C ----
@@ -349,8 +356,7 @@ def verify(jobs: int, folder: Path, every: dict[int, int], only: list[int], kind
     takes minutes in Python."""
     good, keys = True, Counter()
     for depth in only:
-        with gzip.open(folder / f"chess_{kind}{depth}.csv.gz", "rt", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(read_table(folder / f"chess_{kind}{depth}.csv.gz"))
         start, wrong = time.time(), []
         keys.update(key(row["fen"]) for row in rows)
         work = [(row, depth, place % every[depth] == 0) for place, row in enumerate(rows)]
@@ -380,7 +386,7 @@ def main() -> None:
     parser.add_argument("--depths", type=int, nargs="+", choices=DEPTHS, default=list(DEPTHS), help="with --verify")
     options = parser.parse_args()
     if options.verify:
-        every = {depth: 1 for depth in DEPTHS} if options.thorough else {1: 1, 2: 5, 3: 100, 4: 1000}
+        every = {depth: 1 for depth in DEPTHS} if options.thorough else SAMPLED
         sys.exit(not verify(options.jobs, options.out, every, options.depths))
     if not options.partial:
         build(options.jobs, options.cache)

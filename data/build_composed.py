@@ -14,24 +14,32 @@ colours and mirroring, one of these files or of data/chess_mate*.csv.gz in any s
 from __future__ import annotations
 
 import argparse
-import csv
 import ctypes
-import gzip
 import random
 import sys
-import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import chess
 
 sys.path.insert(0, str(Path(__file__).parent))
-from build_chess import COLUMNS, DEPTHS, ROOT, SPLITS, key, rows_of, search_library, verify, write_table
+from build_chess import (
+    COLUMNS,
+    DEPTHS,
+    ROOT,
+    SAMPLED,
+    SPLITS,
+    key,
+    make_chunks,
+    rows_of,
+    search_library,
+    verify,
+    write_table,
+)
 
 from looped_lite.checkpoints import write_atomic
+from looped_lite.tables import read_table
 
 WORTH = {chess.PAWN: 1, chess.KNIGHT: 3, chess.BISHOP: 3, chess.ROOK: 5, chess.QUEEN: 9, chess.KING: 0}
 
@@ -77,25 +85,15 @@ def build_chunk(cache: Path, job: tuple[int, str, int]) -> Path:
 
 def build(jobs: int, cache: Path) -> None:
     """All chunks: tests first, then a little of everything, so that an unfinished build is of use."""
-    cache.mkdir(parents=True, exist_ok=True)
-    search_library(cache)
     counts = {(depth, split): getattr(KINDS[depth], split) for depth in DEPTHS for split in SPLITS}
     work = [(depth, split, number) for (depth, split), count in counts.items() for number in range(count)]
     work.sort(key=lambda job: (SPLITS.index(job[1]), job[2] / counts[job[:2]]))
-    start = time.time()
-    with ProcessPoolExecutor(jobs) as pool:
-        for done, path in enumerate(pool.map(partial(build_chunk, cache), work), 1):
-            print(f"{path.stem}: {done} of {len(work)}, {time.time() - start:.0f} s", flush=True)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    with gzip.open(path, "rt", newline="") as file:
-        return list(csv.DictReader(file))
+    make_chunks(build_chunk, work, jobs, cache)
 
 
 def assemble(cache: Path, folder: Path, partial_build: bool) -> None:
     """Writes the four files from the chunks, without any position of data/chess_mate*.csv.gz."""
-    seen = {key(row["fen"]) for depth in DEPTHS for row in read_rows(ROOT / "data" / f"chess_mate{depth}.csv.gz")}
+    seen = {key(row["fen"]) for depth in DEPTHS for row in read_table(ROOT / "data" / f"chess_mate{depth}.csv.gz")}
     tables: dict[int, list[list[str]]] = {depth: [] for depth in DEPTHS}
     dropped: Counter[str] = Counter()
     for split in SPLITS:
@@ -159,7 +157,7 @@ def character(row: dict[str, str]) -> dict[str, bool]:
 def describe(folder: Path) -> None:
     """Prints, for each depth and split, the share of first moves of each kind, and the numbers of men."""
     for depth in DEPTHS:
-        rows = read_rows(folder / f"chess_composed{depth}.csv.gz")
+        rows = list(read_table(folder / f"chess_composed{depth}.csv.gz"))
         for split in reversed(SPLITS):
             chosen = [row for row in rows if row["split"] == split]
             found = [character(row) for row in chosen]
@@ -184,8 +182,7 @@ def main() -> None:
         describe(options.out)
         return
     if options.verify:
-        every = {1: 1, 2: 5, 3: 100, 4: 1000}
-        sys.exit(not verify(options.jobs, options.out, every, list(DEPTHS), "composed"))
+        sys.exit(not verify(options.jobs, options.out, SAMPLED, list(DEPTHS), "composed"))
     if not options.partial:
         build(options.jobs, options.cache)
     assemble(options.cache, options.out, options.partial)

@@ -26,7 +26,7 @@ needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None and shutil.which
 
 @pytest.fixture(scope="module")
 def rows():
-    return {depth: build.read_rows(data_path(f"chess_composed{depth}.csv.gz")) for depth in DEPTHS}
+    return {depth: list(build.read_table(data_path(f"chess_composed{depth}.csv.gz"))) for depth in DEPTHS}
 
 
 @pytest.mark.parametrize(("depth", "count"), [(1, 60), (2, 20), (3, 2)])
@@ -36,7 +36,7 @@ def test_a_sample_has_one_mate_and_no_faster_one(rows, depth, count):
 
 
 def test_mates_in_four_are_forced_and_lines_are_whole(rows):
-    for row in min([row for row in rows[4]], key=len), *rows[4][::200]:
+    for row in rows[4][::200]:
         assert fault(row, 4, unique=False) == "", row["fen"]
 
 
