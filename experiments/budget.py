@@ -86,7 +86,7 @@ def pooled(task: str, model: str, rows: list[Row], loops: int, test: str, column
 
 
 def chess() -> list[Row]:
-    """The two long-trained models: the likeliest move, without rules, and the likeliest legal one."""
+    """The long-trained models: the likeliest move, without rules, and the likeliest legal one."""
     rows = []
     for row in read_results("chess_best"):
         if row["loops"] in ("1", "4", "16", "64") and row["source"] == "engine":

@@ -167,11 +167,12 @@ BEST_LOOPS = (1, 2, 4, 8, 16, 32, 64, 100, 1000)
 
 
 def best(known: Known) -> list[Job]:
-    return [shipped(name, f"{depth}-{source}") for name in ("chess", "chess-mate1") for depth, source in SETS]
+    names = ("chess", "chess-mate1", "chess-all")
+    return [shipped(name, f"{depth}-{source}") for name in names for depth, source in SETS]
 
 
 def composed(known: Known) -> list[Job]:
-    return [shipped("chess", f"{depth}-composed") for depth in DEPTHS]
+    return [shipped(name, f"{depth}-composed") for name in ("chess", "chess-all") for depth in DEPTHS]
 
 
 @torch.no_grad()
@@ -272,7 +273,7 @@ EXPERIMENTS = [
     Experiment("chess_best", "the long-trained models, with the rules", best, measure_best, asked, facts=()),
     Experiment(
         "chess_composed",
-        "the long-trained model on positions like composed ones, 1 to 1,024 loops",
+        "the long-trained models on positions like composed ones, 1 to 1,024 loops",
         composed,
         partial(measure_best, loops=tuple(2**power for power in range(11))),
         asked,
