@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from looped_lite.paths import read_results
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "lessons"))
 import publish  # noqa: E402
@@ -115,3 +117,16 @@ def test_publishing_writes_the_address_once():
 def test_what_is_no_address_is_refused(address):
     with pytest.raises(ValueError, match="no address of a repository"):
         publish.check(address)
+
+
+@pytest.mark.parametrize(
+    "line, model",
+    [("chess", "chess"), ("chess, all kinds of positions", "chess-all"), ("chess, mates in one alone", "chess-mate1")],
+)
+def test_the_shares_of_the_chess_models_are_those_of_the_rows(line, model):
+    rows = [row for row in read_results("chess_best") if row["loops"] == "100"]
+    rows += [row for row in read_results("chess_composed") if row["loops"] == "1024" and row["model"] == "chess-all"]
+    shares = {f"{int(row['move']) / int(row['count']):.3f}" for row in rows if row["model"] == model}
+    (said,) = re.findall(rf"^\| {line} \|.*$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    found = set(re.findall(r"\b0\.\d{3}\b", said))
+    assert found <= shares and (found == shares or model == "chess-mate1"), "of mates in one alone the first two"
