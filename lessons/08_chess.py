@@ -1213,8 +1213,7 @@ low_high = {name: [wilson(int(hit.sum()), len(hit)) for hit in three[:2]] for na
 clear = [name for name, (before, after) in low_high.items() if float(before[1]) < float(after[0])]
 assert clear == ["made, mate in 4"], "the one pair of intervals that do not overlap"
 assert all(abs(late - after) < 0.01 for _, after, late in shares.values()), "more loops change nothing"
-before, after = ([round(x, 2) for x in shares["made, mate in 4"]][i] for i in (0, 1))
-assert (before, after) == (0.41, 0.56)
+assert [round(share_of, 2) for share_of in shares["made, mate in 4"][:2]] == [0.41, 0.56]
 wider_card = load_pretrained("chess-all").card
 assert wider_card["steps"] == 7000 and round(wider_card["minutes"]) == 76
 
