@@ -138,6 +138,7 @@ def add_solve(commands: Any) -> argparse.ArgumentParser:
         type=at_least_one,
         help="where the task certifies answers: begin again from noise after so many loops without one",
     )
+    solve.add_argument("--no-guess", action="store_true", help="let no try assume a digit, however many have failed")
     solve.add_argument(
         "--json", action="store_true", help="one object a line: input, answer, status, loops, tries, residual"
     )
@@ -313,7 +314,8 @@ def run_solve(args: argparse.Namespace) -> int:
         1 if args.file == "-" and sys.stdin is not None and sys.stdin.isatty() else AHEAD
     )  # a person at the keyboard wants each answer at once
     code = 0
-    for place, solution in enumerate(solve(choose, texts, args.loops, args.restart, ahead=ahead, strict=False)):
+    options = {"ahead": ahead, "strict": False, "guess": not args.no_guess}
+    for place, solution in enumerate(solve(choose, texts, args.loops, args.restart, **options)):
         line = lines[place] if args.file else None
         code = max(code, report(solution, choose, line, args))
     return code

@@ -55,17 +55,21 @@ class Solution:
 Run = tuple[Loop, Tensor, Callable[[Tensor], Tensor]]
 
 
-def begin(task: Task, model: LoopedTransformer, x: Tensor, number: int) -> Run:
+def begin(task: Task, model: LoopedTransformer, x: Tensor, number: int, said: Tensor | None = None) -> Run:
     """How try ``number`` of an instance ``x`` (1, cells, features) begins: the first from the input, further ones from
-    noise, on a symmetric image. Returns the loop, its start state and what brings logits back to ``x``. Every instance
-    of one size gets the same noise."""
+    noise, on a symmetric image; and, if several have failed, with the task's guess, by the logits ``said`` of the last
+    (None: without). Returns the loop, its start state and what brings logits back to ``x``. Every instance of one size
+    gets the same noise."""
     if number == 0:
         loop = model.loop(x)
         return loop, loop.start(), lambda logits: logits
+    put = lambda logits: logits
+    if said is not None and number >= task.guess_after:
+        x, put = task.guess(x, said, torch.Generator().manual_seed(number))
     generator = torch.Generator().manual_seed(number)
     image, back = task.image(x, generator)
     loop = model.loop(image)
-    return loop, loop.start("noise", generator), back
+    return loop, loop.start("noise", generator), lambda logits: put(back(logits))
 
 
 @dataclass
@@ -77,6 +81,7 @@ class Job:
     x: Tensor
     budget: int
     back: Callable[[Tensor], Tensor] = lambda logits: logits
+    said: Tensor | None = None  # the logits that were last asked for, by which the next try guesses
     tries: int = 0
     age: int = 0
     used: int = 0
@@ -86,9 +91,16 @@ class Pool:
     """Running instances of one model and one number of cells, stepped together. A row of the tensors is a `Job`."""
 
     def __init__(
-        self, model: LoopedTransformer, task: Task, restart: Callable[[int], int], tol: float, at_once: int
+        self,
+        model: LoopedTransformer,
+        task: Task,
+        restart: Callable[[int], int],
+        tol: float,
+        at_once: int,
+        guess: bool = True,
     ) -> None:
         self.model, self.task, self.restart, self.tol, self.at_once = model, task, restart, tol, at_once
+        self.guess = guess
         self.waiting: deque[Job] = deque()
         self.jobs: list[Job] = []
         self.loop: Loop | None = None
@@ -108,7 +120,7 @@ class Pool:
         """Begin the next try of each job, beside those that run."""
         if not jobs:
             return
-        runs = [begin(self.task, self.model, job.x, job.tries) for job in jobs]
+        runs = [begin(self.task, self.model, job.x, job.tries, job.said if self.guess else None) for job in jobs]
         for job, (_, _, job.back) in zip(jobs, runs, strict=True):
             job.tries, job.age = job.tries + 1, 0
         loops, states = [run[0] for run in runs], [run[1] for run in runs]
@@ -176,8 +188,10 @@ class Pool:
         ]
         if not due:
             return set()
-        logits = [self.jobs[row].back(one[None]) for row, one in zip(due, self.loop.read_out(self.z[due]), strict=True)]
-        right = self.task.certify(torch.cat([self.jobs[row].x for row in due]), torch.cat(logits))
+        jobs = [self.jobs[row] for row in due]
+        for job, logits in zip(jobs, self.loop.read_out(self.z[due]), strict=True):
+            job.said = job.back(logits[None])
+        right = self.task.certify(torch.cat([job.x for job in jobs]), torch.cat([job.said for job in jobs]))
         return {row for row, yes in zip(due, right.tolist(), strict=True) if yes}
 
     def move_anchors(self) -> None:
@@ -245,6 +259,7 @@ def solve(
     at_once: int | None = None,
     ahead: int = AHEAD,
     strict: bool = True,
+    guess: bool = True,
 ) -> Iterator[Solution]:
     """Solve instances written as text (bits, puzzles, FENs): `Solution`s in the order of ``texts``, as they are ready.
 
@@ -252,7 +267,8 @@ def solve(
     settled, or what the task certifies as solved, leaves and makes room for the next one. Where a task certifies
     answers (sudoku has its rules), an instance without one begins again, from noise and on a symmetric image, after
     ``restart`` loops (a number, or a function of the number of the try, counted from 0), until its budget of ``loops``
-    is spent (the task's own, if left out).
+    is spent (the task's own, if left out). With ``guess``, after four tries (the task's ``guess_after``) each
+    further one also assumes something where the last answer was unsure: in sudoku, one digit.
 
     ``texts`` may be a stream that never ends: at most ``ahead`` instances are held at a time. Answers do not depend on
     which instances run together, nor on their order. ``model`` may be a function that names the model for a text.
@@ -269,7 +285,7 @@ def solve(
     def make_pool(model: LoopedTransformer, cells: int) -> Pool:
         task = model.recipe.task
         tries = restart if callable(restart) else lambda _: restart or task.restart_every
-        return Pool(model, task, tries, tol, at_once or max(1, CELLS_AT_ONCE // cells))
+        return Pool(model, task, tries, tol, at_once or max(1, CELLS_AT_ONCE // cells), guess)
 
     workers = torch.get_num_threads()
     desk = Desk((lambda text: model) if isinstance(model, LoopedTransformer) else model, make_pool, workers)
@@ -339,7 +355,7 @@ def watch(
     x = task.encode(text).to(model.embed.weight.device)
     logits, residuals, begun = [], [], []
     for attempt in range(whole("tries", tries, 1)):
-        loop, z, back = begin(task, model, x, attempt)
+        loop, z, back = begin(task, model, x, attempt, logits[-1] if logits else None)
         begun.append(len(residuals))
         settled = None
         if not logits:

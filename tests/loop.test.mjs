@@ -24,7 +24,7 @@ const problem = (more = {}) => ({
   x: new Float32Array(16).fill(1),
   budget: 40,
   certify: null,
-  image: () => ({ x: new Float32Array(16).fill(1), back: (logits) => logits, drawn: 2 }),
+  again: () => ({ x: new Float32Array(16).fill(1), back: (logits) => logits, drawn: 2 }),
   read: (logits) => ({ first: logits[0] }),
   ...more,
 });

@@ -3,11 +3,17 @@
 
 import { readFileSync } from "node:fs";
 import * as chess from "../site/try/chess.mjs";
-import { image } from "../site/try/sudoku.mjs";
+import { uniform } from "../site/try/noise.mjs";
+import { guess, image, open } from "../site/try/sudoku.mjs";
 
 // what the tests ask in one call
 const more = {
   backOf: (grid, symmetry, side, logits) => image(grid, symmetry, side).back(logits),
+  guessOf: (grid, box, logits, seed) => guess(grid, box, logits, uniform(seed)),
+  againOf(text, tries, number, logits, after) {
+    const { x, back } = open(text, tries).again(number, logits);
+    return { x, logits: back(after) };
+  },
   movesOf(fen) {
     const { position } = chess.open(fen);
     return chess.legalMoves(position).map((move) => [chess.uci(move), chess.san(position, move)]);

@@ -110,6 +110,52 @@ def test_a_try_of_a_sudoku_is_the_one_of_solve(side):
     ] == pytest.approx(back(logits).flatten().tolist(), abs=1e-6)
 
 
+@pytest.mark.parametrize("side", BOXES)
+def test_a_guess_is_the_one_of_solve(side):
+    task, box = get_task("sudoku", box=BOXES[side]), BOXES[side]
+    grid = load_puzzles(box, "hard")[0][1].tolist()
+    x, generator = task.encode(sudoku_puzzles.show(grid)), torch.Generator().manual_seed(0)
+    logits = [
+        (scale * torch.randn(1, side * side, side, generator=generator)) for scale in (0.1, 1, 10) for _ in range(8)
+    ]
+    found = call(*[["sudoku", "guessOf", grid, box, one.flatten().tolist(), seed] for seed, one in enumerate(logits)])
+    for seed, (one, said) in enumerate(zip(logits, found, strict=True)):
+        guessed, _ = task.guess(x, one, torch.Generator().manual_seed(seed))
+        changed = (guessed != x).any(-1)[0].nonzero().flatten().tolist()
+        assert [said["cell"]] == changed and guessed[0, said["cell"]].argmax() == said["digit"]
+    assert len({said["cell"] for said in found}) > 5
+
+
+def test_a_try_with_a_guess_begins_and_answers_as_in_solve():
+    sys.path.insert(0, str(ROOT / "site"))
+    from pages import sudoku_tries
+
+    from looped_lite.solving import begin
+
+    class Asked:  # a model that shows what it is asked
+        def loop(self, x):
+            self.x = x
+            return self
+
+        def start(self, *_):
+            return None
+
+    task, grid = get_task("sudoku"), load_puzzles((3, 3), "hard")[0][1].tolist()
+    text, generator = sudoku_puzzles.show(grid), torch.Generator().manual_seed(0)
+    said, after = torch.randn(2, 1, 81, 9, generator=generator)
+    numbers = (1, 3, 4, 5, 9)
+    asked = [
+        ["sudoku", "againOf", text, sudoku_tries(), n, said.flatten().tolist(), after.flatten().tolist()]
+        for n in numbers
+    ]
+    for number, made in zip(numbers, call(*asked), strict=True):
+        model = Asked()
+        _, _, back = begin(task, model, task.encode(text), number, said)
+        assert made["x"] == model.x.flatten().tolist()
+        assert made["logits"] == pytest.approx(back(after).flatten().tolist(), abs=1e-6)
+        assert sum(made["x"]) == 81 and sum(made["x"][::10]) == grid.count(0) - (number >= task.guess_after)
+
+
 def test_a_grid_is_solved_where_the_package_says_so():
     puzzles, solutions, _ = load_puzzles((3, 3), "test")
     calls, wanted = [], []

@@ -209,6 +209,22 @@ def test_a_page_says_what_solve_says(served, name, group):
     assert said.replace(number(said), "") == wanted.replace(number(wanted), "")
 
 
+def test_a_puzzle_that_needs_a_guess_gets_the_one_of_solve(served):
+    puzzle = "8..51........3.2....92....6.....5..1...1.3..5....7..9.286..9.1.1.4.6....3..7..8.."
+    with tried(served, "sudoku") as page:
+        page.fill("#text", puzzle)
+        for _ in range(3):
+            if not page.locator(".result").inner_text():
+                page.click("#ten")
+                page.wait_for_function("document.querySelector('#play').textContent === 'Play'")
+        said = result(page)
+        page.locator("#loop").fill("260")
+        page.locator(".now", has_text="Loop 260, try 5, with a guess: ").wait_for()
+        page.locator("#loop").fill("250")
+        page.locator(".now", has_text="Loop 250, try 4: ").wait_for()
+    assert said == told("sudoku", puzzle) and ", try 5, " in said
+
+
 def test_play_pauses_and_goes_on_and_twenty_presses_do_no_harm(served):
     with tried(served, "bits") as page:
         page.select_option("#group", label="64 bits")

@@ -363,6 +363,32 @@ def test_watching_sees_what_solving_does():
     assert "not settled in 3 loops" in watch(toy(), "s9", loops=3).progress(3)
 
 
+def test_after_several_tries_each_guesses_by_the_last_answer():
+    """And with guess=False none does."""
+    asked = []
+
+    class Guessing(Toy):
+        guess_after = 2
+
+        def guess(self, x, logits, generator):
+            asked.append((x.tolist(), logits.tolist(), float(torch.rand((), generator=generator))))
+            return x.clone(), lambda logits: logits + 1000
+
+    model = toy(certifies=True)
+    model.recipe = dataclasses.replace(model.recipe, task=Guessing(certifies=True))
+    found = solve_one(model, "f1", loops=6)  # stands still: every loop is a try
+    assert (found.tries, len(asked)) == (6, 4)
+    assert {str(x) for x, _, _ in asked} == {str(Toy().encode("f1").tolist())}, "one guess, not one on the other"
+    for number, (_, logits, drawn) in enumerate(asked, 2):
+        assert drawn == float(torch.rand((), generator=torch.Generator().manual_seed(number)))
+        before = torch.Generator().manual_seed(number - 1)
+        torch.rand((), generator=before)
+        start = torch.randn(1, 1, 2, generator=before) + 100 + 1000 * (number > 2)
+        assert torch.allclose(torch.tensor(logits), start), "of the try before, brought back"
+    assert solve_one(model, "f1", loops=6, guess=False).tries == 6 and len(asked) == 4
+    assert len(watch(model, "f1", tries=6).begun) == 6 and len(asked) == 8 and asked[4:] == asked[:4]
+
+
 def test_watching_several_tries():
     model = toy(certifies=True, wanted=100.0)
     one, three = watch(model, "r1"), watch(model, "r1", tries=3)

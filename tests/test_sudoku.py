@@ -20,7 +20,7 @@ from looped_lite.tasks.sudoku import (
     read_sudoku_extreme,
     unit_masks,
 )
-from looped_lite.tasks.sudoku_puzzles import is_valid_solution, parse, show, solve
+from looped_lite.tasks.sudoku_puzzles import clash_messages, is_valid_solution, parse, show, solve
 
 SIX = Sudoku(box=(2, 3))
 
@@ -230,6 +230,38 @@ def test_an_image_is_a_puzzle_whose_answer_comes_back(task):
     logits = torch.nn.functional.one_hot(torch.tensor([found[0] for found in solved]) - 1, task.side).float()
     assert torch.equal(back(logits).argmax(-1) + 1, solutions[:8])
     assert not torch.equal(task.image(x, generator)[0], image), "another symmetry every time"
+
+
+@pytest.mark.parametrize("task", [SIX, Sudoku()], ids=lambda task: task.name)
+def test_a_guess_is_one_more_given_where_the_answer_was_unsure(task):
+    puzzles, solutions, _ = load_puzzles(task.box, "hard")
+    x, right = one_hot(puzzles[:40], task.side), one_hot(solutions[:40], task.side)[..., 1:]
+    unsure = puzzles[:40].argmin(-1)  # one empty cell of each
+    logits = 40 * right
+    logits[range(40), unsure] = right[range(40), unsure] * 1.5
+    kept = x.clone(), logits.clone()
+    guessed, put = task.guess(x, logits, torch.Generator().manual_seed(1))
+    assert torch.equal(x, kept[0]) and torch.equal(logits, kept[1])
+    new = (guessed != x).any(-1)
+    assert (new.sum(-1) == 1).all() and (x[new][:, 0] == 1).all(), "one cell that was empty"
+    assert (guessed[new].sum(-1) == 1).all() and (guessed[new][:, 0] == 0).all()
+    assert int(new[range(40), unsure].sum()) > 34, "nearly always the one that is unsure"
+    digits, solved = guessed[new].argmax(-1), solutions[:40][new]
+    assert 3 < int((digits == solved).sum()) < 40, "drawn, not the likeliest"
+    clashing = [clash_messages(grid, task.box) for grid in guessed.argmax(-1).tolist()]
+    assert not any(clashing), "no given forbids it"
+    wild = torch.randn(40, *logits.shape[1:])
+    assert torch.equal(put(wild).argmax(-1)[new] + 1, digits) and torch.equal(put(wild)[~new], wild[~new])
+    assert not torch.equal(task.guess(x, logits, torch.Generator().manual_seed(2))[0], guessed)
+
+
+def test_a_guess_by_logits_that_are_not_numbers():
+    puzzles, _, _ = load_puzzles((3, 3), "hard")
+    x = one_hot(puzzles[:20], 9)
+    for value in (torch.nan, torch.inf, -torch.inf, 0.0):
+        guessed, _ = Sudoku().guess(x, torch.full((20, 81, 9), value), torch.Generator().manual_seed(1))
+        assert ((guessed != x).any(-1).sum(-1) == 1).all()
+        assert not any(clash_messages(grid, (3, 3)) for grid in guessed.argmax(-1).tolist())
 
 
 class Silent(torch.nn.Module):

@@ -87,11 +87,17 @@ class Task(Protocol):
         """A random symmetric image of each instance of ``x``, and what brings logits for it back to ``x``."""
         return x, lambda logits: logits
 
+    def guess(self, x: Tensor, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """What to try when ``guess_after`` tries have failed, the last with ``logits`` for ``x``: ``x`` with something
+        assumed in addition, and what puts the assumption into logits for it. By default nothing is."""
+        return x, lambda logits: logits
+
     def max_loops(self, x: Tensor) -> int:
         """How many loops an instance is given, all tries together."""
         return 8 * self.most_loops
 
     restart_every: int = 64  # loops of one try, where answers are certified
+    guess_after: int = 4  # tries without a guess
 
     # ---- how it is tested and shown
 

@@ -39,6 +39,7 @@ MINED = ("mined_train", "mined_validation", "extreme_validation", "mined")  # 9x
 # the columns of a CSV of puzzles, each by the names that it has in the files that people have
 COLUMNS = (("puzzle", "question", "quizzes", "quiz"), ("solution", "answer", "solutions"), ("rating",))
 MOST_GUESSES = 20_000  # some seconds; the hardest shipped puzzle takes 321
+SURE = 30.0  # the logit of a digit that is assumed
 
 
 @cache
@@ -137,6 +138,21 @@ def fill(x: Tensor, logits: Tensor) -> Tensor:
     """Grids (batch, cells): the givens of ``x`` (batch, cells, 1 + side), elsewhere the likeliest digits."""
     givens = x.argmax(-1)
     return torch.where(givens > 0, givens, logits.argmax(-1) + 1)
+
+
+def candidate_chances(x: Tensor, logits: Tensor, box: Box) -> Tensor:
+    """How likely ``logits`` make each digit of a cell, of those that no given in its row, column or box forbids:
+    (batch, cells, side). Logits that are not numbers leave them all alike."""
+    seen = unit_masks(box)[:3].any(0).to(x.dtype).to(x.device)
+    allowed = torch.einsum("ij,bjd->bid", seen, x[..., 1:]) == 0
+    chances = (logits.double().nan_to_num().softmax(-1) + 1e-9) * allowed
+    return chances / chances.sum(-1, keepdim=True).clamp_min(1e-30)
+
+
+def drawn_by(weights: Tensor, draws: Tensor) -> Tensor:
+    """A place in each row of ``weights`` (batch, places), as likely as it weighs, by ``draws`` (batch,) from 0 to 1."""
+    sums = weights.cumsum(-1)
+    return (sums <= draws[:, None] * sums[:, -1:]).sum(-1).clamp_max(weights.shape[-1] - 1)
 
 
 def keeps_rules(grids: Tensor, box: Box) -> Tensor:
@@ -238,6 +254,21 @@ class Sudoku(Task):
         over_digits = lambda values, order: values.gather(2, order[:, None, :].expand(values.shape))
         back = lambda logits: over_digits(over_cells(logits, where), digits[:, 1:] - 1)
         return over_digits(over_cells(x, cells), names), back
+
+    def guess(self, x: Tensor, logits: Tensor, generator: torch.Generator) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """One more given for each puzzle ``x`` (batch, cells, 1 + side), after an answer ``logits`` that breaks a rule:
+        a cell drawn by how unsure the answer is there, 1 less the gap between its two likeliest digits, and one of the
+        digits that no given forbids, drawn by its probability. A wrong guess costs one try: what is certified keeps the
+        givens and the rules. Also returns what puts the guess into logits for the new puzzle."""
+        draws = torch.rand(len(x), 2, generator=generator).double().to(x.device)
+        chances = candidate_chances(x, logits, self.box)
+        first, second = chances.topk(2, -1).values.unbind(-1)
+        unsure = (1 - first + second).clamp_min(1e-3) * (x[..., 0] > 0)  # a cell that is sure may be wrong, too
+        rows, cell = torch.arange(len(x)), drawn_by(unsure, draws[:, 0])
+        guessed = x.clone()
+        guessed[rows, cell] = one_hot(drawn_by(chances[rows, cell], draws[:, 1]) + 1, self.side)
+        new = (guessed != x).any(-1, keepdim=True)
+        return guessed, lambda logits: torch.where(new, SURE * guessed[..., 1:], logits)
 
     def split(self, split: str, count: int | None = None) -> tuple[Tensor, Tensor]:
         """The first ``count`` puzzles of a shipped split as inputs and targets, for evaluation."""

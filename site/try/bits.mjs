@@ -38,7 +38,7 @@ export function open(text) {
     x: oneHot(bits),
     budget: 2 * (bits.length + 1) + 100,
     certify: null,
-    image: null,
+    again: null,
     read(logits) {
       const { classes, sure } = likeliest(logits, bits.length + 1, 2);
       return { classes: classes.slice(1), sure: sure.slice(1) };

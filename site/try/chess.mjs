@@ -307,7 +307,7 @@ export function open(text) {
     x: planes(position),
     budget: 128,
     certify: null,
-    image: null,
+    again: null,
     read: (logits) => ({ logits: Float32Array.from(logits) }),
     look(seen) {
       const ranked = rank(position, moves, seen.logits);

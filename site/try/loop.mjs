@@ -59,7 +59,7 @@ const distance = (a, b) => {
   return Math.sqrt(sum);
 };
 
-// A run. `problem` is what a task's `open` returned: x, budget, image(number), certify(logits) or null, read(logits).
+// A run. `problem` is what a task's `open` returned: x, budget, again(number, logits), certify(logits) or null, read(logits).
 // `frames[t]` is what there was after t loops; `end` is what `looped-lite solve` would say, as soon as it would say it.
 export class Run {
   constructor(model, problem, { start = "input", restarts = true, budget = null, restart = null } = {}) {
@@ -75,13 +75,13 @@ export class Run {
 
   async begin() {
     const again = this.tries > 0;
-    const image = again ? this.problem.image(this.tries) : { x: this.problem.x, back: (logits) => logits };
+    const image = again ? this.problem.again(this.tries, this.said) : { x: this.problem.x, back: (logits) => logits };
     const { h, recalled } = await this.model.encode(image.x);
     const start = again ? "noise" : this.start;
     this.z = h;
     if (start === "zeros") this.z = new Float32Array(h.length);
     if (start === "noise") this.z = noise(this.tries, h.length, again ? image.drawn : 0);
-    Object.assign(this, { recalled, back: image.back, anchor: this.z, age: 0 });
+    Object.assign(this, { recalled, back: image.back, assumed: image.assumed ?? "", anchor: this.z, age: 0 });
     this.tries += 1;
     this.begun.push(this.used);
     if (!this.frames.length) this.frames.push({ residual: null, size: distance(h, new Float32Array(h.length)), seen: null, at: this.model.project(this.z), number: 0 });
@@ -106,7 +106,7 @@ export class Run {
     const residual = made.moved / Math.max(made.size, TINY);
     const logits = this.back(made.logits);
     const seen = logits.every(Number.isFinite) ? this.problem.read(logits) : null;
-    this.frames.push({ residual, size: made.size, seen, at: this.model.project(this.z), number: this.tries });
+    this.frames.push({ residual, size: made.size, seen, at: this.model.project(this.z), number: this.tries, assumed: this.assumed });
     if (!this.end) this.judge(residual, made, logits, seen);
     if ((this.age & (this.age - 1)) === 0) this.anchor = this.z;
     return this.frames.at(-1);
@@ -117,6 +117,7 @@ export class Run {
     const back = distance(this.z, this.anchor) <= 1e-3 * made.moved;
     const due = rest || back || this.age % LOOK_EVERY === 0 || this.age >= this.limit();
     let status = !Number.isFinite(made.size) ? "diverged" : rest ? "settled" : back ? "cycling" : "ran out";
+    if (due) this.said = logits; // by which the next try guesses
     if (this.certifies && due && seen && this.problem.certify(logits)) status = "solved";
     if (status === "ran out" && this.age < this.limit()) return;
     if (this.certifies && status !== "solved" && this.used < this.budget) {

@@ -26,13 +26,18 @@ export function twister(seed) {
   };
 }
 
-// `count` numbers, at least 16: uniform ones, turned into normal ones in blocks of 16 (Box and Muller). `skip`: draws taken before.
-export function noise(seed, count, skip = 0) {
+// Numbers from 0 to 1, one a call, as `torch.rand` draws them from a generator with this seed.
+export function uniform(seed, skip = 0) {
   const bits = twister(seed);
   for (let i = 0; i < skip; i++) bits();
-  const uniform = () => (bits() & 0xffffff) / 0x1000000;
+  return () => (bits() & 0xffffff) / 0x1000000;
+}
+
+// `count` numbers, at least 16: uniform ones, turned into normal ones in blocks of 16 (Box and Muller). `skip`: draws taken before.
+export function noise(seed, count, skip = 0) {
+  const draw = uniform(seed, skip);
   const made = new Float32Array(count);
-  for (let i = 0; i < count; i++) made[i] = uniform();
+  for (let i = 0; i < count; i++) made[i] = draw();
   const normal = (first) => {
     for (let i = first; i < first + 8; i++) {
       const radius = Math.sqrt(-2 * Math.log(1 - made[i]));
@@ -43,7 +48,7 @@ export function noise(seed, count, skip = 0) {
   };
   for (let first = 0; first + 16 <= count; first += 16) normal(first);
   if (count % 16) {
-    for (let i = count - 16; i < count; i++) made[i] = uniform();
+    for (let i = count - 16; i < count; i++) made[i] = draw();
     normal(count - 16);
   }
   return made;

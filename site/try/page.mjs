@@ -168,7 +168,7 @@ export async function start(task) {
       const seen = frame?.seen ?? null;
       const look = seen ? run.problem.look(seen) : null;
       this.board.draw(run.problem, seen, look);
-      const parts = [`Loop ${shown}${run.tries > 1 && frame?.number ? `, try ${frame.number}` : ""}`];
+      const parts = [`Loop ${shown}${run.tries > 1 && frame?.number ? `, try ${frame.number}${frame.assumed}` : ""}`];
       if (shown && !seen) parts.push("the state overflowed");
       if (look) parts.push(look.words);
       if (shown) parts.push(`last step ${power(frame.residual)} of the state's length, which is ${plain(frame.size)}`);

@@ -1,10 +1,13 @@
 // Sudoku: text to cells and back, the rules, and whether a puzzle has one solution. The same as looped_lite/tasks/sudoku*.py.
 
+import { uniform } from "./noise.mjs";
 import { likeliest, lines, plainText, Refused, short } from "./text.mjs";
 
 const BORDERS = /[\s|+=:',[\]\u2500-\u257f]+/g;
 const EMPTY = ".0-_*";
 const MOST_GUESSES = 20000;
+const GUESS_AFTER = 4; // tries without a guess
+const SURE = 30; // the logit of a digit that is assumed
 const BOXES = [
   [2, 2],
   [2, 3],
@@ -186,6 +189,38 @@ export function image(grid, [cells, digits], side) {
   return { x: oneHot(moved, side), back };
 }
 
+// The digit that a further try assumes, and where, after logits that broke a rule: as `guess` in looped_lite/tasks/sudoku.py. `draws` gives numbers
+// from 0 to 1: the first chooses an empty cell by how unsure the logits are there, the second one of the digits that no given forbids.
+export function guess(grid, box, logits, draws) {
+  const side = sideOf(box);
+  const chances = grid.map((_, cell) => {
+    const row = Array.from(logits.slice(cell * side, (cell + 1) * side), (value) => (Number.isFinite(value) ? value : 0));
+    const most = Math.max(...row);
+    const powers = row.map((value) => Math.exp(value - most));
+    const all = powers.reduce((sum, value) => sum + value, 0);
+    const seen = new Set(
+      units(box)
+        .filter(([, cells]) => cells.includes(cell))
+        .flatMap(([, cells]) => cells.map((other) => grid[other])),
+    );
+    const allowed = powers.map((value, digit) => (seen.has(digit + 1) ? 0 : value / all + 1e-9));
+    const sum = allowed.reduce((a, b) => a + b, 0);
+    return allowed.map((value) => value / Math.max(sum, 1e-30));
+  });
+  const unsure = chances.map((row, cell) => {
+    const [first, second] = [...row].sort((a, b) => b - a);
+    return grid[cell] ? 0 : Math.max(1 - first + second, 1e-3);
+  });
+  const cell = drawn(unsure, draws());
+  return { cell, digit: drawn(chances[cell], draws()) + 1 };
+}
+
+function drawn(weights, draw) {
+  let sum = 0;
+  const sums = weights.map((weight) => (sum += weight));
+  return Math.min(sums.filter((value) => value <= draw * sum).length, weights.length - 1);
+}
+
 // A puzzle that a model can run on. `tries`: for boxes of this shape, the symmetry of each further try, as PyTorch and numpy draw them.
 export function open(text, tries = {}) {
   const box = boxOf(text);
@@ -201,7 +236,7 @@ export function open(text, tries = {}) {
   const solutions = countSolutions(grid, box);
   if (!solutions) throw new Refused("this puzzle has no solution, though no two givens clash");
   if (solutions > 1) throw new Refused("this puzzle has several solutions: expected exactly one");
-  const drawn = tries[`${side}x${side}`] ?? [];
+  const symmetries = tries[`${side}x${side}`] ?? [];
   const fill = ({ classes }) => grid.map((given, cell) => given || classes[cell] + 1);
   const read = (logits) => likeliest(logits, side * side, side);
   return {
@@ -210,7 +245,19 @@ export function open(text, tries = {}) {
     grid,
     x: oneHot(grid, side),
     budget: 1024,
-    image: (number) => ({ ...image(grid, drawn[(number - 1) % drawn.length], side), drawn: 2 }),
+    again(number, logits) {
+      const symmetry = symmetries[(number - 1) % symmetries.length];
+      if (number < GUESS_AFTER) return { ...image(grid, symmetry, side), drawn: 2 };
+      const { cell, digit } = guess(grid, box, logits, uniform(number));
+      const moved = image(
+        grid.map((given, i) => (i === cell ? digit : given)),
+        symmetry,
+        side,
+      );
+      const back = (seen) => moved.back(seen).map((value, i) => (Math.floor(i / side) === cell ? (i % side === digit - 1 ? SURE : 0) : value));
+      const assumed = `, with a guess: ${digit} in row ${Math.floor(cell / side) + 1}, column ${(cell % side) + 1}`;
+      return { x: moved.x, back, drawn: 2, assumed };
+    },
     certify: (logits) => solves(fill(read(logits)), grid, box),
     read,
     fill,
