@@ -44,7 +44,7 @@ def nine() -> list[Row]:
     for row in (row for row in read_results("sudoku_9x9_tries") if row["split"] in SHOWN):
         if row["tries"] in ("1", "2", "4", "8", "16"):
             more = {"tries": int(row["tries"]), "verifier": "the rules"}
-            rows.append(ours(*model, int(row["loops"]), row["split"], int(row["solved"]), int(row["count"]), **more))
+            rows.append(ours(*model, int(row["loops"]), row["split"], int(row["without"]), int(row["count"]), **more))
     return rows
 
 

@@ -232,7 +232,9 @@ def time_rules(
     ways: dict[object, Callable[[], object]] = {name: partial(live, name, rule) for name, rule in chosen.items()}
     if budgets:
         texts = [show(grid) for grid in sudoku_puzzles("test", STREAMS["sudoku"][2])[0].tolist()[::step]]
-        ways |= {(TRIES, budget): lambda budget=budget: list(solve(model, texts, budget)) for budget in budgets}
+        ways |= {
+            (TRIES, budget): lambda budget=budget: list(solve(model, texts, budget, guess=False)) for budget in budgets
+        }
     times: dict[object, list[float]] = {name: [] for name in ways}
     for _ in range(REPEATS):
         for name, way in ways.items():
@@ -258,7 +260,7 @@ def tries_rows(model: LoopedTransformer, job: Job, reference: Tensor, fixed_loop
     puzzles, solutions, _ = sudoku_puzzles("test", STREAMS["sudoku"][2])
     texts = [show(p) for p in puzzles.tolist()]
     for budget in sorted({fixed_loops, MOST["sudoku"], 1024}):
-        said = list(solve(model, texts, budget))
+        said = list(solve(model, texts, budget, guess=False))
         right = torch.tensor([parse(one.answer) == s for one, s in zip(said, solutions.tolist(), strict=True)])
         loops = torch.tensor([one.loops for one in said])
         rows.append({"rule": TRIES, "setting": budget, "chosen": int(budget == MOST["sudoku"]),

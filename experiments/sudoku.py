@@ -150,19 +150,19 @@ def measure_each(model: LoopedTransformer, job: Job) -> list[Row]:
 
 
 def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
-    """How many puzzles are solved, and rightly, within as many loops as 1, 2, ... tries of 64 take."""
+    """How many puzzles are solved, and rightly, within as many loops as 1, 2, ... tries of 64 take, as `solve` tries;
+    and how many, ``without``, if no try guesses a digit."""
     texts, x, y, _ = test_set(job.part)
-    found = list(solve(model, texts, TRIES * LOOPS_A_TRY, LOOPS_A_TRY))
-    answers = torch.tensor([parse(one.answer) for one in found])
+    usual, without = (
+        list(solve(model, texts, TRIES * LOOPS_A_TRY, LOOPS_A_TRY, guess=guess)) for guess in (True, False)
+    )
+    answers = torch.tensor([parse(one.answer) for one in usual])
     right = ((answers == y + 1) | (x.argmax(-1) > 0)).all(-1).tolist()
     rows = []
     for tries in range(1, TRIES + 1):
-        said = [
-            r
-            for r, one in zip(right, found, strict=True)
-            if one.status == "solved" and one.loops <= tries * LOOPS_A_TRY
-        ]
-        counts = {"solved": len(said), "wrong": said.count(False)}
+        within = lambda one, most=tries * LOOPS_A_TRY: one.status == "solved" and one.loops <= most
+        said = [r for r, one in zip(right, usual, strict=True) if within(one)]
+        counts = {"solved": len(said), "wrong": said.count(False), "without": sum(map(within, without))}
         rows.append({"loops": LOOPS_A_TRY, "tries": tries, "count": len(texts), **counts})
     return rows
 
