@@ -1,5 +1,5 @@
-"""Every lesson with widgets, opened in JupyterLab as a learner does: it runs, and every widget answers. Of the two
-longest, which the tests of notebooks run whole, only what their widgets need is run here (WHOLE=1: all of it).
+"""Every lesson with widgets, opened in JupyterLab as a learner does: it runs, and every widget answers. The first is
+run whole; of the others, which the tests of notebooks run whole, only what their widgets need (WHOLE=1: all of it).
 
 Screenshots are left under build/screenshots/. Skipped where there is no Chromium (see tests/browser.py for what to
 install), but never under CI=true.
@@ -37,7 +37,7 @@ def test_there_are_lessons_with_widgets():
 
 @pytest.mark.parametrize("number", LESSONS)
 def test_lesson_runs_and_every_widget_moves(lab, number):
-    page = drive.open_lesson(*lab, number, whole=number not in ("07", "08") or bool(os.environ.get("WHOLE")))
+    page = drive.open_lesson(*lab, number, whole=number == "00" or bool(os.environ.get("WHOLE")))
     try:
         assert drive.errors(page) == []
         areas = drive.areas(page)
