@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -201,18 +202,36 @@ def measure_families(model: LoopedTransformer, job: Job) -> list[Row]:
     return rows
 
 
-def measure_far(model: LoopedTransformer, job: Job, count: int = 64, bits: int = 4096) -> Row:
-    """What `solve` makes of random strings of 128 times the training length: how many end settled, how many are right
-    in every bit, how many bits are wrong in all, and after how many loops."""
-    x = random_bits(count, bits, torch.Generator().manual_seed(4_096))
+def solved(model: LoopedTransformer, x: Tensor, loops: int | None = None) -> Row:
+    """What `solve` makes of strings (strings, bits), within ``loops`` or its own budget: how many end settled, how many
+    are right in every bit, how many bits are wrong in all, and after how many loops."""
     texts = ["".join(map(str, row)) for row in x.tolist()]
     right = ["".join(map(str, row)) for row in (x.cumsum(1) % 2).tolist()]
-    found = list(solve(model, texts, loops=2 * bits))
+    found = list(solve(model, texts, loops=loops))
     wrong = [sum(a != b for a, b in zip(one.answer or "", y, strict=True)) for one, y in zip(found, right, strict=True)]
-    loops = [one.loops for one in found]
-    row = {"bits": bits, "strings": count, "settled": sum(one.status == "settled" for one in found)}
+    took = [one.loops for one in found]
+    row = {"strings": len(x), "settled": sum(one.status == "settled" for one in found)}
     row |= {"exact": wrong.count(0), "wrong_bits": sum(wrong)}
-    return row | {"least_loops": min(loops), "mean_loops": sum(loops) / count, "most_loops": max(loops)}
+    return row | {"least_loops": min(took), "mean_loops": sum(took) / len(took), "most_loops": max(took)}
+
+
+def measure_far(model: LoopedTransformer, job: Job, count: int = 64, bits: int = 4096) -> Row:
+    """`solved` random strings of 128 times the training length."""
+    x = random_bits(count, bits, torch.Generator().manual_seed(4_096))
+    return {"bits": bits} | solved(model, x, loops=2 * bits)
+
+
+AT_RANDOM = {8: 200, 16: 200, 32: 200, 64: 200, 128: 200, 256: 200, 512: 200, 1024: 20, 4096: 4}  # bits: strings
+
+
+def measure_solved(model: LoopedTransformer, job: Job) -> list[Row]:
+    """`solved` `families` of each length, and random strings. ``part`` as in `measure_families`."""
+    rows = []
+    for bits in (int(job.part),) if job.part else FAMILY_LENGTHS:
+        at_random = random_bits(AT_RANDOM[bits], bits, torch.Generator().manual_seed(6_000 + bits))
+        some = [(name, x[:1] if bits > 1024 else x) for name, x in families(bits)]
+        rows += [{"bits": bits, "family": name} | solved(model, x) for name, x in [*some, ("random", at_random)]]
+    return rows
 
 
 FIRST = [f"prefix-sums-{recall}-post-seed{seed}" for seed in SEEDS for recall in ("internal", "external")]
@@ -220,13 +239,19 @@ FIRST = [f"prefix-sums-{recall}-post-seed{seed}" for seed in SEEDS for recall in
 
 def mixed_jobs() -> list[Job]:
     """The shipped models of lesson 04's recipe, trained on mixed strings: internal and external recall by turns."""
-    settings = {"steps": 1200, "settle": 200, "lr": 2e-3, "beta2": 0.95}
-    jobs = [
-        Job(Recipe(MIXED, recall=recall, seed=seed, **settings))
-        for seed in SEEDS
-        for recall in ("internal", "external")
-    ]
+    jobs = [Job(mixed(seed, recall=recall)) for seed in SEEDS for recall in ("internal", "external")]
     return [replace(job, pretrained=default_name(job)) for job in jobs]
+
+
+def mixed(seed: int, **other: Any) -> Recipe:
+    """Lesson 04's recipe on mixed strings."""
+    return Recipe(MIXED, seed=seed, **({"steps": 1200, "settle": 200, "lr": 2e-3, "beta2": 0.95} | other))
+
+
+def longer_jobs(known: Known) -> list[Job]:
+    """Lesson 04's recipe with 800 steps instead of 200 after the curriculum has come to 32 bits: what `solve` uses."""
+    jobs = [Job(mixed(seed, steps=2000, settle=800), pretrained=f"prefix-sums-longer-seed{seed}") for seed in (1, 2, 0)]
+    return [*jobs, *(replace(job, part="4096") for job in jobs)]
 
 
 def family_jobs(known: Known) -> list[Job]:
@@ -301,6 +326,14 @@ EXPERIMENTS = [
         family_jobs,
         measure_families,
         with_strings,
+        facts=(),
+    ),
+    Experiment(
+        "prefix_sums_solved",
+        "strings with a structure and random ones, by solve and the models that it uses",
+        longer_jobs,
+        measure_solved,
+        short,
         facts=(),
     ),
     Experiment(

@@ -119,6 +119,19 @@ def test_what_is_no_address_is_refused(address):
         publish.check(address)
 
 
+def test_the_counts_of_bits_and_sudokus_are_those_of_the_rows():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    solved = read_results("prefix_sums_solved")
+    for bits in ("512", "4096"):
+        right, count = (sum(int(row[name]) for row in solved if row["bits"] == bits) for name in ("exact", "strings"))
+        assert f"{right} of {count} at {int(bits):,}" in readme
+    tries = {row["split"]: (int(row["solved"]), int(row["count"])) for row in read_results("sudoku_9x9_tries")}
+    other = [sum(counts) for counts in zip(*(v for k, v in tries.items() if k.startswith("qqwing")), strict=True)]
+    for name, (right, count) in {"easy": tries["test"], **tries, "of another generator": other}.items():
+        said = f"{right:,} of {count:,} {name}"
+        assert said in readme or name in ("test", *(k for k in tries if k.startswith("qqwing"))), said
+
+
 @pytest.mark.parametrize(
     "line, model",
     [("chess", "chess"), ("chess, all kinds of positions", "chess-all"), ("chess, mates in one alone", "chess-mate1")],

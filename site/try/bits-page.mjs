@@ -7,7 +7,11 @@ function models() {
     const words = `${recall === "none" ? "no recall" : "recall"}, ${norm === "post" ? "outer" : "pre"} norm; one of four trained alike`;
     return { name: `prefix-sums-${name}-seed0`, words };
   });
-  return [{ name: "prefix-sums-seed0", words: "prefix-sums-seed0: recall, outer norm; what solve uses" }, ...alike];
+  return [
+    { name: "prefix-sums-longer-seed2", words: "prefix-sums-longer-seed2: recall, outer norm; what solve uses" },
+    { name: "prefix-sums-seed0", words: "prefix-sums-seed0: the same, of lesson 04, with a quarter of the steps at 32 bits" },
+    ...alike,
+  ];
 }
 
 // Each bit of the input, and the model's bit below it: blue where it is right, orange and struck out where it is wrong.
