@@ -223,7 +223,9 @@ def lint() -> int:
     )
 
 
-# files in their order, so that the longest ones (JupyterLab in a browser) do not begin when all others have ended
+# files in the order given: what waits for browsers and other machines first, then the notebooks, short tests last, so
+# that no process is left alone with a long one
+LONGEST = [f"tests/test_{name}.py" for name in ("site", "browser", "colab", "coursework")]
 SPREAD = ["-n", WORKERS, "--dist", "loadscope", "--no-loadscope-reorder"]
 # one thread a test process: the processes share the cores, and sums come out the same whatever their number
 # and what tests solve is nobody's progress
@@ -242,8 +244,10 @@ def test() -> int:
     if code:
         return code
     shutil.rmtree(ROOT / solved, ignore_errors=True)
+    others = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("tests/test_*.py"))
+    ordered = [*LONGEST, "notebooks", solved, *(path for path in others if path not in LONGEST)]
     return run(python, "lessons/build.py", "--solved", "--no-execute", "--out", solved, environment=STEADY) or run(
-        python, "-m", "pytest", "tests", "notebooks", solved, *SPREAD, "--durations", "30", *lax, environment=STEADY
+        python, "-m", "pytest", *ordered, *SPREAD, "--durations", "30", *lax, environment=STEADY
     )
 
 
