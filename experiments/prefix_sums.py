@@ -186,13 +186,20 @@ def families(bits: int, seed: int = 5) -> Iterator[tuple[str, Tensor]]:
         yield f"density {density:g}", (torch.rand(2, bits, generator=generator) < density).long()
 
 
+def families_of(job: Job) -> Iterator[tuple[int, list[tuple[str, Tensor]]]]:
+    """Each length that a job asks for, with its `families`. ``part`` may name one length; of more than 1,024 bits there
+    is one string a family."""
+    for bits in (int(job.part),) if job.part else FAMILY_LENGTHS:
+        yield bits, [(family, x[:1] if bits > 1024 else x) for family, x in families(bits)]
+
+
 def measure_families(model: LoopedTransformer, job: Job) -> list[Row]:
     """For each family and length how many strings are right in every bit, after as many loops as bits, and how many
-    bits are wrong. ``part`` may name one length; of more than 1,024 bits there is one string a family."""
+    bits are wrong."""
     rows = []
-    for bits in (int(job.part),) if job.part else FAMILY_LENGTHS:
-        for family, texts in families(bits):
-            x, y = MIXED.tensors(texts[:1] if bits > 1024 else texts)
+    for bits, some in families_of(job):
+        for family, texts in some:
+            x, y = MIXED.tensors(texts)
             wrong = torch.zeros(len(x), dtype=torch.long)
             for place in range(len(x)):  # one at a time stays in the processor's cache
                 logits = logits_over_loops(model, x[place, None], [bits], still=STILL)[bits]
@@ -225,11 +232,10 @@ AT_RANDOM = {8: 200, 16: 200, 32: 200, 64: 200, 128: 200, 256: 200, 512: 200, 10
 
 
 def measure_solved(model: LoopedTransformer, job: Job) -> list[Row]:
-    """`solved` `families` of each length, and random strings. ``part`` as in `measure_families`."""
+    """`solved` strings of each length and family, and random ones."""
     rows = []
-    for bits in (int(job.part),) if job.part else FAMILY_LENGTHS:
+    for bits, some in families_of(job):
         at_random = random_bits(AT_RANDOM[bits], bits, torch.Generator().manual_seed(6_000 + bits))
-        some = [(name, x[:1] if bits > 1024 else x) for name, x in families(bits)]
         rows += [{"bits": bits, "family": name} | solved(model, x) for name, x in [*some, ("random", at_random)]]
     return rows
 
@@ -250,7 +256,7 @@ def mixed(seed: int, **other: Any) -> Recipe:
 
 def longer_jobs(known: Known) -> list[Job]:
     """Lesson 04's recipe with 800 steps instead of 200 after the curriculum has come to 32 bits: what `solve` uses."""
-    jobs = [Job(mixed(seed, steps=2000, settle=800), pretrained=f"prefix-sums-longer-seed{seed}") for seed in (1, 2, 0)]
+    jobs = [Job(mixed(seed, steps=2000, settle=800), pretrained=f"prefix-sums-longer-seed{seed}") for seed in SEEDS]
     return [*jobs, *(replace(job, part="4096") for job in jobs)]
 
 

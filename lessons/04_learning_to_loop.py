@@ -789,7 +789,7 @@ assert (chance[1023:] > 0.5).all()
 # %% [markdown]
 # Trained on random bits, each seed has blind spots of its own: ones in the first, strings with a period of 4 in the third. With the mixture they are gone, nearly. Three strings of all those in the table are still wrong: one bit of one string at 8 bits, after only 8 loops; one string of 40 at 512 bits, and one of 18 at 4,096. With external recall there is none.
 #
-# Can that be mended? Three more models, `prefix-sums-longer-seed0` to `2`, are of the same recipe but for one number: they train on at 32 bits for 800 steps instead of 200. And nobody tells them how many loops a string needs: `solve` runs each until a loop moves its state by less than a ten-thousandth of its length.
+# Can that be mended? Three more models, `prefix-sums-longer-seed0` to `2`, are of the same recipe, only longer: they train on at 32 bits for 800 steps instead of 200. And nobody tells them how many loops a string needs: `solve` runs each until a loop moves its state by less than a ten-thousandth of its length.
 #
 # > **Predict.** How many loops does a string of 512 bits take to come to rest, if news travels two cells a loop?
 
