@@ -786,7 +786,7 @@ assert max(one[6] for one in rate.values()) == 0 and abs(point[24] - wing[24]) <
 #
 # ### Harder puzzles, more loops
 #
-# > **Predict.** Sort the puzzles by the guesses of a search program. Does the loop, which never guesses, need more loops where the program needs more guesses?
+# > **Predict.** Sort the puzzles by the guesses of a search program. Does the loop, which in one run never guesses, need more loops where the program needs more guesses?
 
 # %%
 each = [r for r in read_results("sudoku_9x9_each") if r["split"] in ("test", "hard", "extreme")]

@@ -193,17 +193,18 @@ export function image(grid, [cells, digits], side) {
 // from 0 to 1: the first chooses an empty cell by how unsure the logits are there, the second one of the digits that no given forbids.
 export function guess(grid, box, logits, draws) {
   const side = sideOf(box);
+  const all = units(box);
   const chances = grid.map((_, cell) => {
     const row = Array.from(logits.slice(cell * side, (cell + 1) * side), (value) => (Number.isFinite(value) ? value : 0));
     const most = Math.max(...row);
     const powers = row.map((value) => Math.exp(value - most));
-    const all = powers.reduce((sum, value) => sum + value, 0);
+    const total = powers.reduce((sum, value) => sum + value, 0);
     const seen = new Set(
-      units(box)
+      all
         .filter(([, cells]) => cells.includes(cell))
         .flatMap(([, cells]) => cells.map((other) => grid[other])),
     );
-    const allowed = powers.map((value, digit) => (seen.has(digit + 1) ? 0 : value / all + 1e-9));
+    const allowed = powers.map((value, digit) => (seen.has(digit + 1) ? 0 : value / total + 1e-9));
     const sum = allowed.reduce((a, b) => a + b, 0);
     return allowed.map((value) => value / Math.max(sum, 1e-30));
   });
