@@ -217,6 +217,7 @@ def export(model: LoopedTransformer, folder: str | Path) -> Path:
         "width": recipe.width,
         "blocks": recipe.blocks,
         "restart_every": recipe.task.restart_every,
+        "guess_after": recipe.task.guess_after,
         "files": {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
         },

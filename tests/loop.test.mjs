@@ -10,7 +10,7 @@ const length = (values) => Math.hypot(...values);
 // A model whose loop is `f`, on states of 16 numbers; its logits are the state.
 function model(f) {
   return {
-    facts: { restart_every: 8, width: 16 },
+    facts: { restart_every: 8, guess_after: 3, width: 16 },
     encode: async (x) => ({ h: Float32Array.from(x), recalled: {} }),
     async step(z) {
       const after = Float32Array.from(f(z));
@@ -57,8 +57,11 @@ test("a state that grows runs out of loops, or overflows and says nothing", asyn
 test("what is certified ends at the next look; what is not begins again from PyTorch's noise, within the budget", async () => {
   const solved = await ended(new Run(model((z) => z.map((v) => v + 1)), problem({ certify: (logits) => logits[0] > 2 })));
   assert.deepEqual([solved.status, solved.loops, solved.tries], ["solved", 4, 1]);
-  const run = new Run(model((z) => z.map((v) => v + 1)), problem({ certify: () => false }));
+  const asked = [];
+  const again = (...words) => asked.push(words) && problem().again();
+  const run = new Run(model((z) => z.map((v) => v + 1)), problem({ certify: () => false, again }));
   const end = await ended(run);
+  assert.deepEqual(asked.map(([number, , guesses]) => [number, guesses]), [[1, false], [2, false], [3, true], [4, true]]);
   assert.deepEqual([end.status, end.loops, end.tries, run.begun], ["ran out", 40, 5, [0, 8, 16, 24, 32]]);
   assert.ok(Math.abs(run.frames[9].seen.first - 1 - noise(1, 16, 2)[0]) < 1e-6);
 });

@@ -10,8 +10,8 @@ import { guess, image, open } from "../site/try/sudoku.mjs";
 const more = {
   backOf: (grid, symmetry, side, logits) => image(grid, symmetry, side).back(logits),
   guessOf: (grid, box, logits, seed) => guess(grid, box, logits, uniform(seed)),
-  againOf(text, tries, number, logits, after) {
-    const { x, back } = open(text, tries).again(number, logits);
+  againOf(text, tries, number, logits, after, guesses) {
+    const { x, back } = open(text, tries).again(number, logits, guesses);
     return { x, logits: back(after) };
   },
   movesOf(fen) {

@@ -145,7 +145,7 @@ def test_a_try_with_a_guess_begins_and_answers_as_in_solve():
     said, after = torch.randn(2, 1, 81, 9, generator=generator)
     numbers = (1, 3, 4, 5, 9)
     asked = [
-        ["sudoku", "againOf", text, sudoku_tries(), n, said.flatten().tolist(), after.flatten().tolist()]
+        ["sudoku", "againOf", text, sudoku_tries(), n, said.flatten().tolist(), after.flatten().tolist(), n >= 4]
         for n in numbers
     ]
     for number, made in zip(numbers, call(*asked), strict=True):

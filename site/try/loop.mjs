@@ -59,7 +59,8 @@ const distance = (a, b) => {
   return Math.sqrt(sum);
 };
 
-// A run. `problem` is what a task's `open` returned: x, budget, again(number, logits), certify(logits) or null, read(logits).
+// A run. `problem` is what a task's `open` returned: x, budget, again(number, logits, guesses), certify(logits) or null,
+// read(logits).
 // `frames[t]` is what there was after t loops; `end` is what `looped-lite solve` would say, as soon as it would say it.
 export class Run {
   constructor(model, problem, { start = "input", restarts = true, budget = null, restart = null } = {}) {
@@ -75,7 +76,8 @@ export class Run {
 
   async begin() {
     const again = this.tries > 0;
-    const image = again ? this.problem.again(this.tries, this.said) : { x: this.problem.x, back: (logits) => logits };
+    const guesses = this.tries >= this.model.facts.guess_after;
+    const image = again ? this.problem.again(this.tries, this.said, guesses) : { x: this.problem.x, back: (logits) => logits };
     const { h, recalled } = await this.model.encode(image.x);
     const start = again ? "noise" : this.start;
     this.z = h;

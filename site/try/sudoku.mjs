@@ -6,7 +6,6 @@ import { likeliest, lines, plainText, Refused, short } from "./text.mjs";
 const BORDERS = /[\s|+=:',[\]\u2500-\u257f]+/g;
 const EMPTY = ".0-_*";
 const MOST_GUESSES = 20000;
-const GUESS_AFTER = 4; // tries without a guess
 const SURE = 30; // the logit of a digit that is assumed
 const BOXES = [
   [2, 2],
@@ -246,9 +245,9 @@ export function open(text, tries = {}) {
     grid,
     x: oneHot(grid, side),
     budget: 1024,
-    again(number, logits) {
+    again(number, logits, guesses) {
       const symmetry = symmetries[(number - 1) % symmetries.length];
-      if (number < GUESS_AFTER) return { ...image(grid, symmetry, side), drawn: 2 };
+      if (!guesses) return { ...image(grid, symmetry, side), drawn: 2 };
       const { cell, digit } = guess(grid, box, logits, uniform(number));
       const moved = image(
         grid.map((given, i) => (i === cell ? digit : given)),
