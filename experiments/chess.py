@@ -191,6 +191,22 @@ def measure_best(
     return rows
 
 
+def at_home(known: Known) -> list[Job]:
+    """The recipe of the shipped model `chess`, a tenth as long, three seeds."""
+    task = Chess(depths=(1, 2), mirrored=0.5, curriculum=False, shares="positions", most_loops=12)
+    return [
+        Job(Recipe(task, width=160, steps=1500, decay=0.7, muon=0.02, bfloat16=True, compiled=True, seed=seed))
+        for seed in range(3)
+    ]
+
+
+def measure_home(model: LoopedTransformer, job: Job) -> list[Row]:
+    """`measure_best` after 16 loops, on up to 1,000 test positions of each set."""
+    sets = [*SETS, *((depth, "composed") for depth in DEPTHS)]
+    found = [measure_best(model, replace(job, part=f"{depth}-{source}"), loops=(16,))[0] for depth, source in sets]
+    return [{"depth": depth, "source": source, **row} for (depth, source), row in zip(sets, found, strict=True)]
+
+
 @torch.no_grad()
 def best_moves(model: LoopedTransformer, fens: list[str], loops: int = 16) -> list[str]:
     """The likeliest legal move of each position after so many loops."""
@@ -278,6 +294,13 @@ EXPERIMENTS = [
         partial(measure_best, loops=tuple(2**power for power in range(11))),
         asked,
         facts=(),
+    ),
+    Experiment(
+        "chess_at_home",
+        "the recipe of `chess` a tenth as long, three seeds: what a reader gets",
+        at_home,
+        measure_home,
+        lambda job: {"seed": job.recipe.seed},
     ),
     Experiment(
         "chess_played",

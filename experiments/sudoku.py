@@ -200,6 +200,29 @@ def nine(known: Known) -> list[Job]:
     return [shipped("sudoku-9x9", part) for part in (*(f"qqwing-{word}" for word in QQWING), *SETS)]
 
 
+# ---- what a reader gets at home
+
+
+def at_home(known: Known) -> list[Job]:
+    """The first stage of the shipped model's recipe, a fifth as long, three seeds."""
+    return [
+        Job(Recipe(Sudoku(), width=96, steps=1500, decay=0.75, muon=0.02, compiled=True, seed=seed))
+        for seed in range(3)
+    ]
+
+
+@torch.no_grad()
+def measure_home(model: LoopedTransformer, job: Job, count: int = 300) -> list[Row]:
+    """A row for each of three test sets: right after 64 loops of one run, and solved within 1,024 loops by `solve`."""
+    rows = []
+    for name in ("test", "hard", "extreme"):
+        texts, x, y, _ = (part[:count] for part in test_set(name))
+        right = accuracy_over_loops(model, x, y, [64], at_once=50)[64]
+        solved = sum(one.status == "solved" for one in solve(model, texts, TRIES * LOOPS_A_TRY))
+        rows.append({"split": name, "count": len(texts), "right_64": int(right.sum()), "solved_1024": solved})
+    return rows
+
+
 # ---- what a person would need
 
 TECHNIQUES = ("naked singles", "hidden singles", "pointing", "X-wing", "more")
@@ -268,6 +291,13 @@ EXPERIMENTS = [
         measure_goals,
         lambda job: {},
         facts=(),
+    ),
+    Experiment(
+        "sudoku_9x9_at_home",
+        "the 9x9 recipe, a fifth of its first stage, three seeds: what a reader gets",
+        at_home,
+        measure_home,
+        lambda job: {"seed": job.recipe.seed},
     ),
     Experiment(
         "sudoku_techniques",
