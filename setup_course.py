@@ -2,11 +2,13 @@
 """Set the course up, with nothing but Python: `make lab` and `make test` call this file, and where there is no make you
 do.
 
-    python setup_course.py lab          a virtual environment in .venv, then JupyterLab on the first lesson python
-    setup_course.py lab-check    the same without a browser: the first lesson, from its first cell to its last python
-    setup_course.py test         the tests: style, lessons against notebooks, the package, every notebook in both forms
-    python setup_course.py check        the same without the browser and without running the notebooks python
-    setup_course.py install lab  (or test) only the environment
+    python setup_course.py lab          a virtual environment in .venv, then JupyterLab on the first lesson
+    python setup_course.py lab-check    the same without a browser: the first lesson, from its first cell to its last
+    python setup_course.py test         the tests: style, lessons against notebooks, the package, every notebook in
+                                        both forms
+    python setup_course.py check        the quick ones: style, lessons against notebooks, most tests of the package
+    python setup_course.py lint         style, and lessons against notebooks
+    python setup_course.py install lab  (or test) only the environment
 
 PyTorch is most of what is fetched, and its usual build for Linux brings gigabytes of CUDA. So where there is no NVIDIA
 driver the small CPU build is taken: from pip's own settings if they offer it, else from PyTorch's own CPU index if that
@@ -233,8 +235,9 @@ STEADY = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "LOOPED_LITE_PROGRESS":
 
 
 def check() -> int:
-    driven = ["--ignore", "tests/test_browser.py", "--ignore", "tests/test_site.py", "--ignore", "tests/test_colab.py"]
-    return lint() or run(tool("python"), "-m", "pytest", "tests", *driven, *SPREAD, environment=STEADY)
+    without = [word for path in LONGEST for word in ("--ignore", path)]
+    quick = ["tests", *without, "-m", "not slow"]
+    return lint() or run(tool("python"), "-m", "pytest", *quick, *SPREAD, environment=STEADY)
 
 
 def test() -> int:

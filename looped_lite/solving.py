@@ -105,9 +105,7 @@ class Pool:
         self.jobs: list[Job] = []
         self.loop: Loop | None = None
         self.z = self.anchor = torch.empty(0)
-        self.certifies: bool | None = (
-            None  # does the task tell right answers from wrong ones? known after the first instance
-        )
+        self.certifies: bool | None = None  # can the task tell right answers? known after the first instance
 
     def fill(self) -> None:
         """Let waiting instances in while there is room."""

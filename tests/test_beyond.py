@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SMALL = {"width": 8, "heads": 4, "batch": 8, "steps": 6}
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     """The shares have unequal numbers of scored cells, the curriculum moves on, and the last step counts."""
     recipe = Recipe(Sudoku((2, 3), first_level=0.9, most_loops=2), advance=0.0, still=0.1, **SMALL)

@@ -35,6 +35,7 @@ def test_a_sample_has_one_mate_and_no_faster_one(rows, depth, count):
         assert fault(row, depth) == "", row["fen"]
 
 
+@pytest.mark.slow
 def test_mates_in_four_are_forced_and_lines_are_whole(rows):
     for row in rows[4][::200]:
         assert fault(row, 4, unique=False) == "", row["fen"]
@@ -49,6 +50,7 @@ def test_nobody_is_in_check_and_tables_are_as_described(rows):
         assert not any(chess.Board(row["fen"]).is_check() for row in table[::50])
 
 
+@pytest.mark.slow
 def test_no_position_is_there_twice_and_none_of_a_test_set_is_trained_on(rows):
     """Mirror images and swapped colours counted as the same, positions of games included."""
     keys = Counter(key(row["fen"]) for table in rows.values() for row in table if row["split"] != "train")

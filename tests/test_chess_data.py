@@ -74,6 +74,7 @@ def test_the_search_in_c_makes_the_moves_of_python_chess(cache):
     assert build_chess.perft(crowded, 4, cache) == 3_894_594
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_the_search_in_c_finds_the_mates_of_python_chess(cache):
     found = Counter()
@@ -112,6 +113,7 @@ def test_a_chunk_depends_on_its_name_alone(cache):
     assert len(first.splitlines()) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "step"), [(1, 150), (2, 400), (3, 1500)])
 def test_a_sample_of_the_shipped_positions_has_one_mate_and_no_faster_one(depth, step):
     for row in rows(depth)[::step]:
@@ -142,6 +144,7 @@ def test_the_verifier_sees_what_is_wrong(change, message):
         assert "g8h8" in str(error)
 
 
+@pytest.mark.slow
 def test_no_position_is_there_twice_and_columns_are_as_described():
     keys = Counter()
     for depth in DEPTHS:

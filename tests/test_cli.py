@@ -313,6 +313,7 @@ def test_train_has_a_default_name(cli, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["prefix-sums-internal-post-seed0.safetensors"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_train_stops_at_a_signal_and_goes_on(cli, tmp_path, name):
     """Stopped in a process of its own, gone on with here: the weights are those of a run nobody stopped."""
@@ -389,6 +390,7 @@ def program(*words, shell="", **more):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, **more)
 
 
+@pytest.mark.slow
 def test_the_program_itself(model):
     helped = program("--help")
     assert helped.returncode == 0 and all(word in helped.stdout for word in ("train", "eval", "solve", "card"))
@@ -398,6 +400,7 @@ def test_the_program_itself(model):
     assert bad.returncode == 2 and bad.stdout == "" and bad.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_closed_streams(model):
     """Nobody at either end is no reason for a traceback."""
     no_input = program("solve", "prefix-sums", "--file", "-", "--model", str(model), shell="<&-")

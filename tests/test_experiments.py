@@ -68,6 +68,7 @@ def test_rows_differ_by_every_setting():
     assert len(keys) == 4 and Job(Recipe(TASK, **SMALL), threads=2).key not in keys
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_and_doubled_sweeps_find_the_same():
     run(TRIAL)
     alone = values()
@@ -83,6 +84,7 @@ def test_processes_side_by_side_and_doubled_sweeps_find_the_same():
     assert values() == alone
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on():
     run(TRIAL)
     whole = values()
@@ -201,6 +203,7 @@ def test_a_rule_is_chosen_on_validation_data_and_then_only():
     assert loops.tolist() == [4, 4]  # asked every four loops only
 
 
+@pytest.mark.slow
 def test_the_program(capsys, monkeypatch):
     monkeypatch.delenv("LOOPED_LITE_DATA")
     assert main([]) == 0 and "prefix-sums-grid" in capsys.readouterr().out
@@ -218,6 +221,7 @@ def on_a_small_disk(most):
             os._exit(28)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [100, 4000])
 def test_a_full_disk_stops_a_sweep_with_its_rows_whole(most):
     """Too small for any row, or for the states of a training."""
@@ -229,6 +233,7 @@ def test_a_full_disk_stops_a_sweep_with_its_rows_whole(most):
     assert len(run(TRIAL)) == 4 == len(values())
 
 
+@pytest.mark.slow
 def test_a_dask_worker_that_is_killed_costs_no_row(data, monkeypatch):
     distributed = pytest.importorskip("distributed")
     run(TRIAL)

@@ -78,6 +78,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task, settings", CASES, ids=[str(settings) for _, settings in CASES])
 def test_the_graphs_do_what_the_model_does(needed, tmp_path, task, settings):
     model = untrained(task, width=16, **settings)
@@ -100,6 +101,7 @@ def test_the_graphs_do_what_the_model_does(needed, tmp_path, task, settings):
                     assert torch.allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_lies_beside_the_graphs(needed, tmp_path, capsys):
     assert main(["export", "sudoku-6x6", "--out", str(tmp_path)]) == 0
     assert str(tmp_path) in capsys.readouterr().out
@@ -132,6 +134,7 @@ def test_what_cannot_be_exported_is_refused_in_a_line(needed, tmp_path, monkeypa
         export(nobody, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_graphs_that_do_something_else_are_not_written(needed, tmp_path, monkeypatch):
     import looped_lite.export as module
 

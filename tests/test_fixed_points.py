@@ -213,6 +213,7 @@ def test_jacobian_products_agree_with_finite_differences():
     )
 
 
+@pytest.mark.slow
 def test_spectral_radius_within_one_percent_of_dense_eigenvalues_on_fifty_random_blocks(capsys):
     """All of Arnoldi, and power iteration where the third eigenvalue leaves it a chance. Both kinds occur."""
     worst, worst_power, kinds, gaps = 0.0, 0.0, {"real": 0, "complex": 0}, 0
@@ -381,6 +382,7 @@ def test_arnoldi_is_right_or_says_that_it_is_not(n):
         assert spectrum.known.all() and spectrum.radius.item() == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_pseudo_eigenvector_does_not_fool_arnoldi():
     """J of a long shift moves (1, a, a^2, ...) almost along its own line. Its left partner gives it away."""
     spectrum = fp.leading_eigenvalues(linear(shift(300)), torch.zeros(1, 300).double(), exact=0, restarts=40, size=60)
@@ -551,6 +553,7 @@ def labelled_maps(seed: int = 11):
     return maps
 
 
+@pytest.mark.slow
 def test_the_classifier_is_right_on_two_hundred_labelled_maps(capsys):
     maps = labelled_maps()
     assert len(maps) == 200 and all(sum(kind == m[0] for m in maps) == 50 for kind in fp.ENDS)
@@ -799,6 +802,7 @@ def test_zero_loops_do_nothing_or_say_why_not():
 ESCAPES = {"square": lambda z: z**2, "cube": lambda z: z - z**3, "exponential": torch.exp, "double": lambda z: 2 * z}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ESCAPES)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
 def test_a_state_that_overflows_never_counts_as_settled(name, dtype):

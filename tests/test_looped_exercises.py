@@ -123,6 +123,7 @@ def test_reference_and_styles_are_right_under_every_seed(exercise, seed):
     assert len(exercise.styles) >= 1 and len(exercise.mistakes) >= 3
 
 
+@pytest.mark.slow
 @each
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_mistake_is_named_under_every_seed(exercise, seed):

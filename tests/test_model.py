@@ -104,6 +104,7 @@ def test_instances_of_a_batch_do_not_mix(model):
     assert torch.allclose(model(x, 4)[1:], model(x[1:], 4), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_without_gradient_does_not_grow_with_loops(model, x):
     """Only one state is alive at any time, and nothing that a loop makes outlives it."""
 

@@ -214,6 +214,7 @@ def chess_texts(rng):
     ]
 
 
+@pytest.mark.slow
 def test_chess_positions_moves_and_names_are_those_of_python_chess():
     from looped_lite.tasks.chess import move_probabilities, read_fen
 

@@ -263,6 +263,7 @@ def test_gif_keeps_colours_that_only_some_frames_have_and_stops_after_three_roun
         plots.gif([])
 
 
+@pytest.mark.slow
 def test_gif_is_drawn_smaller_where_it_would_take_a_megabyte():
     def noise(seed):
         fig = Figure(figsize=(14, 9))

@@ -210,6 +210,7 @@ def test_solutions_are_the_same_in_any_order_and_batch(certifies, at_once, seed)
     assert [repr(solution) for solution in found] == [alone[text] for text in chosen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 def test_trained_models_answer_the_same_in_any_order_and_batch(threads):
     """Where sums of floats depend on the batch in their last bit: answers, statuses, and loops to within one."""
@@ -275,6 +276,7 @@ def test_a_stream_without_end_is_read_as_it_is_answered():
     assert read[0] <= 430
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_stream():
     """Nothing of an instance is left once its answer is handed out: counted in tensors alive."""
     counts = []

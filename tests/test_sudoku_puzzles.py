@@ -322,6 +322,7 @@ def test_shipped_rows_are_what_they_say(shipped):
         assert f"{sudoku.rate(puzzle, box, hidden=name == '9x9'):.1f}" == row["guesses"]
 
 
+@pytest.mark.slow
 def test_no_two_shipped_puzzles_are_symmetric_images(shipped):
     name, box, _, rows = shipped
     if name == "9x9":  # a sample of the large split, all of the others
@@ -355,6 +356,7 @@ def no_images(puzzles, buckets):
     return True
 
 
+@pytest.mark.slow
 def test_qqwing_puzzles_have_one_solution_and_none_is_a_shipped_one(ours):
     with open(DATA / "sudoku_9x9_qqwing.csv", newline="") as file:
         rows = list(csv.DictReader(file))

@@ -69,6 +69,7 @@ def test_it_is_drawn_and_played(model):
     assert "<img" in watch_player(model, TEXTS[1], loops=3).still()
 
 
+@pytest.mark.slow
 def test_it_trains_and_solves_from_a_terminal(folder):
     def program(*words):
         run = [sys.executable, "-m", "looped_lite", *words]
