@@ -310,9 +310,8 @@ def run_solve(args: argparse.Namespace) -> int:
     choose = lambda text: open_model(args.model or task.default_model(text))
     lines: list[int] = []
     texts = numbered(read_lines(args.file), lines) if args.file else iter(args.instances)
-    ahead = (
-        1 if args.file == "-" and sys.stdin is not None and sys.stdin.isatty() else AHEAD
-    )  # a person at the keyboard wants each answer at once
+    typed = args.file == "-" and sys.stdin is not None and sys.stdin.isatty()
+    ahead = 1 if typed else AHEAD  # a person at the keyboard wants each answer at once
     code = 0
     options = {"ahead": ahead, "strict": False, "guess": not args.no_guess}
     for place, solution in enumerate(solve(choose, texts, args.loops, args.restart, **options)):
