@@ -31,7 +31,7 @@ MODELS = {
         "sudoku-6x6-none-pre-seed0",
     ],
     "bits": [
-        "prefix-sums-longer-seed2",
+        "prefix-sums-quick-seed0",
         "prefix-sums-seed0",
         "prefix-sums-internal-post-seed0",
         "prefix-sums-none-post-seed0",
