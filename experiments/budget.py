@@ -39,9 +39,10 @@ def nine() -> list[Row]:
     """The shipped 9x9 model, by loops and by tries. Its verifier is the rules: they tell, without a solution, what is
     solved."""
     rows, model = [], ("sudoku 9x9", "sudoku-9x9", int(load_pretrained("sudoku-9x9").card["parameters"]))
-    for row in (row for row in read_results("sudoku_9x9") if row["split"] in SHOWN):
+    of = lambda table: [row for row in read_results(table) if row["split"] in SHOWN and row["model"] == model[1]]
+    for row in of("sudoku_9x9"):
         rows.append(ours(*model, int(row["loops"]), row["split"], int(row["right"]), int(row["count"])))
-    for row in (row for row in read_results("sudoku_9x9_tries") if row["split"] in SHOWN):
+    for row in of("sudoku_9x9_tries"):
         if row["tries"] in ("1", "2", "4", "8", "16"):
             more = {"tries": int(row["tries"]), "verifier": "the rules"}
             rows.append(ours(*model, int(row["loops"]), row["split"], int(row["without"]), int(row["count"]), **more))

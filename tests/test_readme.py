@@ -125,11 +125,29 @@ def test_the_counts_of_bits_and_sudokus_are_those_of_the_rows():
     for bits in ("512", "4096"):
         right, count = (sum(int(row[name]) for row in solved if row["bits"] == bits) for name in ("exact", "strings"))
         assert f"{right} of {count} at {int(bits):,}" in readme
-    tries = {row["split"]: (int(row["solved"]), int(row["count"])) for row in read_results("sudoku_9x9_tries")}
+        quick = [row for row in read_results("prefix_sums_quick") if (row["bits"], row["seed"]) == (bits, "0")]
+        right, count = (sum(int(row[name]) for row in quick) for name in ("exact", "strings"))
+        assert f"{right} of {count} at {int(bits):,}" in readme
+    rows = [row for row in read_results("sudoku_9x9_tries") if row["model"] == "sudoku-9x9"]
+    tries = {row["split"]: (int(row["solved"]), int(row["count"])) for row in rows}
     other = [sum(counts) for counts in zip(*(v for k, v in tries.items() if k.startswith("qqwing")), strict=True)]
     for name, (right, count) in {"easy": tries["test"], **tries, "of another generator": other}.items():
         said = f"{right:,} of {count:,} {name}"
         assert said in readme or name in ("test", *(k for k in tries if k.startswith("qqwing"))), said
+
+
+def test_the_shares_of_the_mined_sudoku_model_are_those_of_the_rows():
+    rows = [row for row in read_results("sudoku_9x9") if row["loops"] == "1024"]
+    one_run = {r["split"]: int(r["right"]) / int(r["count"]) for r in rows if r["model"] == "sudoku-9x9-mined"}
+    rows = [row for row in read_results("sudoku_9x9_tries") if row["tries"] == "16"]
+    tries = {r["split"]: (r["solved"], r["count"]) for r in rows if r["model"] == "sudoku-9x9-mined"}
+    three = ("test", "hard", "extreme")
+    alone = [f"{one_run[split]:.3f}" for split in three]
+    tried = [f"{int(tries[split][0]) / int(tries[split][1]):.3f}" for split in three]
+    words = f"one run of 1,024 loops {alone[0]}, {alone[1]} and {float(alone[2]):g}; "
+    words += f"with tries {tried[0]}, {tried[1]} and {float(tried[2]):g}, and "
+    words += f"{' of '.join(tries['mined'])} mined puzzles"
+    assert words in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
