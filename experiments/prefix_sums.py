@@ -361,7 +361,7 @@ EXPERIMENTS = [
     ),
     Experiment(
         "prefix_sums_far",
-        "64 random strings of 4,096 bits, by the default model",
+        "64 random strings of 4,096 bits, by the first model of lesson 04's recipe",
         lambda known: mixed_jobs()[:1],
         measure_far,
         with_strings,

@@ -8,8 +8,8 @@ function models() {
     return { name: `prefix-sums-${name}-seed0`, words };
   });
   return [
-    { name: "prefix-sums-quick-seed0", words: "prefix-sums-quick-seed0: recall, outer norm, four bits a loop; what solve uses" },
-    { name: "prefix-sums-seed0", words: "prefix-sums-seed0: that of lesson 04, two bits a loop" },
+    { name: "prefix-sums-quick-seed0", words: "prefix-sums-quick-seed0: recall, outer norm, about three bits a loop; what solve uses" },
+    { name: "prefix-sums-seed0", words: "prefix-sums-seed0: the same, of lesson 04, twice as wide and slower" },
     ...alike,
   ];
 }
