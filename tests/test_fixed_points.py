@@ -357,6 +357,14 @@ def test_small_states_get_the_radius_of_the_whole_matrix_and_no_warning(name):
     assert found.tolist() == pytest.approx([expected] * 2, abs=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_double_eigenvalue_is_known_in_whatever_coordinates(seed):
+    """Its two eigenvectors are parallel but for rounding, and how much is left of that is another matter each time."""
+    A = turned(torch.block_diag(shift(2, 0.9), 0.5 * torch.eye(30).double()), seed)
+    found = fp.leading_eigenvalues(linear(A), torch.zeros(1, len(A), dtype=torch.float64))
+    assert found.known.all() and found.radius.tolist() == pytest.approx([0.9], abs=1e-4)
+
+
 def test_what_rounding_decides_is_not_called_known():
     """A Jordan block in other coordinates: rounding of 1e-16 moves its eigenvalues by 1e-16 ** (1 / n)."""
     for A in (turned(shift(20)), turned(shift(20, 0.9)), turned(shift(300))):
