@@ -602,7 +602,8 @@ assert solved_rows.all() or steps[-1, ~solved_rows].median() > 10 * steps[-1, so
 nine = load_pretrained("sudoku-9x9").requires_grad_(False)
 card = nine.card
 print(f"{card['parameters']:,} parameters, {card['steps']:,} steps, {card['minutes']:.0f} minutes, one seed")
-by_loops = {(r["split"], int(r["loops"])): r for r in read_results("sudoku_9x9") if r["model"] == "sudoku-9x9"}
+all_loops = {(r["model"], r["split"], int(r["loops"])): r for r in read_results("sudoku_9x9")}
+by_loops = {(split, loops): row for (model, split, loops), row in all_loops.items() if model == "sudoku-9x9"}
 all_tries = {(r["model"], r["split"], int(r["tries"])): r for r in read_results("sudoku_9x9_tries")}
 by_tries = {(split, tries): row for (model, split, tries), row in all_tries.items() if model == "sudoku-9x9"}
 LOOPS = sorted({t for _, t in by_loops})
@@ -680,11 +681,10 @@ for split in ("test", "hard", "extreme"):
 # > **Predict.** What do harder puzzles bring: more in one long run, or more with tries? And what do they cost on easy ones?
 
 # %%
-long_run = {(r["model"], r["split"]): r for r in read_results("sudoku_9x9") if r["loops"] == "1024"}
 both = ("sudoku-9x9", "sudoku-9x9-mined")
 harder = {}
 for split in ("test", "hard", "extreme", "mined"):
-    runs = [counted(long_run[model, split]) for model in both]
+    runs = [counted(all_loops[model, split, 1024]) for model in both]
     harder[split] = [*runs, *(counted(all_tries[model, split, 16], "solved") for model in both)]
 tables.show(
     ["puzzles", "count", "one run of 1,024", "the same, mined", "16 runs of 64", "the same, mined"],
@@ -697,11 +697,12 @@ shares = {split: [round(float(way.double().mean()), 3) for way in four] for spli
 assert shares["hard"] == [0.756, 0.838, 0.995, 0.997] and shares["extreme"] == [0.51, 0.65, 0.97, 0.99]
 assert shares["test"] == [0.944, 0.967, 1.0, 0.999] and shares["mined"] == [0.509, 0.527, 0.927, 0.909]
 gains = {}
-for split, (before, after, *_) in harder.items():  # two shares of as many puzzles each: a normal interval
-    p, q, n = float(before.double().mean()), float(after.double().mean()), len(before)
-    gains[split] = (q - p, 1.96 * ((p * (1 - p) + q * (1 - q)) / n) ** 0.5)
-assert all(gain > margin for gain, margin in (gains["test"], gains["hard"], gains["extreme"]))
-assert gains["mined"][0] < gains["mined"][1]
+for split, four in harder.items():  # two shares of as many puzzles each: a normal interval
+    for way, (before, after) in (("run", four[:2]), ("tries", four[2:])):
+        p, q, n = float(before.double().mean()), float(after.double().mean()), len(before)
+        gains[split, way] = (q - p, 1.96 * ((p * (1 - p) + q * (1 - q)) / n) ** 0.5)
+assert all(gain > margin for gain, margin in (gains[split, "run"] for split in ("test", "hard", "extreme")))
+assert all(abs(gain) < margin for gain, margin in (gains["mined", way] for way in ("run", "tries")))
 cards = {name: load_pretrained(name) for name in both}
 assert cards[both[1]].recipe.task.mined == 0.5 and cards[both[0]].recipe.task.mined == 0
 assert cards[both[1]].card["steps"] == 6000 and cards[both[1]].recipe.pool is None
@@ -715,14 +716,14 @@ tried = {s: [int(r["solved_1024"]) for r in at_home if r["split"] == s] for s in
 assert {int(r["steps"]) for r in at_home} == {1500} and {int(r["count"]) for r in at_home} == {300, 100}
 assert (min(early["hard"]), max(early["hard"]), min(tried["hard"])) == (194, 202, 294)
 assert (min(early["extreme"]), max(early["extreme"]), min(tried["extreme"])) == (39, 49, 95)
-assert 17 < min(float(r["minutes"]) for r in at_home) < 18 and int(by_loops["hard", 64]["right"]) == 670
+assert {round(float(r["minutes"])) for r in at_home} <= {17, 18, 31} and int(by_loops["hard", 64]["right"]) == 670
 
 # %% [markdown]
 # One long run gains: 0.84 of the hard puzzles instead of 0.76, 0.65 of the extreme ones instead of 0.51; and it loses nothing on easy ones, 0.97 instead of 0.94. Tries had little left to gain, and gained little: 0.997 for 0.995, 0.99 for 0.97. On the hardest, the mined ones, which should have gained most, there is no difference that 110 puzzles could show, in one run or with tries. So this model gets stuck less often in a long run; where it still does, it needs tries as before.
 #
 # Is that the work of the harder puzzles? There is one model of each kind, and intervals over puzzles say nothing about a second training. What was tried next makes one careful: when this model was trained on in the same way, it lost its gain in one long run again, and kept all that it does with tries. A pool, half of it mined, made it worse in both (`data/README.md` has the numbers). Training asks for right answers within 16 loops. What a state does in its next thousand nobody asked for, and it may turn out one way or the other.
 #
-# And at home? Three seeds of the first part, a fifth as long: 1,500 steps, 17 minutes on one core. After 64 loops of one run they have 194 to 202 of 300 hard and 39 to 49 of 100 extreme puzzles right (the model above: 0.67 and 0.40 of them), and with tries they solve at least 294 and 95. Most of what this loop can do it learns in those minutes, whatever the seed. `looped-lite train sudoku --width 96 --steps 1500 --decay 0.75 --muon 0.02 --compiled` is the whole of it.
+# And at home? Three seeds of the first part, a fifth as long: 1,500 steps, 17 minutes on one core (31 for the seed that had other work beside it). After 64 loops of one run they have 194 to 202 of 300 hard and 39 to 49 of 100 extreme puzzles right (the model above: 0.67 and 0.40 of them), and with tries they solve at least 294 and 95. Most of what this loop can do it learns in those minutes, whatever the seed. `looped-lite train sudoku --width 96 --steps 1500 --decay 0.75 --muon 0.02 --compiled` is the whole of it.
 #
 # ## 9. Your own puzzle
 #
