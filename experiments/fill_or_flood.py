@@ -4,6 +4,8 @@ in larger mazes?
 
 from __future__ import annotations
 
+import os
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ from .sweep import Experiment, Job, Known, Row
 
 SIDES = (5, 7, 9)
 MAZES, LOOPS = 300, 64
+LATE = 20  # mazes that need more loops than this are the few that least squares listens to most
 SETTINGS = {"width": 32, "batch": 48, "steps": 700, "lr": 6e-3, "beta2": 0.95, "muon": 0.02}
 
 
@@ -77,6 +80,33 @@ def columns(job: Job) -> Row:
     return {"attention": recipe.task.attention, "muon": recipe.muon or "", **said}
 
 
+def instructions() -> str:
+    """Which instructions torch, and the library that multiplies its matrices, use in this process."""
+    return f"{torch.backends.cpu.get_cpu_capability().lower()}-{os.environ.get('MKL_CBWR', 'any').lower()}"
+
+
+@torch.no_grad()
+def measure_late(model: LoopedTransformer, job: Job) -> Row:
+    """On the mazes of 5 by 5: how many are right, how many of these late, and the slopes with and without those."""
+    side = SIDES[0]
+    larger = enlarged(model, side)
+    mazes = larger.recipe.task.draw(MAZES, torch.Generator().manual_seed(1_000 + side))
+    loops = needed(larger, *larger.recipe.task.tensors(mazes))
+    length, rounds = way(mazes).sum((1, 2)) - 1, filling(mazes)[1]
+    row: Row = {"mazes": MAZES, "right": int((loops > 0).sum()), "late": int((loops > LATE).sum())}
+    for name, chosen in (("", loops > 0), ("_calm", (loops > 0) & (loops <= LATE))):
+        fit = slopes(*(part[chosen] for part in (loops, length, rounds)))
+        row[f"per_step{name}"], row[f"per_round{name}"] = fit
+    return row
+
+
 EXPERIMENTS = [
-    Experiment("mazes", "lesson 12: does a loop flood, or close dead ends? three seeds", jobs, measure, columns)
+    Experiment("mazes", "lesson 12: does a loop flood, or close dead ends? three seeds", jobs, measure, columns),
+    Experiment(
+        "mazes_processors",
+        "lesson 12: seed 0 of it once more, on this processor",
+        lambda known: [Job(Recipe(Maze(), **SETTINGS), instructions())],
+        measure_late,
+        lambda job: {"instructions": job.part, "seed": job.recipe.seed},
+    ),
 ]

@@ -263,12 +263,14 @@ assert ends[1.0][0] > 1000 and ends[1.0][1] > 0.99
 # Five times as long, $0.5/0.1$: the direction is much the same, the length is what $1/(1-a)$ asks for. And $a = 1$ adds the same update for ever.
 #
 # Does it train? In the course's block the residual is added in one place, `Block.add`. Put another function there, and train by the same recipe, pre-norm with internal recall: the variant that drifted in every lesson so far.
+#
+# > **Predict.** $a < 1$ keeps the state within a bound. Does a state that is kept within a bound come to rest? For $a = 0.9$, for $a = 0.5$?
 
 # %%
 pre = Recipe(task, norm="pre", width=32, steps=500, batch=32, lr=5e-3, beta2=0.95)
 residuals, norms, solved, models = {}, {}, {}, {}
 x, y = task.tensors(torch.randint(2, (16, 24), generator=torch.Generator().manual_seed(11)))
-for name, a in (("a = 1 (plain)", 1.0), ("a = 0.9", 0.9)):
+for name, a in (("a = 1 (plain)", 1.0), ("a = 0.9", 0.9), ("a = 0.5", 0.5)):
     model = pre.build()
     for block in model.blocks:
         block.add = lambda z, update, branch, a=a: a * z + update
@@ -277,31 +279,35 @@ for name, a in (("a = 1 (plain)", 1.0), ("a = 0.9", 0.9)):
     path = iterate(loop := model.loop(x), loop.h, 300)
     residuals[name], norms[name] = path.steps, path.norms
     solved[name] = float(exact_match(loop.read_out(path.z), y).float().mean())
-    print(
-        f"{name:14} reached {run.level} bits, running accuracy {run.running:.2f}; 24 bits after 300 loops: {solved[name]:.2f}"
-    )
+    resting = int((path.steps[-1] < 0.1).sum())
+    print(f"{name:14} reached {run.level} bits; of 16 strings of 24 bits, after 300 loops:")
+    print(f"{'':14} right {16 * solved[name]:.0f}, at rest {resting}, longest step {float(path.steps[-1].max()):.1g}")
 
 # %%
 plots.show(
     plots.residual_curves(residuals, title="Pre-norm, internal recall, 24 bits: the length of a step"),
-    alt="Length of a step against loops for the plain and the scaled residual. The plain one stays level near 500; the scaled one falls geometrically to the floor of single precision.",
-    caption="What to see: the plain residual makes a step of the same length for ever. The scaled one falls geometrically, down to rounding.",
+    alt="Length of a step against loops for the plain residual and two scaled ones. The plain one stays level, in the hundreds; the scaled ones fall geometrically to the floor of single precision.",
+    caption="What to see: the plain residual makes a step of the same length for ever. The scaled ones fall geometrically, down to rounding: for a = 0.5 nearly every string, for a = 0.9 most.",
 )
 plots.show(
     plots.state_norms(norms, log_y=False, title="The length of the state"),
-    alt="Length of the state against loops. With the plain residual it grows in a straight line; with the scaled one it comes to a bound.",
-    caption="What to see: a straight line upwards, and a bound.",
+    alt="Length of the state against loops. With the plain residual it grows in a straight line; with the scaled ones it comes to a bound.",
+    caption="What to see: a straight line upwards, and two bounds.",
 )
 
 # %% tags=["claims"]
 # Check the claims
-plain, kept = (norms[name][-1].mean() / norms[name][99].mean() for name in models)
-assert plain > 2 and kept < 1.1 and residuals["a = 0.9"][-1].max() < 1e-2
-assert 0.8 < residuals["a = 1 (plain)"][-1].median() / residuals["a = 1 (plain)"][100].median() < 1.2
-assert 300 < residuals["a = 1 (plain)"][-1].median() < 1000
+grown = {name: float(norms[name][-1].mean() / norms[name][99].mean()) for name in models}
+assert grown["a = 1 (plain)"] > 2 and max(grown["a = 0.9"], grown["a = 0.5"]) < 1.2, grown
+still = {name: int((steps[-1] < 0.1).sum()) for name, steps in residuals.items()}
+assert still["a = 1 (plain)"] == 0 and still["a = 0.9"] >= 8 and still["a = 0.5"] >= 13, still
+level = residuals["a = 1 (plain)"].median(1).values
+assert 0.8 < level[-1] / level[100] < 1.2 and 100 < level[-1] < 1000, level[-1]
 
 # %% [markdown]
-# One model of each, so this is a demonstration and no comparison: with $a = 0.9$ all 16 states come to rest, geometrically, as behind an outer norm; with $a = 1$ each loop adds a step of the same length. Outer norm is sufficient for reachability, and it is not the only way (lesson 06 said so).
+# One model of each, so this is a demonstration and no comparison. With $a = 1$ each loop adds a step of the same length. With $a < 1$ the state stays within its bound, and most states come to rest, geometrically, as behind an outer norm. Most: a bound alone does not make a map contract, and a state may circle inside it. The smaller $a$, the less is left of what circles: with $a = 0.5$ nearly all of them rest.
+#
+# At rest is not *right*: the lines above say how many strings were, and 500 steps are few, so a model may rest on a wrong answer. How many are right, and how many rest, changes with the seed and even with the kind of processor, which rounds in its own way. Outer norm is sufficient for reachability, and it is not the only way (lesson 06 said so).
 #
 # ## 3. Ten thousand loops
 #
