@@ -150,21 +150,40 @@ def measure_each(model: LoopedTransformer, job: Job) -> list[Row]:
     return rows
 
 
+def solve_set(model: LoopedTransformer, name: str, restart: int, guess: bool = True) -> list[tuple[int | None, bool]]:
+    """Of each puzzle of a test set: after how many loops `solve` has it solved, None if not within 1,024; and is the
+    answer the solution?"""
+    texts, x, y, _ = test_set(name)
+    found = list(solve(model, texts, TRIES * LOOPS_A_TRY, restart, guess=guess))
+    answers = torch.tensor([parse(one.answer) for one in found])
+    right = ((answers == y + 1) | (x.argmax(-1) > 0)).all(-1).tolist()
+    return [(one.loops if one.status == "solved" else None, r) for one, r in zip(found, right, strict=True)]
+
+
+def within(found: list[tuple[int | None, bool]], loops: int) -> list[bool]:
+    """Of those that are solved within so many loops: is it the solution?"""
+    return [right for taken, right in found if taken is not None and taken <= loops]
+
+
 def measure_tries(model: LoopedTransformer, job: Job) -> list[Row]:
     """How many puzzles are solved, and rightly, within as many loops as 1, 2, ... tries of 64 take, as `solve` tries;
     and how many, ``without``, if no try guesses a digit."""
-    texts, x, y, _ = test_set(job.part)
-    usual, without = (
-        list(solve(model, texts, TRIES * LOOPS_A_TRY, LOOPS_A_TRY, guess=guess)) for guess in (True, False)
-    )
-    answers = torch.tensor([parse(one.answer) for one in usual])
-    right = ((answers == y + 1) | (x.argmax(-1) > 0)).all(-1).tolist()
+    usual, without = (solve_set(model, job.part, LOOPS_A_TRY, guess) for guess in (True, False))
     rows = []
     for tries in range(1, TRIES + 1):
-        within = lambda one, most=tries * LOOPS_A_TRY: one.status == "solved" and one.loops <= most
-        said = [r for r, one in zip(right, usual, strict=True) if within(one)]
-        counts = {"solved": len(said), "wrong": said.count(False), "without": sum(map(within, without))}
-        rows.append({"loops": LOOPS_A_TRY, "tries": tries, "count": len(texts), **counts})
+        said, unguessed = (within(found, tries * LOOPS_A_TRY) for found in (usual, without))
+        counts = {"solved": len(said), "wrong": said.count(False), "without": len(unguessed)}
+        rows.append({"loops": LOOPS_A_TRY, "tries": tries, "count": len(usual), **counts})
+    return rows
+
+
+def measure_one_run(model: LoopedTransformer, job: Job) -> list[Row]:
+    """How many puzzles are solved, and rightly, within each number of loops of one run, which ends as soon as the rules
+    say solved."""
+    found, rows = solve_set(model, job.part, TRIES * LOOPS_A_TRY), []
+    for loops in LOOPS:
+        said = within(found, loops)
+        rows.append({"loops": loops, "count": len(found), "solved": len(said), "wrong": said.count(False)})
     return rows
 
 
@@ -179,12 +198,12 @@ GOALS = [
 
 
 def measure_goals(model: LoopedTransformer, job: Job) -> list[Row]:
-    """A row for each of the `GOALS`, with Wilson's interval, from the rows by loops and by tries, which are measured
+    """A row for each of the `GOALS`, with Wilson's interval, from the rows by tries and of one run, which are measured
     first where they are missing. ``wrong`` counts grids that the rules call solved and that are not the solution.
     """
     rows = []
     for split, restarts, goal in GOALS:
-        experiment = BY_TRIES if restarts else BY_LOOPS
+        experiment = BY_TRIES if restarts else ONE_RUN
         wanted = replace(job, part=split)
         while not run_job(experiment, wanted):  # done already, or done now, unless another process is at it
             time.sleep(1)
@@ -265,6 +284,14 @@ of_model_and_set = lambda job: {"model": job.pretrained, "split": job.part}
 
 BY_LOOPS = Experiment("sudoku_9x9", "the shipped 9x9 models, by loops", nine, measure_loops, of_model_and_set, facts=())
 BY_TRIES = Experiment("sudoku_9x9_tries", "the same, by tries", nine, measure_tries, of_model_and_set, facts=())
+ONE_RUN = Experiment(
+    "sudoku_9x9_one_run",
+    "the same, one run of 1,024 loops that ends when the rules say solved",
+    lambda known: [shipped(name, part) for name in NINES for part in SETS],
+    measure_one_run,
+    of_model_and_set,
+    facts=(),
+)
 
 EXPERIMENTS = [
     Experiment(
@@ -285,6 +312,7 @@ EXPERIMENTS = [
     ),
     BY_LOOPS,
     BY_TRIES,
+    ONE_RUN,
     Experiment(
         "sudoku_9x9_each",
         "the first of them, puzzle by puzzle",

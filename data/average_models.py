@@ -1,0 +1,66 @@
+"""One model whose weights are the mean of those of several, which must be of one shape:
+
+    python data/average_models.py MODEL ... --out NAME
+
+Models are names or files, in the order in which they were trained. The new one has the recipe of the last, and its card
+says how each of them was made, under ``averaged``. Means make sense for models that share a training up to some point:
+those from different seeds mean something else by the same weight.
+"""
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # works without installing the package
+
+from looped_lite.model import LoopedTransformer
+from looped_lite.pretrained import load_pretrained, save_pretrained
+
+SHAPE = ("recall", "norm", "width", "heads", "mlp_ratio", "blocks")
+
+
+def made(model: LoopedTransformer) -> dict:
+    """What the card of an average says of one of its parts."""
+    return {key: model.card[key] for key in ("name", "command", "steps", "minutes", "threads") if key in model.card}
+
+
+def average(models: list[LoopedTransformer]) -> LoopedTransformer:
+    """A model with the recipe of the last of ``models`` and the mean of all their weights, summed in double precision.
+    ValueError if they are fewer than two or of several shapes."""
+    shapes = {tuple(getattr(model.recipe, name) for name in SHAPE) for model in models}
+    sizes = {tuple((name, tuple(each.shape)) for name, each in model.state_dict().items()) for model in models}
+    if len(models) < 2 or len(shapes) > 1 or len(sizes) > 1:
+        found = "; ".join(", ".join(map(str, shape)) for shape in sorted(shapes))
+        raise ValueError(
+            f"expected two models or more that are equal in {', '.join(SHAPE)}, got {len(models)}: {found}"
+        )
+    last = models[-1].recipe
+    mean = replace(last, begin=Path(last.begin).stem).build()
+    states = [model.state_dict() for model in models]
+    mean.load_state_dict(
+        {name: torch.stack([s[name].double() for s in states]).mean(0).to(states[0][name].dtype) for name in states[0]}
+    )
+    return mean.eval()
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--out", required=True, help="name or file of the new model")
+    asked = parser.parse_args(words)
+    try:
+        models = [load_pretrained(name) for name in asked.models]
+        card = {"trained_on": "CPU", "threads": 1, "averaged": [made(model) for model in models]}
+        card |= {key: sum(model.card.get(key, 0) for model in models) for key in ("steps", "minutes")}
+        print(save_pretrained(average(models), asked.out, card))
+    except ValueError as error:
+        parser.error(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
