@@ -96,7 +96,7 @@ def grid(known: Known) -> list[Job]:
 
 # ---- 9x9
 
-NINES = ("sudoku-9x9", "sudoku-9x9-mined")
+NINES = ("sudoku-9x9", "sudoku-9x9-mined", "sudoku-9x9-averaged")
 SETS = {"test": 1000, "hard": 1000, "extreme": 100, "mined": 110}
 QQWING = ("simple", "easy", "intermediate", "expert")
 LOOPS = (16, 32, 64, 128, 256, 512, 1024)

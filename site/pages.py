@@ -23,7 +23,7 @@ TRIES = 64  # symmetric images of a sudoku: more tries than fit into the budget 
 # the models of each page, what `looped-lite solve` uses first; the others of a page were trained alike, to be compared
 MODELS = {
     "sudoku": [
-        "sudoku-9x9",
+        "sudoku-9x9-averaged",
         "sudoku-6x6",
         "sudoku-6x6-internal-post-seed0",
         "sudoku-6x6-none-post-seed0",

@@ -134,18 +134,26 @@ def test_the_counts_of_bits_and_sudokus_are_those_of_the_rows():
         assert said in readme or name in ("test", *(k for k in tries if k.startswith("qqwing"))), said
 
 
-def test_the_shares_of_the_mined_sudoku_model_are_those_of_the_rows():
-    rows = [row for row in read_results("sudoku_9x9") if row["loops"] == "1024"]
-    one_run = {r["split"]: int(r["right"]) / int(r["count"]) for r in rows if r["model"] == "sudoku-9x9-mined"}
+@pytest.mark.parametrize(
+    ("model", "table", "column", "stopped"),
+    [
+        ("sudoku-9x9-mined", "sudoku_9x9", "right", ""),
+        ("sudoku-9x9-averaged", "sudoku_9x9_one_run", "solved", ", stopped by the rules,"),
+    ],
+)
+def test_the_shares_of_the_other_sudoku_models_are_those_of_the_rows(model, table, column, stopped):
+    rows = [row for row in read_results(table) if row["loops"] == "1024"]
+    one_run = {r["split"]: int(r[column]) / int(r["count"]) for r in rows if r["model"] == model}
     rows = [row for row in read_results("sudoku_9x9_tries") if row["tries"] == "16"]
-    tries = {r["split"]: (r["solved"], r["count"]) for r in rows if r["model"] == "sudoku-9x9-mined"}
+    tries = {r["split"]: (r["solved"], r["count"]) for r in rows if r["model"] == model}
     three = ("test", "hard", "extreme")
     alone = [f"{one_run[split]:.3f}" for split in three]
     tried = [f"{int(tries[split][0]) / int(tries[split][1]):.3f}" for split in three]
-    words = f"one run of 1,024 loops {alone[0]}, {alone[1]} and {float(alone[2]):g}; "
+    words = f"one run of 1,024 loops{stopped} {alone[0]}, {alone[1]} and {float(alone[2]):g}; "
     words += f"with tries {tried[0]}, {tried[1]} and {float(tried[2]):g}, and "
     words += f"{' of '.join(tries['mined'])} mined puzzles"
     assert words in (ROOT / "README.md").read_text(encoding="utf-8")
+
 
 
 @pytest.mark.parametrize(

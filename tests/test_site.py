@@ -410,9 +410,9 @@ def test_a_first_visit_is_light(site):
     import gzip
 
     folder = site / "try"
-    facts = json.loads((folder / "sudoku" / "sudoku-9x9" / "model.json").read_text(encoding="utf-8"))
+    facts = json.loads((folder / "sudoku" / "sudoku-9x9-averaged" / "model.json").read_text(encoding="utf-8"))
     files = [*folder.glob("*.mjs"), *folder.glob("*.css"), *(folder / "ort").iterdir(), folder / "sudoku.html"]
-    files += [folder / "sudoku" / "examples.json", *(folder / "sudoku" / "sudoku-9x9").glob("*.*")]
+    files += [folder / "sudoku" / "examples.json", *(folder / "sudoku" / "sudoku-9x9-averaged").glob("*.*")]
     assert facts["cells"] == 81
     assert sum(len(gzip.compress(path.read_bytes())) for path in files) < 6_000_000
 

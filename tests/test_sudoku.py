@@ -148,7 +148,7 @@ def test_a_search_that_takes_too_long_is_given_up(monkeypatch):
 
 def test_the_size_is_read_off_the_puzzle():
     assert box_of("." * 36) == (2, 3) and box_of("." * 81 + "\n") == (3, 3)
-    assert SIX.default_model("." * 81) == "sudoku-9x9"
+    assert SIX.default_model("." * 81) == "sudoku-9x9-averaged"
     with pytest.raises(ValueError, match="12 characters"):
         box_of("." * 12)
 

@@ -5,7 +5,7 @@ import { layOut, open, sideOf } from "./sudoku.mjs";
 const outer = { internal: "recall", none: "no recall" };
 
 function models(problem) {
-  if (sideOf(problem.box) === 9) return [{ name: "sudoku-9x9", words: "sudoku-9x9: recall, outer norm; what solve uses" }];
+  if (sideOf(problem.box) === 9) return [{ name: "sudoku-9x9-averaged", words: "sudoku-9x9-averaged: recall, outer norm; what solve uses" }];
   const alike = ["internal-post", "none-post", "internal-pre", "none-pre"].map((name) => {
     const [recall, norm] = name.split("-");
     return { name: `sudoku-6x6-${name}-seed0`, words: `${outer[recall]}, ${norm === "post" ? "outer" : "pre"} norm; one of four trained alike` };
