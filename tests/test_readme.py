@@ -155,7 +155,6 @@ def test_the_shares_of_the_other_sudoku_models_are_those_of_the_rows(model, tabl
     assert words in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-
 @pytest.mark.parametrize(
     "line, model",
     [
