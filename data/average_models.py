@@ -17,6 +17,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # works without installing the package
 
+from looped_lite.checkpoints import load_into
 from looped_lite.model import LoopedTransformer
 from looped_lite.pretrained import load_pretrained, save_pretrained
 
@@ -30,20 +31,19 @@ def made(model: LoopedTransformer) -> dict:
 
 def average(models: list[LoopedTransformer]) -> LoopedTransformer:
     """A model with the recipe of the last of ``models`` and the mean of all their weights, summed in double precision.
-    ValueError if they are fewer than two or of several shapes."""
+    ValueError if they are fewer than two, of several shapes, or of tasks that need other weights."""
     shapes = {tuple(getattr(model.recipe, name) for name in SHAPE) for model in models}
-    sizes = {tuple((name, tuple(each.shape)) for name, each in model.state_dict().items()) for model in models}
-    if len(models) < 2 or len(shapes) > 1 or len(sizes) > 1:
+    if len(models) < 2 or len(shapes) > 1:
         found = "; ".join(", ".join(map(str, shape)) for shape in sorted(shapes))
         raise ValueError(
             f"expected two models or more that are equal in {', '.join(SHAPE)}, got {len(models)}: {found}"
         )
     last = models[-1].recipe
     mean = replace(last, begin=Path(last.begin).stem).build()
-    states = [model.state_dict() for model in models]
-    mean.load_state_dict(
-        {name: torch.stack([s[name].double() for s in states]).mean(0).to(states[0][name].dtype) for name in states[0]}
-    )
+    for model in models:  # refuses, by its name, one whose weights do not fit
+        load_into(mean, model.state_dict(), model.card["name"])
+    for name, weight in mean.state_dict().items():
+        weight.copy_(torch.stack([model.state_dict()[name].double() for model in models]).mean(0))
     return mean.eval()
 
 

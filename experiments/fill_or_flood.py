@@ -43,6 +43,13 @@ def slopes(loops: Tensor, length: Tensor, rounds: Tensor) -> tuple[float, float]
     return per_step, per_round
 
 
+def tested(model: LoopedTransformer, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """On fresh mazes of so many cells a side, each (mazes,): loops `needed`, steps of the way, rounds of filling."""
+    larger = enlarged(model, side)
+    mazes = larger.recipe.task.draw(MAZES, torch.Generator().manual_seed(1_000 + side))
+    return needed(larger, *larger.recipe.task.tensors(mazes)), way(mazes).sum((1, 2)) - 1, filling(mazes)[1]
+
+
 @torch.no_grad()
 def measure(model: LoopedTransformer, job: Job) -> list[Row]:
     """A row for each side: exact match after some numbers of loops on fresh mazes, and the two slopes over those that
@@ -50,17 +57,15 @@ def measure(model: LoopedTransformer, job: Job) -> list[Row]:
     """
     rows = []
     for side in SIDES:
-        larger = enlarged(model, side)
-        mazes = larger.recipe.task.draw(MAZES, torch.Generator().manual_seed(1_000 + side))
-        x, y = larger.recipe.task.tensors(mazes)
-        loops, length, rounds = needed(larger, x, y), way(mazes).sum((1, 2)) - 1, filling(mazes)[1]
+        found = tested(model, side)
+        loops = found[0]
         solved = loops > 0
         row = {"side": side, "mazes": MAZES, "right": int(solved.sum())}
         for most in (8, 16, 32):
             row[f"right_{most}"] = int((solved & (loops <= most)).sum())
         if solved.sum() >= 30:
             row["mean_loops"] = float(loops[solved].double().mean())
-            row["per_step"], row["per_round"] = slopes(*(part[solved] for part in (loops, length, rounds)))
+            row["per_step"], row["per_round"] = slopes(*(part[solved] for part in found))
         rows.append(row)
     return rows
 
@@ -88,15 +93,11 @@ def instructions() -> str:
 @torch.no_grad()
 def measure_late(model: LoopedTransformer, job: Job) -> Row:
     """On the mazes of 5 by 5: how many are right, how many of these late, and the slopes with and without those."""
-    side = SIDES[0]
-    larger = enlarged(model, side)
-    mazes = larger.recipe.task.draw(MAZES, torch.Generator().manual_seed(1_000 + side))
-    loops = needed(larger, *larger.recipe.task.tensors(mazes))
-    length, rounds = way(mazes).sum((1, 2)) - 1, filling(mazes)[1]
+    found = tested(model, SIDES[0])
+    loops = found[0]
     row: Row = {"mazes": MAZES, "right": int((loops > 0).sum()), "late": int((loops > LATE).sum())}
     for name, chosen in (("", loops > 0), ("_calm", (loops > 0) & (loops <= LATE))):
-        fit = slopes(*(part[chosen] for part in (loops, length, rounds)))
-        row[f"per_step{name}"], row[f"per_round{name}"] = fit
+        row[f"per_step{name}"], row[f"per_round{name}"] = slopes(*(part[chosen] for part in found))
     return row
 
 

@@ -389,20 +389,9 @@ assert (~calm).sum() <= 60
 processors = read_results("mazes_processors")
 shown = ("per_step", "per_round", "per_step_calm", "per_round_calm")
 tables.show(
-    [
-        "instructions",
-        "right, of 300",
-        "of these after more than 20 loops",
-        "a",
-        "b",
-        "a without these",
-        "b without these",
-    ],
-    [
-        [row["instructions"], row["right"], row["late"], *(f"{float(row[name]):.2f}" for name in shown)]
-        for row in processors
-    ],
-)
+    ["instructions", "right, of 300", "of these after more than 20 loops", "a", "b", "a without these", "b without these"],
+    [[row["instructions"], row["right"], row["late"], *(f"{float(row[name]):.2f}" for name in shown)] for row in processors],
+)  # fmt: skip
 
 # %% tags=["claims"]
 # Check the claims

@@ -13,7 +13,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STEADY = {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "LOOPED_LITE_PROGRESS": ""}
+sys.path.insert(0, str(ROOT))
+
+from setup_course import STEADY  # noqa: E402
+
 KINDS = {  # what torch and the library that multiplies matrices are told to use
     "as it is": {},
     "AVX2": {"ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2"},
