@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from .checkpoints import check_writable, checksum, load_into, load_tensors, save_tensors
 from .checks import check_device, number, short, whole
-from .model import Loop, LoopedTransformer
+from .model import Loop, LoopedTransformer, compile_blocks
 from .paths import model_path
 from .recipe import Recipe
 from .tasks import IGNORE, Task, correct_cells, exact_match
@@ -352,11 +352,7 @@ def start_model(recipe: Recipe, model: LoopedTransformer | None) -> LoopedTransf
         if digest and not checksum(tensors, facts).startswith(digest):
             raise ValueError(f"the recipe begins with {recipe.begin}, but {name} now has other weights or another card")
         load_into(model, tensors, name)
-    if recipe.compiled:
-        torch.compiler.reset()  # else the models before this one count towards the limit on recompilation
-        for block in model.blocks:
-            block.compile(dynamic=False)
-    return model
+    return compile_blocks(model) if recipe.compiled else model
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +135,35 @@ def test_bad_files(cli, model, tmp_path):
         assert fails(cli("solve", "prefix-sums", "--file", tmp_path / "f"), message)
     model.write_bytes(model.read_bytes()[:-5])
     assert fails(cli("solve", "prefix-sums", "01", "--model", model), "is not a whole safetensors file")
+
+
+@pytest.mark.skipif(shutil.which(os.environ.get("CXX", "g++")) is None, reason="no C++ compiler")
+def test_a_compiled_model_gives_the_same_answers(cli, tmp_path, fresh_compiler):
+    """One translation for all lengths, in threads side by side, and the same loops but for the last bits."""
+    random.seed(0)
+    texts = ["".join(random.choices("01", k=length)) for length in (8, 20, 1, 33, 20, 64, 2) for _ in range(2)]
+    (file := tmp_path / "f").write_text("\n".join(texts))
+    plain, compiled = (
+        [json.loads(line) for line in cli("solve", "prefix-sums", "--file", file, "--json", *more)[1]]
+        for more in ((), ("--compiled",))
+    )
+    counters = torch._dynamo.utils.counters["stats"]
+    assert 1 <= counters["unique_graphs"] <= 4, "not one for each length"
+    assert [row["answer"] for row in compiled] == [row["answer"] for row in plain]
+    assert all(abs(a["loops"] - b["loops"]) <= 1 for a, b in zip(compiled, plain, strict=True))
+
+
+@pytest.fixture
+def fresh_compiler():
+    torch._dynamo.utils.counters.clear()
+    yield
+    torch.compiler.reset()
+
+
+def test_without_a_compiler_it_says_what_it_needs(cli, model, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert fails(cli("solve", "prefix-sums", "01", "--model", model, "--compiled"), "the C++ compiler no-such-compiler")
+    assert fails(cli("train", "prefix-sums", *TINY, "--compiled"), "compiled blocks need", "expected it on the PATH")
 
 
 # ---------------------------------------------------------------- solve sudoku
