@@ -1,13 +1,14 @@
 """The loop as a whole: the one map of a batch, where it starts, its states, and the memory it takes."""
 
 import gc
+import sys
 import weakref
 
 import pytest
 import torch
 
 from looped_lite.blocks import RECALLS
-from looped_lite.model import LoopedTransformer, count_parameters, join, on_a_line
+from looped_lite.model import LoopedTransformer, compile_blocks, count_parameters, join, on_a_line
 from looped_lite.recipe import Recipe, variants
 from looped_lite.tasks.prefix_sums import PrefixSums
 
@@ -152,6 +153,21 @@ def test_a_model_needs_no_task():
     assert on_a_line(3).tolist() == [[0], [1], [2]]
     model.across = True
     assert model(x, 2).shape == (2, 5, 6)
+
+
+def test_every_block_is_compiled(monkeypatch):
+    compiled = []
+    monkeypatch.setenv("CXX", sys.executable)  # found, and not called before the first loop
+    monkeypatch.setattr("looped_lite.blocks.Block.compile", lambda block, **options: compiled.append(options))
+    model = build(blocks=2)
+    assert compile_blocks(model) is model and compile_blocks(model, dynamic=True) is model
+    assert compiled == [{"dynamic": False}] * 2 + [{"dynamic": True}] * 2
+
+
+def test_compiling_needs_a_compiler(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ValueError, match=r"need the C\+\+ compiler no-such-compiler: expected it on the PATH"):
+        compile_blocks(build())
 
 
 @pytest.mark.parametrize(

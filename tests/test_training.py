@@ -454,12 +454,12 @@ def test_a_run_begins_with_other_weights(tmp_path, whole):
         run(begin=str(path), recall="none")
 
 
-def test_every_block_is_compiled(monkeypatch):
-    compiled = []
-    monkeypatch.setenv("CXX", sys.executable)  # no compiler is called here
-    monkeypatch.setattr("looped_lite.blocks.Block.compile", lambda block, **options: compiled.append(options))
-    run(steps=1, blocks=2, compiled=True)
-    assert compiled == [{"dynamic": False}] * 2
+def test_a_recipe_may_ask_for_compiled_blocks(monkeypatch):
+    asked = []
+    monkeypatch.setattr("looped_lite.training.compile_blocks", lambda model: asked.append(model) or model)
+    assert run(steps=1, compiled=True)[0] is asked[0]
+    run(steps=1)
+    assert len(asked) == 1
 
 
 # ---------------------------------------------------------------- the same bits
