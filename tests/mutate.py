@@ -515,6 +515,7 @@ MUTANTS: dict[str, tuple[str, list[Mutant]]] = {
                 "depth for depth in self.depths",
             ),
             M("shares of positions", 'if self.shares == "groups":', "if False:"),
+            M("shares of sizes", "sizes.sqrt() if", "sizes if"),
         ],
     ),
 }

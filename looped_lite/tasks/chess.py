@@ -329,7 +329,8 @@ class Chess(Task):
     """The task. ``level`` is the longest mate, in moves, among the training positions; a curriculum goes through
     ``depths``, and without one all depths come from the start. ``sources`` are the `KINDS` of positions to train on,
     games unless you say more. With ``shares="groups"`` the depths up to the level, and the sources, have equal shares
-    of a batch; with ``"positions"`` all positions have, so that a group of few is not seen more often than others.
+    of a batch; with ``"positions"`` all positions have, so that a group of few is not seen more often than others; with
+    ``"roots"`` a group's share goes with the square root of its size, between the two.
 
     ``attention="pieces"`` gives the four heads rook lines, diagonals, knight's and king's steps, and the whole board,
     with a learned bias for each difference of rank and file and a learned vector for each square; ``"full"`` gives
@@ -362,7 +363,7 @@ class Chess(Task):
         if not sources or not all(source in KINDS for source in sources):
             raise ValueError(f"sources must be some of {', '.join(KINDS)}, got {short(self.sources)}")
         one_of("attention", self.attention, ("pieces", "full"))
-        one_of("shares", self.shares, ("groups", "positions"))
+        one_of("shares", self.shares, ("groups", "roots", "positions"))
         one_of("target", self.target, ("squares", "mask"))
         if not isinstance(self.curriculum, bool):
             raise ValueError(f"curriculum must be true or false, got {short(self.curriculum)}")
@@ -392,6 +393,7 @@ class Chess(Task):
             group = torch.randint(len(groups), (size,), generator=generator)
         else:
             sizes = torch.tensor([float(len(boards)) for boards, _ in groups])
+            sizes = sizes.sqrt() if self.shares == "roots" else sizes
             group = torch.multinomial(sizes, size, replacement=True, generator=generator)
         share = torch.rand(size, generator=generator)
         mirror = torch.rand(size, generator=generator) < self.mirrored
