@@ -3,8 +3,8 @@
     python data/average_models.py MODEL ... --out NAME
 
 Models are names or files, in the order in which they were trained. The new one has the recipe of the last, and its card
-says how each of them was made, under ``averaged``. Means make sense for models that share a training up to some point:
-those from different seeds mean something else by the same weight.
+says how each of them was made, under ``averaged``; run it where the files lie that they began with. Means make sense
+for models that share a training up to some point: those from different seeds mean something else by the same weight.
 """
 
 import argparse
@@ -25,8 +25,21 @@ SHAPE = ("recall", "norm", "width", "heads", "mlp_ratio", "blocks")
 
 
 def made(model: LoopedTransformer) -> dict:
-    """What the card of an average says of one of its parts."""
-    return {key: model.card[key] for key in ("name", "command", "steps", "minutes", "threads") if key in model.card}
+    """What the card of an average says of one of its parts: how it was trained, or what it is an average of, and the
+    same of the file that it began with, if that is no shipped model."""
+    facts = ("name", "command", "steps", "minutes", "threads", "averaged")
+    part = {key: model.card[key] for key in facts if key in model.card}
+    if model.recipe.begin.endswith(".safetensors") and "averaged" not in part:
+        part["begin"] = made(load_pretrained(model.recipe.begin))
+    return part
+
+
+def trainings(part: dict) -> dict[str, dict]:
+    """All trainings behind a part, by name: one that several parts share counts once."""
+    found = {} if "averaged" in part else {part["name"]: part}
+    for other in [*part.get("averaged", []), *([part["begin"]] if "begin" in part else [])]:
+        found |= trainings(other)
+    return found
 
 
 def average(models: list[LoopedTransformer]) -> LoopedTransformer:
@@ -55,7 +68,8 @@ def main(words: list[str] | None = None) -> int:
     try:
         models = [load_pretrained(name) for name in asked.models]
         card = {"trained_on": "CPU", "threads": 1, "averaged": [made(model) for model in models]}
-        card |= {key: sum(model.card.get(key, 0) for model in models) for key in ("steps", "minutes")}
+        parts = trainings(card).values()
+        card |= {key: round(sum(part.get(key, 0) for part in parts), 3) for key in ("steps", "minutes")}
         print(save_pretrained(average(models), asked.out, card))
     except ValueError as error:
         parser.error(str(error))

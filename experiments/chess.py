@@ -167,12 +167,13 @@ BEST_LOOPS = (1, 2, 4, 8, 16, 32, 64, 100, 1000)
 
 
 def best(known: Known) -> list[Job]:
-    names = ("chess", "chess-mate1", "chess-all", "chess-longer")
+    names = ("chess", "chess-mate1", "chess-all", "chess-longer", "chess-averaged")
     return [shipped(name, f"{depth}-{source}") for name in names for depth, source in SETS]
 
 
 def composed(known: Known) -> list[Job]:
-    return [shipped(name, f"{depth}-composed") for name in ("chess", "chess-all", "chess-longer") for depth in DEPTHS]
+    names = ("chess", "chess-all", "chess-longer", "chess-averaged")
+    return [shipped(name, f"{depth}-composed") for name in names for depth in DEPTHS]
 
 
 @torch.no_grad()

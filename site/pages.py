@@ -38,7 +38,7 @@ MODELS = {
         "prefix-sums-internal-pre-seed0",
         "prefix-sums-none-pre-seed0",
     ],
-    "chess": ["chess-longer", "chess-internal-post-seed0", "chess-none-post-seed0", "chess-internal-peri-seed0"],
+    "chess": ["chess-averaged", "chess-internal-post-seed0", "chess-none-post-seed0", "chess-internal-peri-seed0"],
 }
 STILLS = (1, 8, 24, 64)  # loops
 

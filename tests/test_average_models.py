@@ -39,6 +39,22 @@ def test_weights_are_means_and_the_card_tells_the_parts(tmp_path):
     assert str(tmp_path) not in json.dumps(mean.card["recipe"])
 
 
+def test_a_training_that_two_parts_share_counts_once(tmp_path, monkeypatch):
+    """Two that go on from the mean of two: four trainings, told and counted."""
+    monkeypatch.chdir(tmp_path)
+    paths = models(tmp_path, SMALL, SMALL)
+    assert average_models.main([*paths, "--out", "mean.safetensors"]) == 0
+    card = {"steps": 7, "minutes": 0.25}
+    for name in ("third", "fourth"):
+        recipe = Recipe(SMALL.task, width=16, heads=2, steps=7, begin="mean.safetensors")
+        save_pretrained(recipe.build(), f"{name}.safetensors", card)
+    assert average_models.main(["third.safetensors", "fourth.safetensors", "--out", "last.safetensors"]) == 0
+    found = load_pretrained("last.safetensors").card
+    assert found["steps"] == 34 and found["minutes"] == 1.5
+    assert [part["name"] for part in found["averaged"][1]["begin"]["averaged"]] == ["part-0", "part-1"]
+    assert [part["name"] for part in found["averaged"]] == ["third", "fourth"]
+
+
 def test_models_of_several_shapes_and_single_ones_are_refused(tmp_path, capsys):
     paths = models(tmp_path, SMALL, Recipe(SMALL.task, width=32, heads=2, steps=10))
     for asked in (paths, paths[:1], [*paths[:1], str(tmp_path / "missing.safetensors")]):

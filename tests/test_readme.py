@@ -160,6 +160,7 @@ def test_the_shares_of_the_other_sudoku_models_are_those_of_the_rows(model, tabl
     [
         ("chess", "chess"),
         ("chess, longer", "chess-longer"),
+        ("chess, averaged", "chess-averaged"),
         ("chess, all kinds of positions", "chess-all"),
         ("chess, mates in one alone", "chess-mate1"),
     ],

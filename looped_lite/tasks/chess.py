@@ -451,7 +451,7 @@ class Chess(Task):
         return 128
 
     def default_model(self, text: str) -> str:
-        return "chess-longer"
+        return "chess-averaged"
 
     def test_sets(self, size: int, levels: Iterable[float] | None, generator: torch.Generator) -> Iterator[TestSet]:
         for depth in levels or DEPTHS:

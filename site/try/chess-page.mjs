@@ -8,7 +8,7 @@ const NAMES = { k: "king", q: "queen", r: "rook", b: "bishop", n: "knight", p: "
 const nameOf = (piece) => `${piece < "a" ? "white" : "black"} ${NAMES[piece.toLowerCase()]}`;
 
 const models = () => [
-  { name: "chess-longer", words: "chess-longer: recall, outer norm; what solve uses" },
+  { name: "chess-averaged", words: "chess-averaged: recall, outer norm; what solve uses" },
   { name: "chess-internal-post-seed0", words: "recall, outer norm; one of three trained alike" },
   { name: "chess-none-post-seed0", words: "no recall, outer norm; one of three trained alike" },
   { name: "chess-internal-peri-seed0", words: "recall, norm inside the branches; one of three trained alike" },
