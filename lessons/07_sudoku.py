@@ -26,7 +26,7 @@
 # - say which of a sudoku fan's techniques it has, and how many loops a hard puzzle takes;
 # - in a second sitting: say what recall, norm and the start state do here, and what this loop cannot do.
 #
-# **Time**: two sittings of 60 and 40 minutes for you, about three minutes for the machine.
+# **Time**: two sittings of 60 and 40 minutes for you, about two minutes for the machine.
 # **You need**: lessons 04 and 05.
 
 # %% tags=["plumbing"]

@@ -28,7 +28,7 @@
 # - tell a loop that is at rest from a loop that is right;
 # - ask, with curves over loops and the right baselines, whether a model recognizes or searches, and say how far the evidence goes.
 #
-# **Time**: 90 minutes for you, in two sittings, about three for the machine.
+# **Time**: 90 minutes for you, in two sittings, about two for the machine.
 # **You need**: lessons 04 and 05; the rules of chess help, strength does not.
 
 # %% tags=["plumbing"]

@@ -26,7 +26,7 @@
 # - tell what a correlation over many models shows, and what it does not;
 # - compare models at equal budgets: parameters, loops and tries.
 #
-# **Time**: about 75 minutes for you, about two for the machine.
+# **Time**: about 75 minutes for you, about one for the machine.
 # **You need**: lessons 05 and 06.
 
 # %% tags=["plumbing"]
