@@ -1190,26 +1190,45 @@ for depth in (2, 3, 4):
 #
 # > **Predict.** Where does it gain most: on positions from games, or on made ones? On short mates or on long ones? And are loops beyond training now worth something?
 
+
+# %% tags=["plumbing"]
+def compared(first, second):
+    """Kind and depth of the positions -> is the best legal move right: `first` and `second` after 16 loops, `second` after as many as were tried."""
+    hits = {}
+    for d in DEPTHS:
+        at = ((first, 16), (second, 16), (second, 1000))
+        hits[f"game-like, mate in {d}"] = [counted_right(t, d, name, "move") for name, t in at]
+        hits[f"made, mate in {d}"] = [made_right(1024 if t == 1000 else t, d, name) for name, t in at]
+    return hits
+
+
+def show_compared(hits, first, second):
+    columns = ["best legal move", f"{first}, 16 loops", f"{second}, 16 loops", f"{second}, 1,000 loops (made: 1,024)"]
+    tables.show(columns, [[name, *map(in_words, three)] for name, three in sorted(hits.items())])
+
+
+def in_numbers(hits):
+    """The three shares of each line, the gain after 16 loops, and the intervals of the two shares that it lies between."""
+    shares = {name: [float(hit.double().mean()) for hit in three] for name, three in hits.items()}
+    gained = {name: after - before for name, (before, after, _) in shares.items()}
+    return (
+        shares,
+        gained,
+        {name: [wilson(int(hit.sum()), len(hit)) for hit in three[:2]] for name, three in hits.items()},
+    )
+
+
 # %%
-wider = {}  # kind and depth of the positions -> (b) after 16 loops, chess-all after 16 and after as many as were tried
-for d in DEPTHS:
-    at = (("chess", 16), ("chess-all", 16), ("chess-all", 1000))
-    wider[f"game-like, mate in {d}"] = [counted_right(t, d, name, "move") for name, t in at]
-    wider[f"made, mate in {d}"] = [made_right(1024 if t == 1000 else t, d, name) for name, t in at]
-tables.show(
-    ["best legal move", "(b), 16 loops", "chess-all, 16 loops", "chess-all, 1,000 loops (made: 1,024)"],
-    [[name, *map(in_words, wider[name])] for name in sorted(wider)],
-)
+wider = compared("chess", "chess-all")
+show_compared(wider, "(b)", "chess-all")
 
 # %% tags=["claims"]
 # Check the claims
-shares = {name: [float(hit.double().mean()) for hit in three] for name, three in wider.items()}
-gained = {name: after - before for name, (before, after, _) in shares.items()}
+shares, gained, low_high = in_numbers(wider)
 print({name: f"{value:+.3f}" for name, value in gained.items()})
 assert all(value > 0 for value in gained.values()), "nowhere worse"
 assert all(gained[f"game-like, mate in {depth}"] < 0.03 for depth in DEPTHS)
 assert all(0.07 < gained[f"made, mate in {depth}"] < 0.08 for depth in (2, 3)) and gained["made, mate in 4"] > 0.14
-low_high = {name: [wilson(int(hit.sum()), len(hit)) for hit in three[:2]] for name, three in wider.items()}
 clear = [name for name, (before, after) in low_high.items() if float(before[1]) < float(after[0])]
 assert clear == ["made, mate in 4"], "the one pair of intervals that do not overlap"
 assert all(abs(late - after) < 0.01 for _, after, late in shares.values()), "more loops change nothing"
@@ -1225,25 +1244,16 @@ assert wider_card["steps"] == 7000 and round(wider_card["minutes"]) == 76
 # > **Predict.** Does it gain as much again?
 
 # %%
-again = {}  # kind and depth of the positions -> chess-all and chess-longer after 16 loops, chess-longer after 1,000 or so
-for d in DEPTHS:
-    at = (("chess-all", 16), ("chess-longer", 16), ("chess-longer", 1000))
-    again[f"game-like, mate in {d}"] = [counted_right(t, d, name, "move") for name, t in at]
-    again[f"made, mate in {d}"] = [made_right(1024 if t == 1000 else t, d, name) for name, t in at]
-tables.show(
-    ["best legal move", "chess-all, 16 loops", "chess-longer, 16 loops", "chess-longer, 1,000 loops (made: 1,024)"],
-    [[name, *map(in_words, again[name])] for name in sorted(again)],
-)
+again = compared("chess-all", "chess-longer")
+show_compared(again, "chess-all", "chess-longer")
 
 # %% tags=["claims"]
 # Check the claims
-shares_again = {name: [float(hit.double().mean()) for hit in three] for name, three in again.items()}
-gained_again = {name: after - before for name, (before, after, _) in shares_again.items()}
+shares_again, gained_again, longer_low_high = in_numbers(again)
 print({name: f"{value:+.3f}" for name, value in gained_again.items()})
 assert all(-0.005 < value < 0.026 for value in gained_again.values()), "at most two or three in a hundred"
 assert [name for name, value in gained_again.items() if value < 0] == ["game-like, mate in 1", "game-like, mate in 3"]
 assert all(0 < gained_again[f"made, mate in {depth}"] < 0.36 * gained[f"made, mate in {depth}"] for depth in (2, 3, 4))
-longer_low_high = {name: [wilson(int(hit.sum()), len(hit)) for hit in three[:2]] for name, three in again.items()}
 assert all(float(before[1]) > float(after[0]) for before, after in longer_low_high.values()), "all intervals overlap"
 assert all(abs(late - after) < 0.01 for _, after, late in shares_again.values()), "more loops change nothing"
 longer_card = load_pretrained("chess-longer").card
@@ -1260,30 +1270,16 @@ assert longer_card["recipe"]["begin"] == "chess-all"
 # > **Predict.** Which lines gain, if any?
 
 # %%
-shared = {}  # kind and depth of the positions -> chess-longer and chess-averaged after 16 loops, the latter after 1,000 or so
-for d in DEPTHS:
-    at = (("chess-longer", 16), ("chess-averaged", 16), ("chess-averaged", 1000))
-    shared[f"game-like, mate in {d}"] = [counted_right(t, d, name, "move") for name, t in at]
-    shared[f"made, mate in {d}"] = [made_right(1024 if t == 1000 else t, d, name) for name, t in at]
-tables.show(
-    [
-        "best legal move",
-        "chess-longer, 16 loops",
-        "chess-averaged, 16 loops",
-        "chess-averaged, 1,000 loops (made: 1,024)",
-    ],
-    [[name, *map(in_words, shared[name])] for name in sorted(shared)],
-)
+shared = compared("chess-longer", "chess-averaged")
+show_compared(shared, "chess-longer", "chess-averaged")
 
 # %% tags=["claims"]
 # Check the claims
-shares_mean = {name: [float(hit.double().mean()) for hit in three] for name, three in shared.items()}
-gained_mean = {name: after - before for name, (before, after, _) in shares_mean.items()}
+shares_mean, gained_mean, mean_low_high = in_numbers(shared)
 print({name: f"{value:+.3f}" for name, value in gained_mean.items()})
 assert all(0 < value < 0.036 for value in gained_mean.values()), "every line, and none by much"
 assert max(gained_mean, key=gained_mean.get) == "made, mate in 3" and round(max(gained_mean.values()), 3) == 0.035
 assert [round(share_of, 2) for share_of in shares_mean["game-like, mate in 2"][:2]] == [0.79, 0.81]
-mean_low_high = {name: [wilson(int(hit.sum()), len(hit)) for hit in three[:2]] for name, three in shared.items()}
 assert all(float(before[1]) > float(after[0]) for before, after in mean_low_high.values()), "all intervals overlap"
 assert all(abs(late - after) < 0.01 for _, after, late in shares_mean.values()), "more loops change nothing"
 mean_card = load_pretrained("chess-averaged").card
